@@ -1,0 +1,74 @@
+"""Frozen records to plain JSON values and back.
+
+The type annotations of a record are its schema: reading back rejects unknown keys, missing keys and
+values of another type, so a file that loads is a file that was meant. Not handled: numpy arrays
+(`ExitTrace` has its own file format) and unions of two record types.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, TypeVar
+
+from quant.errors import ConfigError
+
+Record = TypeVar("Record")
+
+
+def to_json(value: Any) -> Any:
+    """Return the JSON value (dict, list, number, string, bool, None) that stands for a record."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    return value
+
+
+def from_json(cls: type[Record], value: Any, where: str = "") -> Record:
+    """Rebuild a record of class `cls` from its JSON value.
+
+    `where` names the source in error messages. Raises ConfigError for unknown or missing keys and wrong types.
+    """
+    where = where or cls.__name__
+    if not isinstance(value, dict):
+        raise ConfigError(where, value, f"must be a table of the keys of {cls.__name__}", "Write key = value pairs")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for key in value:
+        if key not in fields:
+            raise ConfigError(f"{where}.{key}", value[key], "is not a known key", f"Known keys: {', '.join(fields)}")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in value:
+            raise ConfigError(f"{where}.{name}", "(missing)", "is required", f"Add a line: {name} = ...")
+    return cls(**{key: _convert(hints[key], item, f"{where}.{key}") for key, item in value.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ConfigError(where, value, f"must be one of {', '.join(map(str, arguments))}", "Pick one of these")
+        return value
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(where, value, "must be a list", "Write it as [a, b, ...]")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    if origin is dict:
+        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return from_json(kind, value, where)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is not Any and type(value) is not kind:
+        raise ConfigError(where, value, f"must be of type {getattr(kind, '__name__', kind)}", "Correct the value")
+    return value

@@ -1,0 +1,1 @@
+"""When everything happens: the cycle-level simulator, its command line and its reports."""

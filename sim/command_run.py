@@ -1,0 +1,7 @@
+"""`hexit run`."""
+
+from __future__ import annotations
+
+
+def run() -> None:
+    """Placeholder until the pipeline lands."""
