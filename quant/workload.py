@@ -1,0 +1,465 @@
+"""What one sentence asks of the hardware: the ops of an early-exit encoder with their exact shapes.
+
+    prologue:  embed -> norm [-> projection]                       once per sentence
+    layer:     query, key, value -> scores -> softmax -> context -> output -> add -> norm
+               -> ffn_in -> gelu -> ffn_out -> add -> norm
+    exit:      head (pool [-> dense, tanh] -> classifier) -> decision   after every layer
+
+Every op names the ops whose results it reads (`inputs`; "input" is the hidden state that enters the
+group), so readers need no knowledge of transformers. Sentences are padded or cut to one `sequence_length`.
+Not modelled: skipped padding, pruned heads, tokenisation, the host's transfer of token numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from quant.config import EncoderShape, QuantConfig
+from quant.errors import ConfigError
+
+GROUP_INPUT = "input"  # name under which an op reads the hidden state that enters its group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatMul:
+    """`count` independent products of an m x k by a k x n matrix (count > 1: one per attention head).
+
+    `weights`: the right operand is stored weights with a bias; otherwise it is the result of `inputs[1]`,
+    read as its transpose where `transposed` (the keys).
+    """
+
+    name: str
+    m: int
+    k: int
+    n: int
+    count: int = 1
+    weights: bool
+    transposed: bool = False
+    inputs: tuple[str, ...] = (GROUP_INPUT,)
+
+    def __post_init__(self) -> None:
+        """Reject empty products and operands that do not match `weights`."""
+        _check_sizes(self.name, m=self.m, k=self.k, n=self.n, count=self.count)
+        if self.weights and (self.transposed or self.count > 1 or len(self.inputs) != 1):
+            raise ConfigError(
+                f"{self.name}.weights",
+                self.weights,
+                "takes one input, one product, no transpose",
+                "Set weights to False",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Softmax:
+    """Softmax over each row of `count` matrices of rows x columns."""
+
+    name: str
+    rows: int
+    columns: int
+    count: int = 1
+    inputs: tuple[str, ...] = (GROUP_INPUT,)
+
+    def __post_init__(self) -> None:
+        """Reject empty matrices."""
+        _check_sizes(self.name, rows=self.rows, columns=self.columns, count=self.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerNorm:
+    """Layer normalisation of each row, with a gain and a shift per column."""
+
+    name: str
+    rows: int
+    columns: int
+    inputs: tuple[str, ...] = (GROUP_INPUT,)
+
+    def __post_init__(self) -> None:
+        """Reject empty matrices."""
+        _check_sizes(self.name, rows=self.rows, columns=self.columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gelu:
+    """GELU of every element."""
+
+    name: str
+    rows: int
+    columns: int
+    inputs: tuple[str, ...] = (GROUP_INPUT,)
+
+    def __post_init__(self) -> None:
+        """Reject empty matrices."""
+        _check_sizes(self.name, rows=self.rows, columns=self.columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add:
+    """Sum of two matrices, element by element (the residual)."""
+
+    name: str
+    rows: int
+    columns: int
+    inputs: tuple[str, ...] = (GROUP_INPUT, GROUP_INPUT)
+
+    def __post_init__(self) -> None:
+        """Reject empty matrices."""
+        _check_sizes(self.name, rows=self.rows, columns=self.columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embed:
+    """One row of each of `n_tables` stored tables per token (word, position, token type), summed."""
+
+    name: str
+    rows: int
+    columns: int
+    n_tables: int
+    inputs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Reject empty matrices."""
+        _check_sizes(self.name, rows=self.rows, columns=self.columns, n_tables=self.n_tables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitHead:
+    """Classifier after a layer: pool `pooled_rows` tokens (1: the first), dense + tanh if `pooler`, logits."""
+
+    name: str
+    hidden_size: int
+    n_classes: int
+    pooler: bool
+    pooled_rows: int
+    inputs: tuple[str, ...] = (GROUP_INPUT,)
+
+    def __post_init__(self) -> None:
+        """Reject empty heads."""
+        _check_sizes(
+            self.name, hidden_size=self.hidden_size, n_classes=self.n_classes, pooled_rows=self.pooled_rows
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitDecision:
+    """Leave or go on: the exit rule on the logits of the first input, once the whole layer is done."""
+
+    name: str
+    n_classes: int
+    inputs: tuple[str, ...] = ("head", GROUP_INPUT)
+
+    def __post_init__(self) -> None:
+        """Reject decisions about nothing."""
+        _check_sizes(self.name, n_classes=self.n_classes)
+
+
+Op = MatMul | Softmax | LayerNorm | Gelu | Add | Embed | ExitHead | ExitDecision
+
+
+def _check_sizes(name: str, **sizes: int) -> None:
+    for key, size in sizes.items():
+        if size < 1:
+            raise ConfigError(f"{name}.{key}", size, "must be at least 1", "Correct the size")
+
+
+def output_shape(op: Op) -> tuple[int, int, int]:
+    """Return (count, rows, columns) of the result of an op."""
+    match op:
+        case MatMul():
+            return op.count, op.m, op.n
+        case Softmax():
+            return op.count, op.rows, op.columns
+        case LayerNorm() | Gelu() | Add() | Embed():
+            return 1, op.rows, op.columns
+        case ExitHead() | ExitDecision():
+            return 1, 1, op.n_classes
+        case _:
+            assert_never(op)
+
+
+def op_macs(op: Op) -> int:
+    """Return the multiply-accumulates of an op: count m k n of a product, the weights of a head, else 0."""
+    match op:
+        case MatMul():
+            return op.count * op.m * op.k * op.n
+        case ExitHead():
+            return n_weights(op)
+        case Softmax() | LayerNorm() | Gelu() | Add() | Embed() | ExitDecision():
+            return 0
+        case _:
+            assert_never(op)
+
+
+def n_weights(op: Op) -> int:
+    """Return the entries of the weight matrices that an op stores (at weight_bits each)."""
+    match op:
+        case MatMul():
+            return op.k * op.n if op.weights else 0
+        case ExitHead():
+            return op.hidden_size * (op.hidden_size * op.pooler + op.n_classes)
+        case Softmax() | LayerNorm() | Gelu() | Add() | Embed() | ExitDecision():
+            return 0
+        case _:
+            assert_never(op)
+
+
+def n_vector_parameters(op: Op) -> int:
+    """Return the biases, gains and shifts that an op stores (at bias_bits each)."""
+    match op:
+        case MatMul():
+            return op.n if op.weights else 0
+        case LayerNorm():
+            return 2 * op.columns
+        case ExitHead():
+            return op.hidden_size * op.pooler + op.n_classes
+        case Softmax() | Gelu() | Add() | Embed() | ExitDecision():
+            return 0
+        case _:
+            assert_never(op)
+
+
+def packed_bytes(n_values: int, bits: int) -> int:
+    """Return the bytes of `n_values` values of `bits` bits without gaps: ceil(n bits / 8)."""
+    return -(-n_values * bits // 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """The ops of one sentence: `prologue` once, then `layer` and `exit` once per layer until the exit."""
+
+    shape: EncoderShape
+    quant: QuantConfig
+    sequence_length: int
+    prologue: tuple[Op, ...]
+    layer: tuple[Op, ...]
+    exit: tuple[Op, ...]
+
+    @property
+    def prologue_macs(self) -> int:
+        """Multiply-accumulates before the first layer."""
+        return sum(map(op_macs, self.prologue))
+
+    @property
+    def layer_macs(self) -> int:
+        """Multiply-accumulates of one layer."""
+        return sum(map(op_macs, self.layer))
+
+    @property
+    def exit_macs(self) -> int:
+        """Multiply-accumulates of one exit head."""
+        return sum(map(op_macs, self.exit))
+
+    def sentence_macs(self, exit_layer: int) -> int:
+        """Multiply-accumulates of a sentence that leaves after `exit_layer`, all heads on the way included."""
+        return self.prologue_macs + exit_layer * (self.layer_macs + self.exit_macs)
+
+    @property
+    def prologue_weight_bytes(self) -> int:
+        """Bytes of the embedding projection's weights (0 without one), biases and norms not counted."""
+        return group_weight_bytes(self.prologue, self.quant)
+
+    @property
+    def layer_weight_bytes(self) -> int:
+        """Bytes of one layer's weight matrices at weight_bits, biases and norms not counted."""
+        return group_weight_bytes(self.layer, self.quant)
+
+    @property
+    def exit_weight_bytes(self) -> int:
+        """Bytes of one exit head's weight matrices at weight_bits, biases not counted."""
+        return group_weight_bytes(self.exit, self.quant)
+
+    @property
+    def n_stored_layers(self) -> int:
+        """Layers whose weights are stored: 1 where all layers share them."""
+        return 1 if self.shape.shared_layers else self.shape.n_layers
+
+    @property
+    def n_stored_heads(self) -> int:
+        """Exit heads whose weights are stored: 1 where all exits share one."""
+        return 1 if self.shape.shared_head else self.shape.n_layers
+
+    @property
+    def embedding_bytes(self) -> int:
+        """Bytes of the rows that one sentence reads from the embedding tables, at activation_bits."""
+        return sum(embed_bytes(op, self.quant) for op in self.prologue if isinstance(op, Embed))
+
+
+def group_weight_bytes(ops: tuple[Op, ...], quant: QuantConfig) -> int:
+    """Return the bytes of the weight matrices of a group of ops, each matrix packed at weight_bits."""
+    return sum(packed_bytes(n_weights(op), quant.weight_bits) for op in ops)
+
+
+def group_vector_bytes(ops: tuple[Op, ...], quant: QuantConfig) -> int:
+    """Return the bytes of the biases and norm parameters of a group of ops, at bias_bits."""
+    return sum(packed_bytes(n_vector_parameters(op), quant.bias_bits) for op in ops)
+
+
+def embed_bytes(op: Embed, quant: QuantConfig) -> int:
+    """Return the bytes of the table rows that an embedding reads: rows n_tables ceil(columns bits / 8)."""
+    return op.rows * op.n_tables * packed_bytes(op.columns, quant.activation_bits)
+
+
+def encoder_workload(shape: EncoderShape, quant: QuantConfig, sequence_length: int) -> Workload:
+    """Return the ops of one sentence of `sequence_length` tokens through an encoder of this shape.
+
+    Raises ConfigError for lengths outside 1 .. n_positions.
+    """
+    if not 1 <= sequence_length <= shape.n_positions:
+        raise ConfigError(
+            "--seq-len",
+            sequence_length,
+            f"must be 1..{shape.n_positions} (positions of the model)",
+            f"Try --seq-len {min(128, shape.n_positions)}",
+        )
+    rows = sequence_length
+    return Workload(
+        shape=shape,
+        quant=quant,
+        sequence_length=sequence_length,
+        prologue=_prologue(shape, rows),
+        layer=_layer(shape, rows),
+        exit=(
+            ExitHead(
+                name="head",
+                hidden_size=shape.hidden_size,
+                n_classes=shape.n_classes,
+                pooler=shape.pooler,
+                pooled_rows=rows if shape.pooling == "mean" else 1,
+            ),
+            ExitDecision(name="decision", n_classes=shape.n_classes),
+        ),
+    )
+
+
+def _prologue(shape: EncoderShape, rows: int) -> tuple[Op, ...]:
+    embedding: tuple[Op, ...] = (
+        Embed(name="embed", rows=rows, columns=shape.embedding_size, n_tables=3),
+        LayerNorm(name="embed_norm", rows=rows, columns=shape.embedding_size, inputs=("embed",)),
+    )
+    if not shape.factorised_embedding:
+        return embedding
+    return (
+        *embedding,
+        MatMul(
+            name="embed_projection",
+            m=rows,
+            k=shape.embedding_size,
+            n=shape.hidden_size,
+            weights=True,
+            inputs=("embed_norm",),
+        ),
+    )
+
+
+def _layer(shape: EncoderShape, rows: int) -> tuple[Op, ...]:
+    hidden, heads, head_size = shape.hidden_size, shape.n_heads, shape.head_size
+
+    def linear(name: str, k: int, n: int, source: str) -> MatMul:
+        return MatMul(name=name, m=rows, k=k, n=n, weights=True, inputs=(source,))
+
+    return (
+        linear("query", hidden, hidden, GROUP_INPUT),
+        linear("key", hidden, hidden, GROUP_INPUT),
+        linear("value", hidden, hidden, GROUP_INPUT),
+        MatMul(
+            name="scores",
+            m=rows,
+            k=head_size,
+            n=rows,
+            count=heads,
+            weights=False,
+            transposed=True,
+            inputs=("query", "key"),
+        ),
+        Softmax(name="softmax", rows=rows, columns=rows, count=heads, inputs=("scores",)),
+        MatMul(
+            name="context",
+            m=rows,
+            k=rows,
+            n=head_size,
+            count=heads,
+            weights=False,
+            inputs=("softmax", "value"),
+        ),
+        linear("output", hidden, hidden, "context"),
+        Add(name="attention_add", rows=rows, columns=hidden, inputs=("output", GROUP_INPUT)),
+        LayerNorm(name="attention_norm", rows=rows, columns=hidden, inputs=("attention_add",)),
+        linear("ffn_in", hidden, shape.ffn_size, "attention_norm"),
+        Gelu(name="gelu", rows=rows, columns=shape.ffn_size, inputs=("ffn_in",)),
+        linear("ffn_out", shape.ffn_size, hidden, "gelu"),
+        Add(name="ffn_add", rows=rows, columns=hidden, inputs=("ffn_out", "attention_norm")),
+        LayerNorm(name="ffn_norm", rows=rows, columns=hidden, inputs=("ffn_add",)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterCounts:
+    """Stored parameters of an encoder with exits, biases and norm parameters included."""
+
+    n_embedding: int
+    n_layers: int
+    n_poolers: int
+    n_classifiers: int
+    n_one_pooler: int
+
+    @property
+    def n_total(self) -> int:
+        """Everything that is stored, every exit head included."""
+        return self.n_embedding + self.n_layers + self.n_poolers + self.n_classifiers
+
+    @property
+    def n_published(self) -> int:
+        """What the papers and model hubs count: embeddings, layers and one pooler, no classifier."""
+        return self.n_embedding + self.n_layers + self.n_one_pooler
+
+
+def parameter_counts(shape: EncoderShape) -> ParameterCounts:
+    """Return the exact numbers of stored parameters of an encoder of this shape."""
+    tables = shape.vocabulary_size + shape.n_positions + shape.n_token_types
+    stored_layers = 1 if shape.shared_layers else shape.n_layers
+    stored_heads = 1 if shape.shared_head else shape.n_layers
+    one_pooler = shape.hidden_size * (shape.hidden_size + 1) if shape.pooler else 0
+    return ParameterCounts(
+        n_embedding=tables * shape.embedding_size + _n_parameters(_prologue(shape, rows=1)),
+        n_layers=stored_layers * _n_parameters(_layer(shape, rows=1)),
+        n_poolers=stored_heads * one_pooler,
+        n_classifiers=stored_heads * shape.n_classes * (shape.hidden_size + 1),
+        n_one_pooler=one_pooler,
+    )
+
+
+def _n_parameters(ops: tuple[Op, ...]) -> int:
+    return sum(n_weights(op) + n_vector_parameters(op) for op in ops)
+
+
+ALBERT_BASE = EncoderShape(  # https://huggingface.co/albert/albert-base-v2/blob/main/config.json
+    n_layers=12,
+    hidden_size=768,
+    n_heads=12,
+    ffn_size=3072,
+    embedding_size=128,
+    vocabulary_size=30000,
+    n_positions=512,
+    n_token_types=2,
+    shared_layers=True,
+    n_classes=2,
+    pooler=True,
+    pooling="first",
+    shared_head=True,
+)
+
+BERT_BASE = EncoderShape(  # https://huggingface.co/google-bert/bert-base-uncased/blob/main/config.json
+    n_layers=12,
+    hidden_size=768,
+    n_heads=12,
+    ffn_size=3072,
+    embedding_size=768,
+    vocabulary_size=30522,
+    n_positions=512,
+    n_token_types=2,
+    shared_layers=False,
+    n_classes=2,
+    pooler=True,
+    pooling="first",
+    shared_head=False,
+)
