@@ -73,3 +73,24 @@ def test_no_two_sentences_share_most_of_their_words(rows: list[tuple[str, str, s
 def test_the_order_mixes_the_classes(rows: list[tuple[str, str, str]]) -> None:
     runs = re.findall(r"0+|1+", "".join(label for _, label, _ in rows))
     assert max(map(len, runs)) <= 8
+
+
+@pytest.fixture(scope="module")
+def calibration() -> list[str]:
+    return (ASSETS / "calibration.txt").read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+
+
+def test_calibration_text_has_256_unique_lines(calibration: list[str]) -> None:
+    assert (len(calibration), len({line.lower().strip() for line in calibration} - {""})) == (256, 256)
+
+
+def test_calibration_text_is_disjoint_from_the_reviews(
+    calibration: list[str], rows: list[tuple[str, str, str]]
+) -> None:
+    reviews = [words(sentence) for sentence, _, _ in rows]
+    seen = [
+        line
+        for line in calibration
+        if any(len(words(line) & review) > 0.6 * len(words(line) | review) for review in reviews)
+    ]
+    assert seen == []
