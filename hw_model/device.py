@@ -1,0 +1,116 @@
+"""FPGA parts and the boards around them: what there is to build with, and what memory feeds it.
+
+A part is one TOML file in `hw_model/devices/`, with the data sheet of every figure. The totals are those of
+the silicon: a card's shell, a processing system's interconnect and what routing cannot reach are not
+subtracted. Memory bandwidth is the peak of the interface,
+
+    memory_bandwidth_gb_s = transfers per second x width in bits / 8,
+
+and what a burst really gets is the memory model's business. Not modelled: speed grades, the crossing between
+the dies of a large part, thermal limits.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from quant.errors import ConfigError
+from quant.records import from_json
+
+Family = Literal["ultrascale_plus", "7series"]
+DspPrimitive = Literal["DSP48E1", "DSP48E2"]
+MemoryKind = Literal["ddr3", "ddr4", "hbm2"]
+
+DEVICE_FOLDER = Path(__file__).parent / "devices"
+POWER_LABELS = ("measured", "fitted", "scaled", "assumed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One part on its board.
+
+    `bram18` counts halves of 18 Kb (a 36 Kb block is two of them), `uram` blocks of 288 Kb. `static_power_mw`
+    is what the board or module draws with the accelerator loaded and idle; `power_source` begins with how that
+    figure was obtained: measured, fitted, scaled or assumed.
+    """
+
+    name: str
+    title: str
+    part: str
+    family: Family
+    lut: int
+    ff: int
+    dsp: int
+    bram18: int
+    uram: int
+    dsp_primitive: DspPrimitive
+    memory_kind: MemoryKind
+    memory_bandwidth_gb_s: float
+    memory_latency_ns: float
+    default_clock_mhz: float
+    static_power_mw: float
+    source: str
+    power_source: str
+
+    def __post_init__(self) -> None:
+        """Reject a part that cannot exist."""
+        for name in ("lut", "ff", "dsp", "bram18", "memory_bandwidth_gb_s", "default_clock_mhz"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"device.{name}", getattr(self, name), "must be positive", "Correct the file")
+        for name in ("uram", "memory_latency_ns", "static_power_mw"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"device.{name}", getattr(self, name), "must not be negative", "Correct the file")
+        if self.power_source.split(":")[0] not in POWER_LABELS:
+            raise ConfigError("device.power_source", self.power_source,
+                              f"must begin with one of {', '.join(POWER_LABELS)} and a colon",
+                              "Say how static_power_mw was obtained")  # fmt: skip
+
+    @property
+    def memory_bytes_per_second(self) -> float:
+        """Peak bytes per second of the off-chip memory."""
+        return self.memory_bandwidth_gb_s * 1e9
+
+
+def list_devices() -> tuple[str, ...]:
+    """Names of the parts that come with the package, in alphabetical order."""
+    return tuple(sorted(path.stem for path in DEVICE_FOLDER.glob("*.toml")))
+
+
+def load_device(name_or_path: str | Path) -> Device:
+    """Read a part by its name (`zcu102`) or from a TOML file of your own (`my_board.toml`).
+
+    Raises ConfigError with the known names and the nearest one, or with the key of the file that is wrong.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text:
+        return _read_device(Path(name_or_path))
+    known = list_devices()
+    if text.lower() in known:
+        return _read_device(DEVICE_FOLDER / f"{text.lower()}.toml")
+    remedy = f"Did you mean --device {_nearest(text.lower(), known)}? A path to a .toml file works too"
+    raise ConfigError("--device", text, f"is not a known part. Known: {', '.join(known)}", remedy)
+
+
+def _nearest(text: str, names: tuple[str, ...]) -> str:
+    """Return the name that looks most like `text`, counting a part number as a name of its board."""
+    spellings = {name: name for name in names}
+    spellings |= {load_device(name).part: name for name in names}
+    return spellings[difflib.get_close_matches(text, spellings, n=1, cutoff=0.0)[0]]
+
+
+def _read_device(path: Path) -> Device:
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError("--device", str(path), f"cannot be read ({error.strerror})", "Check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("--device", str(path), "is not UTF-8 text", "Save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("--device", str(path), f"is not TOML: {error}", "Correct that line") from error
+    return from_json(Device, table, where=path.name)
