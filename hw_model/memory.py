@@ -1,0 +1,221 @@
+"""Off-chip transfers, what the weight buffer holds, and what the activation buffer must hold.
+
+    bytes_per_cycle = bandwidth efficiency / clock
+    transfer of n bytes:   occupancy = ceil(n / bytes_per_cycle),  latency = occupancy + first-word latency
+    gather of r rows:      occupancy = ceil(r BURST ceil(row bytes / BURST) / bytes_per_cycle),  latency as above
+
+Requests are issued ahead, so the first-word latency delays a result but not the next transfer. Weights of a
+group of ops (prologue, layer, exit heads) lie in the weight buffer for good if they fit, else every use streams
+them in column panels, one per fold column, through `n_weight_buffers` panel buffers.
+Not modelled: refresh and bank conflicts beyond the efficiency, the write channel (all activations stay on chip),
+channels of their own for several ports.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from hw_model.accelerator import Accelerator, UnitCost
+from hw_model.gemm import ceil_div
+from quant.config import QuantConfig
+from quant.errors import ConfigError, DoesNotFit
+from quant.workload import (
+    GROUP_INPUT,
+    ExitHead,
+    MatMul,
+    Op,
+    Workload,
+    group_vector_bytes,
+    group_weight_bytes,
+    n_vector_parameters,
+    output_shape,
+    packed_bytes,
+)
+
+BURST_BYTES = 64  # bytes; DDR4 burst of 8 beats on a 64-bit bus (JEDEC JESD79-4), and one 512-bit AXI beat
+LIVE_HEADS = 2  # matrices of one per-head op that exist at a time: the head in work and the one before it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryChannel:
+    """The off-chip memory as the design sees it: sustained bytes per clock cycle, and cycles to the first word."""
+
+    bytes_per_cycle: float
+    latency_cycles: int
+
+    def __post_init__(self) -> None:
+        """Reject channels that never deliver."""
+        if not (self.bytes_per_cycle > 0 and self.latency_cycles >= 0):
+            raise ConfigError(
+                "memory.bytes_per_cycle",
+                self.bytes_per_cycle,
+                f"must be positive, with a latency of at least 0 cycles (it is {self.latency_cycles})",
+                "Correct the part's memory",
+            )
+
+
+UNLIMITED = MemoryChannel(bytes_per_cycle=math.inf, latency_cycles=0)
+
+
+def memory_channel(accelerator: Accelerator, bandwidth_gb_s: float, latency_ns: float) -> MemoryChannel:
+    """Return the channel of a design on a part with this peak bandwidth (10^9 bytes per second) and latency.
+
+    bytes_per_cycle = bandwidth efficiency 1000 / clock_mhz; the design's own memory_latency_ns goes before the
+    part's.
+    """
+    if accelerator.memory_latency_ns is not None:
+        latency_ns = accelerator.memory_latency_ns
+    return MemoryChannel(
+        bytes_per_cycle=bandwidth_gb_s * accelerator.memory_efficiency_fraction * 1000 / accelerator.clock_mhz,
+        latency_cycles=math.ceil(latency_ns * accelerator.clock_mhz / 1000),
+    )
+
+
+def transfer_cost(n_bytes: int, channel: MemoryChannel) -> UnitCost:
+    """Return the cost of one contiguous transfer: ceil(bytes / bytes_per_cycle), plus the first-word latency."""
+    occupancy = math.ceil(n_bytes / channel.bytes_per_cycle)
+    return UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + channel.latency_cycles)
+
+
+def gather_cost(n_rows: int, row_bytes: int, channel: MemoryChannel) -> UnitCost:
+    """Return the cost of reading scattered rows, each in whole bursts of BURST_BYTES."""
+    return transfer_cost(n_rows * BURST_BYTES * ceil_div(row_bytes, BURST_BYTES), channel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightPlacement:
+    """Which weights stay in the weight buffer, and what the rest needs of it.
+
+    `*_streamed`: every use of the group loads its weights, biases and norm parameters. `resident_bytes` are
+    loaded once, before the first sentence; `panel_bytes` is the largest panel that is streamed.
+    """
+
+    prologue_streamed: bool
+    layer_streamed: bool
+    exit_streamed: bool
+    resident_bytes: int
+    panel_bytes: int
+    n_panel_buffers: int
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the weight buffer in use: residents and panel buffers."""
+        return self.resident_bytes + self.n_panel_buffers * self.panel_bytes
+
+
+def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlacement:
+    """Decide which groups stay on chip: the layers first (they carry most traffic), then exits, then the prologue.
+
+    A group stays if it fits next to the panel buffers of the groups that do not. `weight_placement` ``on_chip``
+    demands that everything stays, ``streamed`` that nothing does. Raises DoesNotFit where the weight buffer is
+    too small for that, or for the panels.
+    """
+    groups = (workload.layer, workload.exit, workload.prologue)
+    quant, columns = workload.quant, accelerator.array_columns
+    stored = (workload.n_stored_layers, workload.n_stored_heads, 1)
+    sizes = [
+        n * (group_weight_bytes(group, quant) + group_vector_bytes(group, quant))
+        for n, group in zip(stored, groups, strict=True)
+    ]
+    panels = [max(panel for op in group for panel in (0, *parameter_panels(op, quant, columns))) for group in groups]
+    capacity = accelerator.weight_buffer_kib * 1024
+    choices = {
+        "on_chip": [(True, True, True)],
+        "streamed": [(False, False, False)],
+        "auto": [(layer, head, first) for layer in (True, False) for head in (True, False) for first in (True, False)],
+    }[accelerator.weight_placement]
+    for kept in choices:
+        resident = sum(size for size, keep in zip(sizes, kept, strict=True) if keep)
+        panel = max((panel for panel, keep in zip(panels, kept, strict=True) if not keep), default=0)
+        if resident + accelerator.n_weight_buffers * panel <= capacity:
+            return WeightPlacement(
+                layer_streamed=not kept[0],
+                exit_streamed=not kept[1],
+                prologue_streamed=not kept[2],
+                resident_bytes=resident,
+                panel_bytes=panel,
+                n_panel_buffers=accelerator.n_weight_buffers if panel else 0,
+            )
+    needed_kib = ceil_div(resident + accelerator.n_weight_buffers * panel, 1024)
+    levers = (
+        "weight_placement = auto, lower --bits"
+        if accelerator.weight_placement == "on_chip"
+        else "fewer n_weight_buffers, fewer array_columns, lower --bits"
+    )
+    raise DoesNotFit(
+        f"weight_buffer_kib {needed_kib} needed, {accelerator.weight_buffer_kib} in design {accelerator.name}"
+        f" ({needed_kib / accelerator.weight_buffer_kib:.1f}x). Try {levers}, or a larger weight_buffer_kib."
+    )
+
+
+def parameter_panels(op: Op, quant: QuantConfig, panel_columns: int) -> tuple[int, ...]:
+    """Return the bytes of the panels in which an op's stored parameters are streamed, in order.
+
+    A product has one panel per `panel_columns` output columns (k weights and one bias each), an exit head one per
+    `panel_columns` outputs of its dense pass and of its classifier, a layer norm one. The panels of an op sum to
+    its packed size exactly: a byte that two panels share counts to the later one.
+    """
+    match op:
+        case MatMul() if op.weights:
+            passes = [(op.k, op.n)]
+        case ExitHead():
+            passes = [(op.hidden_size, op.hidden_size)] * op.pooler + [(op.hidden_size, op.n_classes)]
+        case _ if n_vector_parameters(op):
+            return (packed_bytes(n_vector_parameters(op), quant.bias_bits),)
+        case _:
+            return ()
+    widths = [
+        (n_inputs, min(panel_columns, n_outputs - first))
+        for n_inputs, n_outputs in passes
+        for first in range(0, n_outputs, panel_columns)
+    ]
+    weights_so_far = accumulate((n_inputs * width for n_inputs, width in widths), initial=0)
+    biases_so_far = accumulate((width for _, width in widths), initial=0)
+    ends = [
+        packed_bytes(weights, quant.weight_bits) + packed_bytes(biases, quant.bias_bits)
+        for weights, biases in zip(weights_so_far, biases_so_far, strict=True)
+    ]
+    return tuple(end - start for start, end in pairwise(ends))
+
+
+def activation_bytes(workload: Workload, accelerator: Accelerator) -> int:
+    """Return what the activation buffer must hold at the worst op: live results at activation_bits.
+
+    A result lives from its op to its last reader; the hidden state that enters a group lives as long as it is
+    read. Of a result that only per-head ops read, LIVE_HEADS heads exist at a time. With `interleave` every
+    further resident sentence keeps its hidden state. Accumulators in the array are not counted.
+    """
+    bits = workload.quant.activation_bits
+    hidden = packed_bytes(workload.sequence_length * workload.shape.hidden_size, bits)
+    groups = (workload.prologue, workload.layer)
+    working = max(_peak_bytes(ops, bits, hidden if ops is workload.layer else 0) for ops in groups)
+    return working + (accelerator.n_interleaved - 1) * hidden
+
+
+def _peak_bytes(ops: tuple[Op, ...], bits: int, input_bytes: int) -> int:
+    last_use = {source: index for index, op in enumerate(ops) for source in op.inputs}
+    last_use[ops[-1].name] = len(ops)
+    live = {GROUP_INPUT: input_bytes}
+    peak = input_bytes
+    for index, op in enumerate(ops):
+        count, rows, columns = output_shape(op)
+        readers = [output_shape(reader)[0] for reader in ops if op.name in reader.inputs]
+        per_head = count > 1 and readers and min(readers) > 1
+        keep = min(count, LIVE_HEADS) if per_head else count
+        live[op.name] = packed_bytes(keep * rows * columns, bits)
+        peak = max(peak, sum(live.values()))
+        live = {name: size for name, size in live.items() if last_use.get(name, -1) > index}
+    return peak
+
+
+def check_activations(workload: Workload, accelerator: Accelerator) -> None:
+    """Raise DoesNotFit if the live activations exceed the activation buffer."""
+    needed_kib = ceil_div(activation_bytes(workload, accelerator), 1024)
+    if needed_kib > accelerator.activation_buffer_kib:
+        raise DoesNotFit(
+            f"activation_buffer_kib {needed_kib} needed, {accelerator.activation_buffer_kib} in design "
+            f"{accelerator.name} ({needed_kib / accelerator.activation_buffer_kib:.1f}x). "
+            f"Try a shorter --seq-len than {workload.sequence_length}, lower --bits, or a larger activation_buffer_kib."
+        )

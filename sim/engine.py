@@ -1,0 +1,177 @@
+"""The engine: a max-plus recurrence over flat programs, in whole cycles.
+
+For the tasks of a program, in program order:
+
+    start[t]  = max(free[unit[t]], max over dependencies d of time[d])
+    free[unit[t]] = start[t] + occupancy[t]          the unit takes its next task
+    time[t]   = start[t] + latency[t]                the result is there
+
+`time` begins with the ports (gate, input row blocks, buffer releases) and goes on with one entry per task, so a
+dependency is an index. Because there is nothing but max and plus, the model is monotone: an earlier port, a
+shorter task or one dependency less never makes anything later.
+
+A sentence is `prologue, (layer, exit) x n`, each program fed with the exports of the one before. Not modelled:
+units that reorder their tasks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from sim.schedule import TaskProgram, Unit
+
+Ints = npt.NDArray[np.int64]
+
+N_UNITS = len(Unit)
+ARRAY = int(Unit.ARRAY)
+EMPTY = -1  # a slot without a sentence
+
+
+class Flat(NamedTuple):
+    """The arrays of a `TaskProgram` that the recurrence reads."""
+
+    n_blocks: int
+    n_ports: int
+    unit: Ints
+    occupancy: Ints
+    latency: Ints
+    first_dependency: Ints
+    dependency: Ints
+    exports: Ints
+    decision: int
+
+
+def flatten(program: TaskProgram) -> Flat:
+    """Return the arrays that the compiled functions take."""
+    return Flat(
+        program.n_blocks,
+        program.n_ports,
+        program.unit,
+        program.occupancy_cycles,
+        program.latency_cycles,
+        program.first_dependency,
+        program.dependency,
+        program.exports,
+        program.decision,
+    )
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def run_tasks(program: Flat, ports: Ints, free: Ints, start: Ints, time: Ints) -> None:
+    """Run one program: fill `start` (per task) and `time` (ports, then tasks), advance `free` (per unit)."""
+    n_ports = program.n_ports
+    time[:n_ports] = ports
+    for task in range(program.unit.size):
+        unit = program.unit[task]
+        ready = free[unit]
+        for index in range(program.first_dependency[task], program.first_dependency[task + 1]):
+            ready = max(ready, time[program.dependency[index]])
+        start[task] = ready
+        free[unit] = ready + program.occupancy[task]
+        time[n_ports + task] = ready + program.latency[task]
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def run_sentence(
+    prologue: Flat,
+    layer: Flat,
+    exit_: Flat,
+    evaluated: npt.NDArray[np.bool_],
+    waits: bool,
+    prologue_start: Ints,
+    layer_start: Ints,
+    exit_start: Ints,
+) -> Ints:
+    """Run one sentence through all layers on idle units from cycle 0, and return the cycle of each decision.
+
+    The exit after a layer runs where `evaluated` says so; with `waits` the next layer's gate is its decision,
+    else the gate stays open. Fills the starts of the tasks ([tasks], [layers, tasks], [layers, tasks]); a
+    decision that is not taken, and the starts of its tasks, are -1.
+    """
+    free = np.zeros(N_UNITS, np.int64)
+    prologue_time = np.empty(prologue.n_ports + prologue.unit.size, np.int64)
+    layer_time = np.empty(layer.n_ports + layer.unit.size, np.int64)
+    exit_time = np.empty(exit_.n_ports + exit_.unit.size, np.int64)
+    decisions = np.full(evaluated.size, -1, np.int64)
+    ports = np.zeros(prologue.n_ports, np.int64)
+    run_tasks(prologue, ports, free, prologue_start, prologue_time)
+    ports[1:] = prologue_time[prologue.exports]
+    for index in range(evaluated.size):
+        run_tasks(layer, ports, free, layer_start[index], layer_time)
+        ports[1:] = layer_time[layer.exports]
+        if evaluated[index]:
+            run_tasks(exit_, ports, free, exit_start[index], exit_time)
+            ports[1:] = exit_time[exit_.exports]
+            decisions[index] = exit_time[exit_.decision]
+            if waits:
+                ports[0] = decisions[index]
+        else:
+            exit_start[index] = -1
+    return decisions
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def run_interleaved(
+    prologue: Flat,
+    layer: Flat,
+    exit_: Flat,
+    evaluated: npt.NDArray[np.bool_],
+    exit_layer: Ints,
+    arrival: Ints,
+    n_slots: int,
+    start: Ints,
+    finish: Ints,
+) -> None:
+    """Run a stream with `n_slots` resident sentences that take turns, one layer and its exit per turn.
+
+    Slots are served round robin. A slot whose sentence has left takes the next sentence of the stream (in the
+    order of `arrival`) at its next turn: the sentence starts at max(arrival, exit of the slot's last sentence),
+    its prologue and first layer form that turn. A slot passes while the next sentence has not arrived by the
+    time the array is free, unless every slot is empty. Each layer waits for its own sentence's last decision.
+    Fills `start` and `finish` (the decision) per sentence.
+    """
+    free = np.zeros(N_UNITS, np.int64)
+    prologue_time = np.empty(prologue.n_ports + prologue.unit.size, np.int64)
+    layer_time = np.empty(layer.n_ports + layer.unit.size, np.int64)
+    exit_time = np.empty(exit_.n_ports + exit_.unit.size, np.int64)
+    prologue_start = np.empty(prologue.unit.size, np.int64)
+    layer_start = np.empty(layer.unit.size, np.int64)
+    exit_start = np.empty(exit_.unit.size, np.int64)
+    n_blocks = layer.n_blocks
+    sentence = np.full(n_slots, EMPTY, np.int64)
+    n_done = np.zeros(n_slots, np.int64)  # layers behind the slot's sentence
+    ports = np.zeros((n_slots, layer.n_ports), np.int64)
+    releases = np.zeros(layer.n_ports - 1 - n_blocks, np.int64)  # of the weight buffers, which all slots share
+    slot_free = np.zeros(n_slots, np.int64)
+    next_sentence, n_resident, slot = 0, 0, 0
+    while next_sentence < exit_layer.size or n_resident > 0:
+        mine = ports[slot]
+        waiting = sentence[slot] == EMPTY and next_sentence < exit_layer.size
+        if waiting and (n_resident == 0 or arrival[next_sentence] <= free[ARRAY]):
+            sentence[slot], n_done[slot] = next_sentence, 0
+            mine[0] = start[next_sentence] = max(arrival[next_sentence], slot_free[slot])
+            mine[1 + n_blocks :] = releases
+            run_tasks(prologue, mine, free, prologue_start, prologue_time)
+            mine[1:] = prologue_time[prologue.exports]
+            releases[:] = mine[1 + n_blocks :]
+            next_sentence += 1
+            n_resident += 1
+        if sentence[slot] != EMPTY:
+            mine[1 + n_blocks :] = releases
+            run_tasks(layer, mine, free, layer_start, layer_time)
+            mine[1:] = layer_time[layer.exports]
+            if evaluated[n_done[slot]]:
+                run_tasks(exit_, mine, free, exit_start, exit_time)
+                mine[1:] = exit_time[exit_.exports]
+                mine[0] = exit_time[exit_.decision]
+            releases[:] = mine[1 + n_blocks :]
+            n_done[slot] += 1
+            if n_done[slot] == exit_layer[sentence[slot]]:
+                finish[sentence[slot]] = slot_free[slot] = mine[0]
+                sentence[slot] = EMPTY
+                n_resident -= 1
+        slot = (slot + 1) % n_slots
