@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from quant.records import from_json, to_json
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT_MODEL = ASSETS / "albert-sst2"
 SECTION = "hexit"
+CALIBRATION = "calibration.txt"
+DEFAULT_CALIBRATION = ASSETS / CALIBRATION  # for checkpoints from elsewhere
 HUB_PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
 
 
@@ -126,8 +128,13 @@ def load_tokenizer(folder: Path, where: str = "--model") -> Any:
                           "Put tokenizer.json beside the weights") from None  # fmt: skip
 
 
-def save_checkpoint(model: EarlyExitEncoder, tokenizer: Any, folder: Path, *, half: bool, notes: dict[str, Any]) -> None:
-    """Write a checkpoint folder, whole or not at all; `notes` go to training.json beside the weights."""
+def save_checkpoint(model: EarlyExitEncoder, tokenizer: Any, folder: Path, *, half: bool, notes: dict[str, Any],
+                    calibration: Sequence[str]) -> None:
+    """Write a checkpoint folder, whole or not at all.
+
+    `notes` go to training.json and the sentences that quantisation calibrates on to calibration.txt, both beside
+    the weights.
+    """
     prefix = model.backbone.base_model_prefix
     dtype = torch.float16 if half else torch.float32
     tensors = {f"{prefix}.{key}": value for key, value in model.backbone.state_dict().items()}
@@ -142,6 +149,7 @@ def save_checkpoint(model: EarlyExitEncoder, tokenizer: Any, folder: Path, *, ha
         save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
         tokenizer.save_pretrained(str(temporary))
         (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (temporary / CALIBRATION).write_text("\n".join(calibration) + "\n", encoding="utf-8")
         (temporary / "training.json").write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
 
 

@@ -88,6 +88,12 @@ def load_texts(
     return _to_text_set(name, columns, rows, label_names, text_columns, label_column, where)
 
 
+def read_lines(source: str, where: str = "--calibration") -> tuple[str, ...]:
+    """Read a UTF-8 text file of one sentence a line, blank lines dropped."""
+    path = Path(source).expanduser()
+    return tuple(line.strip() for line in _read_bytes(path, where).splitlines() if line.strip())
+
+
 def _read_bytes(path: Path, where: str) -> str:
     try:
         raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from quant.errors import ConfigError
 
+LOG_EVERY_S = 60.0  # a log file gets a line a minute, a terminal a moving bar
 LOSSES = "elbert (learnt weights), pabee (weights by layer number), equal, last"
 
 
@@ -49,6 +51,8 @@ def train(
     limit: Annotated[int, typer.Option(help="Use only the first N training samples; 0 means all.")] = 0,
     compute: Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")] = "auto",
     save_every_s: Annotated[float, typer.Option(help="Seconds between two saved states.")] = 120.0,
+    calibration: Annotated[str, typer.Option(help="Text (a sentence a line) that quantisation will calibrate on. Empty: "
+                                             "256 training sentences, drawn by --seed.")] = "",  # fmt: skip
     dtype: Annotated[str, typer.Option(help="Stored weights: fp16 or fp32.")] = "fp16",
 ) -> None:
     """Train an exit after every layer of ALBERT or BERT.
@@ -62,7 +66,7 @@ def train(
     given = dict(locals())
     from quant.compute import pick_compute
     from quant.records import from_json
-    from quant.tasks import load_texts
+    from quant.tasks import load_texts, read_lines
     from quant.training.loop import EpochResult, TrainingPlan, Watchers
     from quant.training.loop import train as run_training
 
@@ -75,10 +79,20 @@ def train(
     if limit:
         training_set = training_set.head(limit)
     dev_set = _dev_set(data, training_set.label_names, columns)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
                   TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:  # fmt: skip
         current = progress.add_task("start", total=None, note="")
+
+        last_line = time.monotonic()
+
+        def advance(n_done: int, note: str) -> None:
+            nonlocal last_line
+            progress.update(current, advance=n_done, note=note)
+            if not console.is_terminal and time.monotonic() - last_line > LOG_EVERY_S:
+                task = next(task for task in progress.tasks if task.id == current)
+                console.print(f"{task.description}: {task.completed:.0f}/{task.total:.0f} {note}")
+                last_line = time.monotonic()
 
         def stage(title: str, n_total: int) -> None:
             nonlocal current
@@ -90,9 +104,9 @@ def train(
             progress.console.print(f"epoch {result.epoch}: loss {result.mean_loss:.4f}, {result.wall_s:.0f} s"
                                    + (f", dev score by exit: {scores}" if scores else ""))  # fmt: skip
 
-        watchers = Watchers(stage=stage, advance=lambda n, note: progress.update(current, advance=n, note=note), epoch=report)
+        watchers = Watchers(stage=stage, advance=advance, epoch=report)
         run_training(plan, training_set, dev_set, out, device=pick_compute(compute), save_every_s=save_every_s,
-                     half=dtype == "fp16", watchers=watchers)  # fmt: skip
+                     half=dtype == "fp16", calibration=read_lines(calibration) if calibration else (), watchers=watchers)  # fmt: skip
     console.print(f"checkpoint: {out}")
 
 

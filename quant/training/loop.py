@@ -33,6 +33,7 @@ from quant.training.unlabelled import load_sentences
 from quant.training.vocabulary import borrow_embeddings, new_albert, train_tokenizer
 
 STATE_FILE = "training_state.safetensors"
+N_CALIBRATION = 256  # training sentences kept for quantisation; ranges settle well before that
 LAYER_WEIGHT_RATE = 1e-2  # learning rate of ELBERT's trainable exit weights (algorithms sheet 2b)
 
 
@@ -121,11 +122,12 @@ def train(
     device: str = "cpu",
     save_every_s: float = 120.0,
     half: bool = True,
+    calibration: Sequence[str] = (),
     watchers: Watchers | None = None,
 ) -> tuple[EpochResult, ...]:
     """Train the exits of one model and write the checkpoint folder `out`; resume if `out` holds a stopped run of the same plan.
 
-    Raises ConfigError where `out` holds something else.
+    `calibration` replaces the training sentences that the checkpoint keeps for quantisation. Raises ConfigError where `out` holds something else.
     """
     watch = watchers or Watchers()
     torch.manual_seed(plan.seed)
@@ -143,7 +145,9 @@ def train(
     notes = {"plan": dataclasses.asdict(plan), "training_set": training_set.name, "training_hash": training_set.content_hash,
              "teacher_hash": teacher.content_hash if teacher else None, "torch": torch.__version__, "device": device,
              "epochs": [dataclasses.asdict(result) for result in results]}  # fmt: skip
-    save_checkpoint(model, tokenizer, out, half=half, notes=notes)
+    chosen = np.random.default_rng(plan.seed).permutation(len(training_set))[:N_CALIBRATION]
+    save_checkpoint(model, tokenizer, out, half=half, notes=notes,
+                    calibration=calibration or [training_set.texts[i] for i in sorted(chosen)])  # fmt: skip
     (out / STATE_FILE).unlink(missing_ok=True)
     return tuple(results)
 

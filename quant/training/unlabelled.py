@@ -22,7 +22,7 @@ def load_sentences(path: Path, n_sentences: int, seed: int) -> tuple[str, ...]:
     """
     try:
         raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
-        texts = [str(json.loads(line)["text"]) for line in raw.decode("utf-8").splitlines() if line.strip()]
+        texts = [str(json.loads(line)["text"]) for line in raw.decode("utf-8").split("\n") if line.strip()]
     except (OSError, lzma.LZMAError, ValueError, KeyError) as error:
         raise ConfigError("--unlabelled", str(path), f"must be json lines with a field text ({error})",
                           "Check the file") from None  # fmt: skip

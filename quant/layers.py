@@ -1,0 +1,308 @@
+"""Everything that touches Brevitas: a float encoder in, the same encoder on integers out.
+
+Every tensor between two operations gets a name and one scale; every place that makes or reads the tensor uses
+that scale, so re-quantising at a reader changes nothing. A tensor of a shared (ALBERT) layer is one tensor for all
+its passes. Post-training quantisation in three steps:
+
+1. observe: run calibration text through the float model and count the magnitudes of every named tensor;
+2. convert: pick for every tensor the clipping range with the least squared error at its bit width, and swap
+   linears, embeddings and tensors for Brevitas quantisers with these ranges (weights: one scale per output channel);
+3. correct: shift the biases by the mean error of each linear (Brevitas' bias correction).
+
+Integers: weights, embeddings, biases, linear inputs, query/key/value, softmax output, norm output, exit logits.
+Not integers yet: the inside of softmax, GELU, layer norm, tanh and the mean over tokens (computed in float on
+quantised inputs, their results quantised again).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quant.config import QuantConfig
+from quant.encoding import Batch
+from quant.model import EarlyExitEncoder
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # deprecations inside brevitas' own imports, which a user cannot act on
+    import brevitas.nn as qnn
+    from brevitas.core.restrict_val import RestrictValueType
+    from brevitas.graph.calibrate import bias_correction_mode
+    from brevitas.inject.enum import ScalingImplType
+    from brevitas.quant.scaled_int import (
+        Int8ActPerTensorFloatMinMaxInit,
+        Int8WeightPerChannelFloat,
+        Int8WeightPerChannelFloatMSE,
+        Int8WeightPerTensorFloat,
+        Int32Bias,
+        Uint8ActPerTensorFloatMaxInit,
+    )
+    from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPointMSE
+
+ATTENTION = "hexit_quantised"  # name of the attention function in transformers' registry
+BINS_PER_OCTAVE, OCTAVES = 32, 40  # bins 2 % wide, from SMALLEST to 2**16
+SMALLEST = 2.0**-24  # magnitudes below count as this
+CLIP_CANDIDATES = 100
+PO2_CANDIDATES = 6  # powers of two tried, down from the one that holds the largest magnitude
+CLIP_FRACTIONS = (0.05, 1.0)  # of the largest magnitude: ranges tried for each tensor
+LOW_BITS = 4  # at and below, weights too are clipped for least squared error: their tails no longer pay
+
+
+class SignedPo2(Int8ActPerTensorFloatMinMaxInit):  # type: ignore[misc]
+    """Signed activations with power-of-two scales."""
+
+    restrict_scaling_type = RestrictValueType.POWER_OF_TWO
+
+
+class UnsignedPo2(Uint8ActPerTensorFloatMaxInit):  # type: ignore[misc]
+    """Unsigned activations with power-of-two scales."""
+
+    restrict_scaling_type = RestrictValueType.POWER_OF_TWO
+
+
+class Observer(nn.Module):
+    """Passes a tensor on and counts the magnitudes of its values.
+
+    The histogram has BINS_PER_OCTAVE logarithmic bins per factor of two, so that rare outliers, which decide the
+    clipping range, are all counted.
+    """
+
+    def __init__(self, *, unsigned: bool = False) -> None:
+        """Start with no values; `unsigned` tensors are never negative."""
+        super().__init__()
+        self.unsigned = unsigned
+        self.counts = torch.zeros(BINS_PER_OCTAVE * OCTAVES, dtype=torch.float64)
+        self.maximum = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Count and return `x`."""
+        magnitudes = x.detach().abs().flatten()
+        self.maximum = max(self.maximum, float(magnitudes.max()))
+        bins = ((torch.log2(magnitudes.clamp_min(SMALLEST)) - math.log2(SMALLEST)) * BINS_PER_OCTAVE).long()
+        self.counts += torch.bincount(bins.clamp_max(len(self.counts) - 1), minlength=len(self.counts))
+        return x
+
+    def clip(self, bits: int, *, power_of_two: bool) -> float:
+        """Return the range with the least squared quantisation error at `bits`, rounding and clipping both counted.
+
+        With `power_of_two` only such ranges are tried, since the quantiser would round any other one.
+        """
+        if self.maximum <= SMALLEST:
+            return SMALLEST  # a tensor that is always zero still needs a scale
+        exponents = (torch.arange(len(self.counts), dtype=torch.float64) + 0.5) / BINS_PER_OCTAVE
+        values = (SMALLEST * torch.exp2(exponents)).clamp_max(self.maximum)
+        levels = 2**bits - 1 if self.unsigned else 2 ** (bits - 1) - 1
+        if power_of_two:
+            top = math.ceil(math.log2(self.maximum))
+            limits = torch.exp2(torch.arange(top - PO2_CANDIDATES + 1, top + 1, dtype=torch.float64)).unsqueeze(1)
+        else:
+            limits = self.maximum * torch.linspace(*CLIP_FRACTIONS, CLIP_CANDIDATES, dtype=torch.float64).unsqueeze(1)
+        steps = limits / levels
+        rounding = torch.minimum(steps**2 / 12, values**2)  # uniform noise, or all of a value below half a step
+        clipped = torch.where(values > limits, (values - limits) ** 2, rounding)
+        return float(limits[(clipped * self.counts).sum(1).argmin()])
+
+
+class ObservedLinear(nn.Module):
+    """A linear whose input is a named tensor."""
+
+    def __init__(self, linear: nn.Linear, observer: Observer) -> None:
+        """Wrap `linear`."""
+        super().__init__()
+        self.linear, self.observer = linear, observer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Observe the input, then apply the linear."""
+        y: Tensor = self.linear(self.observer(x))
+        return y
+
+
+class QuantisedEncoder(nn.Module):
+    """The integer encoder; its exits speak integers at one scale."""
+
+    def __init__(self, encoder: EarlyExitEncoder, logit_quantiser: nn.Module) -> None:
+        """Keep the converted encoder and the quantiser that all its exits share."""
+        super().__init__()
+        self.encoder, self.logit_quantiser = encoder, logit_quantiser
+
+    @property
+    def logit_scale(self) -> float:
+        """Real logit per integer step, the same at every exit."""
+        return float(self.logit_quantiser.act_quant.scale().detach())  # type: ignore[operator,union-attr]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """Return the integer logits of every exit, int32 [n_layers, n, n_classes]."""
+        quantised = self.logit_quantiser(self.encoder(input_ids, attention_mask, token_type_ids))
+        integers: Tensor = quantised.int().to(torch.int32)
+        return integers
+
+
+def quantise(model: EarlyExitEncoder, config: QuantConfig, calibration: Iterable[Batch]) -> QuantisedEncoder:
+    """Quantise a copy of `model` on calibration batches; the float model stays as it is."""
+    batches = list(calibration)
+    _register_attention()
+    encoder = copy.deepcopy(model).eval()
+    encoder.backbone.config._attn_implementation = ATTENTION
+    observers: dict[str, Observer] = {}
+    _insert_observers(encoder, observers)
+    with torch.inference_mode():
+        for batch in batches:
+            observers["logits"](encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids))
+    _convert(encoder, config)
+    quantised = QuantisedEncoder(encoder, _activation(observers["logits"], config.logit_bits, config, tensor=True)).eval()
+    with torch.no_grad(), bias_correction_mode(encoder):
+        for batch in batches:
+            encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+    return quantised
+
+
+def quantised_linears(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield every quantised linear with its name, shared ones once."""
+    for name, module in model.named_modules():
+        if isinstance(module, qnn.QuantLinear):
+            yield name, module
+
+
+def _insert_observers(encoder: EarlyExitEncoder, observers: dict[str, Observer]) -> None:
+    def tensor(name: str, *, unsigned: bool = False) -> Observer:
+        return observers.setdefault(name, Observer(unsigned=unsigned))
+
+    def norm(parent: Any, attribute: str, name: str) -> None:
+        setattr(parent, attribute, nn.Sequential(getattr(parent, attribute), tensor(name)))
+
+    def linear(parent: Any, attribute: str, name: str) -> None:
+        setattr(parent, attribute, ObservedLinear(getattr(parent, attribute), tensor(name)))
+
+    def attention(module: Any, prefix: str, source: str) -> None:
+        for projection in ("query", "key", "value"):
+            linear(module, projection, source)
+        module.taps = nn.ModuleDict({part: tensor(f"{prefix}.{part}") for part in ("query", "key", "value")}
+                                    | {"softmax": tensor(f"{prefix}.softmax", unsigned=True)})  # fmt: skip
+
+    tensor("logits")
+    wire = {"albert": _wire_albert, "bert": _wire_bert}[encoder.backbone.config.model_type]
+    last_states = wire(encoder.backbone, tensor, norm, linear, attention)
+    for index, head in enumerate(encoder.heads):
+        source = f"exit{index}.pooled" if encoder.exits.pooling == "mean" or encoder.exits.shared_head else last_states[index]
+        if head.pooler is not None:
+            linear(head, "pooler", source)
+            source = f"exit{index}.features"
+        linear(head, "classifier", source)
+
+
+Name = Callable[..., Any]
+
+
+def _wire_albert(backbone: Any, tensor: Name, norm: Name, linear: Name, attention: Name) -> list[str]:
+    norm(backbone.embeddings, "LayerNorm", "embedding")
+    linear(backbone.encoder, "embedding_hidden_mapping_in", "embedding")
+    first = "group0.hidden"
+    backbone.encoder.embedding_hidden_mapping_in = nn.Sequential(backbone.encoder.embedding_hidden_mapping_in, tensor(first))
+    for g, group in enumerate(backbone.encoder.albert_layer_groups):
+        for i, layer in enumerate(group.albert_layers):
+            prefix = f"group{g}" if i == 0 else f"group{g}.{i}"
+            attention(layer.attention, f"{prefix}.attention", f"{prefix}.hidden" if i == 0 else f"group{g}.{i - 1}.out")
+            linear(layer.attention, "dense", f"{prefix}.context")
+            norm(layer.attention, "LayerNorm", f"{prefix}.attended")
+            linear(layer, "ffn", f"{prefix}.attended")
+            linear(layer, "ffn_output", f"{prefix}.gelu")
+            norm(layer, "full_layer_layer_norm", f"{prefix}.hidden")
+    return [first] * backbone.config.num_hidden_layers
+
+
+def _wire_bert(backbone: Any, tensor: Name, norm: Name, linear: Name, attention: Name) -> list[str]:
+    norm(backbone.embeddings, "LayerNorm", "layer0.hidden")
+    for i, layer in enumerate(backbone.encoder.layer, 1):
+        prefix = f"layer{i}"
+        attention(layer.attention.self, f"{prefix}.attention", f"layer{i - 1}.hidden")
+        linear(layer.attention.output, "dense", f"{prefix}.context")
+        norm(layer.attention.output, "LayerNorm", f"{prefix}.attended")
+        linear(layer.intermediate, "dense", f"{prefix}.attended")
+        linear(layer.output, "dense", f"{prefix}.gelu")
+        norm(layer.output, "LayerNorm", f"{prefix}.hidden")
+    return [f"layer{i + 1}.hidden" for i in range(backbone.config.num_hidden_layers)]
+
+
+def _convert(module: nn.Module, config: QuantConfig) -> None:
+    """Replace observers, observed linears and embeddings by quantisers, in place."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, Observer):
+            setattr(module, name, _activation(child, config.activation_bits, config))
+        elif isinstance(child, ObservedLinear):
+            setattr(module, name, _linear(child, config))
+        elif isinstance(child, nn.Embedding):
+            setattr(module, name, _embedding(child, config))
+        else:
+            _convert(child, config)
+
+
+def _activation(observer: Observer, bits: int, config: QuantConfig, *, tensor: bool = False) -> nn.Module:
+    return qnn.QuantIdentity(bit_width=bits, return_quant_tensor=tensor, **_activation_range(observer, bits, config, ""))  # type: ignore[no-any-return]
+
+
+def _activation_range(observer: Observer, bits: int, config: QuantConfig, prefix: str) -> dict[str, Any]:
+    limit = observer.clip(bits, power_of_two=config.power_of_two)
+    quantiser = "act_quant" if not prefix else f"{prefix}quant"
+    if observer.unsigned:
+        return {quantiser: UnsignedPo2 if config.power_of_two else Uint8ActPerTensorFloatMaxInit, f"{prefix}max_val": limit}
+    return {quantiser: SignedPo2 if config.power_of_two else Int8ActPerTensorFloatMinMaxInit,
+            f"{prefix}min_val": -limit, f"{prefix}max_val": limit}  # fmt: skip
+
+
+def _weight_quantiser(config: QuantConfig) -> Any:
+    if config.power_of_two:
+        return Int8WeightPerChannelFixedPointMSE
+    return Int8WeightPerChannelFloatMSE if config.weight_bits <= LOW_BITS else Int8WeightPerChannelFloat
+
+
+def _linear(observed: ObservedLinear, config: QuantConfig) -> nn.Module:
+    source = observed.linear
+    quantised = qnn.QuantLinear(
+        source.in_features,
+        source.out_features,
+        bias=source.bias is not None,
+        weight_quant=_weight_quantiser(config),
+        weight_bit_width=config.weight_bits,
+        bias_quant=Int32Bias if source.bias is not None else None,
+        input_bit_width=config.activation_bits,
+        return_quant_tensor=False,
+        **_activation_range(observed.observer, config.activation_bits, config, "input_"),
+    )
+    quantised.load_state_dict(source.state_dict(), strict=False)
+    return quantised  # type: ignore[no-any-return]
+
+
+def _embedding(source: nn.Embedding, config: QuantConfig) -> nn.Module:
+    quantised = qnn.QuantEmbedding(source.num_embeddings, source.embedding_dim, padding_idx=source.padding_idx,
+                                   weight_quant=Int8WeightPerTensorFloat, weight_bit_width=max(8, config.weight_bits),
+                                   return_quant_tensor=False)  # fmt: skip
+    quantised.load_state_dict(source.state_dict(), strict=False)
+    return quantised  # type: ignore[no-any-return]
+
+
+def _attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Attention with its four tensors tapped; the interface is that of transformers' attention functions."""
+    taps = module.taps
+    query, key, value = taps["query"](query), taps["key"](key), taps["value"](value)
+    scores = query @ key.transpose(2, 3) * (query.size(-1) ** -0.5 if scaling is None else scaling)
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    probabilities = taps["softmax"](torch.softmax(scores, -1))
+    return (probabilities @ value).transpose(1, 2).contiguous(), probabilities
+
+
+def _register_attention() -> None:
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, eager_mask
+
+    AttentionInterface.register(ATTENTION, _attention)
+    AttentionMaskInterface.register(ATTENTION, eager_mask)
