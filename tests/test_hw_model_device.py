@@ -93,3 +93,13 @@ def test_unreadable_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_device(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize("name", DATA_SHEETS)
+def test_documented_table_is_that_of_the_files(name: str) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "model.md").read_text(encoding="utf-8")
+    d = load_device(name)
+    silicon = f"{d.part} | {d.lut:,} | {d.ff:,} | {d.dsp:,} | {d.bram18:,} | {d.uram:,}"
+    memory = f"{d.memory_kind.upper()}, {d.memory_bandwidth_gb_s:g}"
+    static = f"{d.static_power_mw / 1000:.3f} {d.power_source.split(':')[0]}"
+    assert f"| {name} | {silicon} | {memory} | {static} |" in text

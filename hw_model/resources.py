@@ -1,0 +1,389 @@
+"""LUTs, flip-flops, DSP slices, block RAMs and UltraRAMs of a design, unit by unit, and whether they fit a part.
+
+    array    = rows x columns MACs, DSPs = ceil(MACs / products per DSP)
+    lane     = adders (one LUT per bit), shifters (three), multipliers (DSPs), tables (half a block RAM)
+    buffer   = banks of real blocks: min over shapes of ceil(depth / block depth) x ceil(width / block width)
+
+Widths come from the workload's integers, sizes from the design, block shapes and DSP ports from the data
+sheets. Two coefficients per MAC are calibrated on one published report and checked on others; docs/model.md
+prints the errors.
+
+Not modelled: placement, routing and clock speed, what a card's shell takes away, multipliers of 2..4 bits
+built from LUTs (every product takes a DSP), memories small enough for LUTs, synthesis' own optimisations. The
+exit heads' weights are part of the weight buffer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from hw_model.accelerator import Accelerator
+from hw_model.device import Device, DspPrimitive, list_devices, load_device
+from hw_model.memory import check_activations, place_weights
+from quant.config import LEGAL_BITS
+from quant.errors import ConfigError, DoesNotFit
+from quant.workload import MatMul, Workload
+
+BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # words x bits: UG473, UG573
+URAM_SHAPE = (4096, 72)  # words x bits: UG573
+DSP_PORTS_BITS: dict[DspPrimitive, tuple[int, int]] = {
+    "DSP48E1": (25, 18),  # signed multiplier ports: UG479
+    "DSP48E2": (27, 18),  # signed multiplier ports: UG579
+}
+PACKING_GUARD_BITS = 2  # bits between two packed products, so that a few sums do not meet: WP486 (18 bits for 8 x 8)
+
+# Per MAC of the array: Vitis HLS 2024.2 report of TMMA's 32 x 32 array of 8 x 8 bits into 32 (MatMul_SA, mmult_accel):
+#   per accumulator bit, 1,024 x 32 of them: compute 27,969 + multiplexers 9,560 + read-out 5,491 = 43,020 LUT;
+#   per operand bit, 1,024 x 16 of them: load of both operand tiles 11,656 + 11,618 = 23,274 LUT, 2 x 8,229 + 17,496 FF.
+LUT_PER_ACCUMULATOR_BIT = 43_020 / (1024 * 32)  # 1.31, calibrated on TMMA
+LUT_PER_OPERAND_BIT = 23_274 / (1024 * 16)  # 1.42, calibrated on TMMA
+FF_PER_ACCUMULATOR_BIT = (32_783 + 32_768) / (1024 * 32)  # 2.00, product register and sum, calibrated on TMMA
+FF_PER_OPERAND_BIT = (2 * 8_229 + 17_496) / (1024 * 16)  # 2.07, calibrated on TMMA
+
+LUT_PER_SHIFTED_BIT = 3  # LUT, barrel shift by 0..63 as three levels of 4:1 multiplexers, one LUT6 each: UG474, UG574
+SRL_DELAYS = 32  # cycles that one LUT delays a bit as shift register SRL32: UG474, UG574
+AXI_MASTER = (757, 707, 2)  # LUT, FF, BRAM18 of one m_axi adapter: TMMA report, gmemA
+AXI_CONTROL = (680, 398)  # LUT, FF of the register interface: TMMA report, control_s_axi
+SEQUENCER = (2000, 2000)  # LUT, FF, state machine and address counters of all units; assumed
+FIFO_WORDS = 512  # words of the burst buffer at each direction of the memory port, the least that a block RAM holds
+TABLE_WORDS = 256  # words of an exp, GELU, tanh or root table: FQ-BERT's softmax (arXiv 2103.02800) uses 256
+VALUE_BITS = 16  # bits of a value inside the vector lanes
+SUM_BITS = 32  # bits of a row sum inside the vector lanes
+
+Kind = Literal["lut", "ff", "dsp", "bram18", "uram"]
+KINDS: tuple[Kind, ...] = ("lut", "ff", "dsp", "bram18", "uram")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Numbers of LUTs, flip-flops, DSP slices, 18 Kb block RAMs and 288 Kb UltraRAMs; never negative."""
+
+    lut: int = 0
+    ff: int = 0
+    dsp: int = 0
+    bram18: int = 0
+    uram: int = 0
+
+    def __post_init__(self) -> None:
+        """Reject negative numbers."""
+        for kind in KINDS:
+            if getattr(self, kind) < 0:
+                raise ConfigError(f"resources.n_{kind}", getattr(self, kind), "must not be negative", "Correct it")
+
+    def __add__(self, other: Resources) -> Resources:
+        """Return what both take together."""
+        return Resources(**{kind: getattr(self, kind) + getattr(other, kind) for kind in KINDS})
+
+    def __mul__(self, n: int) -> Resources:
+        """Return what `n` copies take."""
+        return Resources(**{kind: getattr(self, kind) * n for kind in KINDS})
+
+    def fits(self, available: Resources) -> bool:
+        """Whether no kind exceeds what is available."""
+        return all(getattr(self, kind) <= getattr(available, kind) for kind in KINDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceEstimate:
+    """What each unit of a design takes on one part, with the configuration that it belongs to.
+
+    `n_products_per_dsp` is what the widths really allow, at most the design's macs_per_dsp.
+    """
+
+    workload: Workload
+    accelerator: Accelerator
+    device: Device
+    n_products_per_dsp: int
+    systolic_array: Resources
+    requantisation: Resources
+    softmax: Resources
+    layer_norm: Resources
+    gelu: Resources
+    residual_add: Resources
+    exit_head: Resources
+    exit_decision: Resources
+    weight_buffer: Resources
+    activation_buffer: Resources
+    dma_control: Resources
+
+    @property
+    def parts(self) -> dict[str, Resources]:
+        """The units by name, in the order of the record."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if isinstance(value, Resources)}
+
+    @property
+    def total(self) -> Resources:
+        """All units together."""
+        return sum(self.parts.values(), start=Resources())
+
+
+def available(device: Device) -> Resources:
+    """Return everything that the silicon of a part has."""
+    return Resources(lut=device.lut, ff=device.ff, dsp=device.dsp, bram18=device.bram18, uram=device.uram)
+
+
+def estimate(workload: Workload, accelerator: Accelerator, device: Device) -> ResourceEstimate:
+    """Return what a design takes on a part to run a workload; nothing is checked, see `check_fit`.
+
+    The array multiplies activations by weights and activations by activations, so its right operand is as wide
+    as the wider of the two, and its sums are as wide as the longest product (or the bias) needs.
+    """
+    quant = workload.quant
+    n_products = products_per_dsp(quant.activation_bits, right_operand_bits(workload), device.dsp_primitive)
+    n_products = min(n_products, accelerator.macs_per_dsp)
+    free = available(device)
+    array_ports_bits = (accelerator.array_rows * quant.activation_bits,
+                        accelerator.array_columns * right_operand_bits(workload))  # fmt: skip
+    port_bits = accelerator.array_columns * quant.weight_bits
+    bank_bits = -(-accelerator.weight_buffer_kib * 8192 // accelerator.n_weight_buffers)
+    weight_buffer = Resources()
+    for _ in range(accelerator.n_weight_buffers):
+        weight_buffer += _bank(bank_bits, port_bits, free, weight_buffer)
+    activation_buffer = Resources()
+    for bits in array_ports_bits:  # one bank per operand: attention reads both from here in the same cycle
+        activation_buffer += _bank(accelerator.activation_buffer_kib * 4096, bits, free,
+                                   weight_buffer + activation_buffer)  # fmt: skip
+    return ResourceEstimate(
+        workload=workload,
+        accelerator=accelerator,
+        device=device,
+        n_products_per_dsp=n_products,
+        systolic_array=_systolic_array(workload, accelerator, n_products),
+        requantisation=_requantisation(workload, accelerator),
+        softmax=_softmax(accelerator.softmax_lanes, quant.activation_bits),
+        layer_norm=_layer_norm(accelerator.layer_norm_lanes, quant.activation_bits),
+        gelu=_gelu(accelerator.gelu_lanes, quant.activation_bits),
+        residual_add=_residual_add(accelerator.add_lanes, quant.activation_bits),
+        exit_head=_exit_head(workload, accelerator),
+        exit_decision=exit_decision_resources(workload.shape.n_classes, quant.logit_bits,
+                                              n_resident=accelerator.n_interleaved),
+        weight_buffer=weight_buffer,
+        activation_buffer=activation_buffer,
+        dma_control=_dma_control(accelerator, device),
+    )  # fmt: skip
+
+
+def products_per_dsp(activation_bits: int, weight_bits: int, primitive: DspPrimitive) -> int:
+    """Return how many products of these widths one DSP slice can make: 1, or 2 that share the activation.
+
+    Two weights side by side in the wide port need weight + (activation + weight + guard) bits: 26 for 8 x 8,
+    which is in reach of a DSP48E2 (27) and not of a DSP48E1 (25); 18 for 8 x 4, in reach of both (WP486).
+    """
+    wide_bits, narrow_bits = DSP_PORTS_BITS[primitive]
+    packed_bits = activation_bits + 2 * weight_bits + PACKING_GUARD_BITS
+    return 2 if packed_bits <= wide_bits and activation_bits <= narrow_bits else 1
+
+
+def right_operand_bits(workload: Workload) -> int:
+    """Bits of the array's right operand: weights, or activations in the two products of attention."""
+    attention = any(isinstance(op, MatMul) and not op.weights for op in workload.layer)
+    quant = workload.quant
+    return max(quant.weight_bits, quant.activation_bits) if attention else quant.weight_bits
+
+
+def accumulator_bits(workload: Workload) -> int:
+    """Bits of a sum: activation + right operand + ceil(log2(longest product)), or the bias if that is wider."""
+    longest = max(op.k for op in workload.layer if isinstance(op, MatMul))
+    needed = workload.quant.activation_bits + right_operand_bits(workload) + math.ceil(math.log2(longest))
+    return max(needed, workload.quant.bias_bits)
+
+
+def bram18_blocks(depth: int, width_bits: int) -> int:
+    """Return the 18 Kb blocks of a memory of `depth` words that reads one word of `width_bits` per cycle.
+
+    The least over the block shapes of ceil(depth / words) x ceil(width / bits). Two 18 Kb halves make every
+    shape of a 36 Kb block, up to 512 x 72, so these need no case of their own.
+
+    >>> bram18_blocks(49152, 8), bram18_blocks(196608, 8)  # as Vitis HLS allots TMMA's two buffers
+    (24, 96)
+    """
+    return min(-(-depth // words) * -(-width_bits // bits) for words, bits in BRAM18_SHAPES)
+
+
+def uram_blocks(depth: int, width_bits: int) -> int:
+    """Return the 288 Kb UltraRAMs, 4096 x 72 only, of a memory that reads one word of `width_bits` per cycle."""
+    return -(-depth // URAM_SHAPE[0]) * -(-width_bits // URAM_SHAPE[1])
+
+
+def _bank(capacity_bits: int, width_bits: int, free: Resources, taken: Resources) -> Resources:
+    """Place one bank in the kind of memory of which it takes the smaller share of what is left."""
+    depth = -(-capacity_bits // width_bits)
+    bram18, uram = bram18_blocks(depth, width_bits), uram_blocks(depth, width_bits)
+    uram_left, bram18_left = free.uram - taken.uram, max(free.bram18 - taken.bram18, 1)
+    if uram <= uram_left and uram / uram_left < bram18 / bram18_left:
+        return Resources(uram=uram)
+    return Resources(bram18=bram18)
+
+
+def _systolic_array(workload: Workload, accelerator: Accelerator, n_products: int) -> Resources:
+    left, right = workload.quant.activation_bits, right_operand_bits(workload)
+    sums, n_macs = accumulator_bits(workload), accelerator.n_macs
+    skew = sum(  # the i-th row or column starts i cycles later: one LUT delays a bit by up to 32
+        lanes * bits * -(-lanes // SRL_DELAYS)
+        for lanes, bits in ((accelerator.array_rows, left), (accelerator.array_columns, right))
+    )
+    return Resources(
+        lut=round(n_macs * (LUT_PER_ACCUMULATOR_BIT * sums + LUT_PER_OPERAND_BIT * (left + right))) + skew,
+        ff=round(n_macs * (FF_PER_ACCUMULATOR_BIT * sums + FF_PER_OPERAND_BIT * (left + right))),
+        dsp=-(-n_macs // n_products),  # one product of up to 16 x 16 bits fits every DSP slice
+    )
+
+
+def _requantisation(workload: Workload, accelerator: Accelerator) -> Resources:
+    """One lane per column: bias, multiplier (none for power-of-two scales), rounding shift, saturation."""
+    sums, bits = accumulator_bits(workload), workload.quant.activation_bits
+    lane = Resources(
+        lut=sums + LUT_PER_SHIFTED_BIT * sums + 2 * bits,
+        ff=3 * sums + bits,
+        dsp=0 if workload.quant.power_of_two else 2,  # 32 x 16 bits takes two multipliers
+    )
+    return lane * accelerator.array_columns
+
+
+def _table(n_lanes: int) -> Resources:
+    """A read-only table that every lane reads each cycle: two lanes share the two ports of a block RAM."""
+    return Resources(bram18=-(-n_lanes // 2) * bram18_blocks(TABLE_WORDS, VALUE_BITS))
+
+
+def _softmax(n_lanes: int, bits: int) -> Resources:
+    """Per lane: maximum, subtraction, exp table, sum, product with the reciprocal; one divider for all."""
+    lane = Resources(lut=2 * bits + bits + SUM_BITS + 2 * bits, ff=3 * bits + VALUE_BITS + SUM_BITS + bits, dsp=1)
+    divider = Resources(lut=SUM_BITS * VALUE_BITS, ff=2 * SUM_BITS * VALUE_BITS)  # restoring, one stage per result bit
+    return lane * n_lanes + _table(n_lanes) + divider
+
+
+def _layer_norm(n_lanes: int, bits: int) -> Resources:
+    """Per lane: sum, square and sum of squares, centre, scale, gain and shift; one inverse square root for all."""
+    lane = Resources(lut=3 * SUM_BITS + 2 * VALUE_BITS + 2 * bits, ff=3 * SUM_BITS + 4 * VALUE_BITS + bits, dsp=3)
+    root = Resources(lut=8 * SUM_BITS, ff=8 * SUM_BITS, dsp=4) + _table(1)  # table and one Newton step
+    return lane * n_lanes + root
+
+
+def _gelu(n_lanes: int, bits: int) -> Resources:
+    """Per lane: table of values and slopes, one product and one sum for the line between two entries."""
+    return Resources(lut=2 * VALUE_BITS + 2 * bits, ff=3 * VALUE_BITS + 2 * bits, dsp=1) * n_lanes + _table(n_lanes)
+
+
+def _residual_add(n_lanes: int, bits: int) -> Resources:
+    """Per lane: both operands rescaled to one grid, sum, saturation."""
+    return Resources(lut=3 * SUM_BITS + 2 * bits, ff=3 * SUM_BITS + bits, dsp=2) * n_lanes
+
+
+def _exit_head(workload: Workload, accelerator: Accelerator) -> Resources:
+    """Lanes of one product each, a tree of sums, bias and rescale to logit_bits, tanh table of the pooler."""
+    quant, n_lanes = workload.quant, accelerator.head_lanes
+    sums = accumulator_bits(workload)
+    tree = Resources(lut=n_lanes * sums, ff=n_lanes * sums, dsp=n_lanes)
+    rescale = Resources(lut=(1 + LUT_PER_SHIFTED_BIT) * sums + 2 * quant.logit_bits,
+                        ff=3 * sums + quant.logit_bits, dsp=2)  # fmt: skip
+    return tree + rescale + (_table(1) if workload.shape.pooler else Resources())
+
+
+def exit_decision_resources(
+    n_classes: int, logit_bits: int, *, n_resident: int = 1, exponentials: bool | None = None
+) -> Resources:
+    """Return the area of the unit that decides to leave, from its logits; three pipeline stages.
+
+    Two classes: subtraction, absolute value, comparison with the threshold, run counter on the sign. More: a
+    tree for the two largest logits (2 K - 3 comparisons, one multiplexer each), their difference against the
+    threshold, label and patience counter; with `exponentials` (the default for K > 2: entropy and probability
+    rules) also an exp table, a sum and one product with the threshold. `n_resident` sentences keep a counter each.
+    """
+    bits, label_bits = logit_bits, max(1, math.ceil(math.log2(n_classes)))
+    difference = bits + 1
+    counter = Resources(  # 4-bit count, limit and clear; in every stage; one more state per further sentence
+        lut=4 * 3 + label_bits, ff=3 * 8 + label_bits + (4 + label_bits) * (n_resident - 1)
+    )
+    control = Resources(lut=16, ff=16)  # valid flags, last layer, result; assumed
+    compare = Resources(lut=-(-difference // 2), ff=3 * difference)  # two bits per LUT; threshold in every stage
+    if n_classes == 2:
+        datapath = Resources(lut=2 * difference, ff=2 * bits + 2 * difference)
+        return datapath + compare + counter + control
+    n_compares = 2 * n_classes - 3
+    tree = Resources(lut=n_compares * (-(-bits // 2) + bits + label_bits),
+                     ff=(2 * n_classes + 2) * bits + 4 * label_bits)  # fmt: skip
+    margin = Resources(lut=difference, ff=difference)
+    unit = tree + margin + compare + counter + control
+    if exponentials is False:
+        return unit
+    return unit + Resources(lut=n_classes * difference + SUM_BITS, ff=2 * SUM_BITS, dsp=2) + _table(n_classes)
+
+
+def _dma_control(accelerator: Accelerator, device: Device) -> Resources:
+    """A memory port as wide as the bandwidth at this clock, read and write, with burst buffers; the sequencer."""
+    bytes_per_cycle = (device.memory_bytes_per_second * accelerator.memory_efficiency_fraction
+                       / (accelerator.clock_mhz * 1e6))  # fmt: skip
+    port_bits = 64 * math.ceil(bytes_per_cycle / 8)
+    lut, ff, bram18 = AXI_MASTER
+    port = Resources(lut=lut + port_bits, ff=ff + 2 * port_bits, bram18=bram18 + bram18_blocks(FIFO_WORDS, port_bits))
+    control_lut, control_ff = (a + b for a, b in zip(AXI_CONTROL, SEQUENCER, strict=True))
+    return port * 2 + Resources(lut=control_lut, ff=control_ff)
+
+
+def check_fit(estimate: ResourceEstimate, device: Device) -> None:
+    """Raise DoesNotFit where an estimate asks a part for more than it has.
+
+    The message names every kind that is short, by how much, the largest users, and the changes, each tried
+    out on its own, that would make the design fit: widths, sizes, other parts.
+    """
+    needed, has = estimate.total, available(device)
+    if needed.fits(has):
+        return
+    lines = [_shortage(estimate, kind, device) for kind in KINDS if getattr(needed, kind) > getattr(has, kind)]
+    levers = list(_levers(estimate, device))
+    devices = [name for name in _devices_by_size() if _retry(estimate, load_device(name))]
+    levers += [f"--device {' or '.join(devices[:2])}"] if devices else []
+    remedy = f"Try {', or '.join(levers)}." if levers else "No single change is enough: lower several sizes together."
+    lines.append(remedy)
+    raise DoesNotFit("\n".join(lines))
+
+
+def _shortage(estimate: ResourceEstimate, kind: Kind, device: Device) -> str:
+    needed, has = getattr(estimate.total, kind), getattr(available(device), kind)
+    ratio = f" ({needed / has:.{1 if needed / has >= 1.05 else 2}f}x)" if has else ""
+    users = sorted(estimate.parts.items(), key=lambda item: -getattr(item[1], kind))[:2]
+    largest = ", ".join(f"{name} {getattr(part, kind)}" for name, part in users if getattr(part, kind))
+    return f"n_{kind} {needed} needed, {has} on {device.name}{ratio}. Largest: {largest}."
+
+
+def _levers(estimate: ResourceEstimate, device: Device) -> Iterator[str]:
+    """Yield the changes of one input that make the design fit, the mildest value of each."""
+    design, quant = estimate.accelerator, estimate.workload.quant
+    if design.macs_per_dsp == 1 and _retry(estimate, device, replace(design, macs_per_dsp=2)):
+        yield "macs_per_dsp = 2 in --design"
+    for bits in sorted(LEGAL_BITS, reverse=True):
+        smaller = replace(estimate.workload, quant=replace(quant, weight_bits=bits, activation_bits=bits))
+        if bits < max(quant.weight_bits, quant.activation_bits) and _retry(estimate, device, workload=smaller):
+            yield f"--bits {bits}"
+            break
+    for key in ("weight_buffer_kib", "activation_buffer_kib", "array_rows", "array_columns"):
+        for value in (getattr(design, key) >> halvings for halvings in (1, 2, 3)):
+            if value and _retry(estimate, device, _resized(design, key, value)):
+                yield f"{key} = {value} in --design"
+                break
+
+
+def _resized(design: Accelerator, key: str, value: int) -> Accelerator:
+    changes: dict[str, Any] = {key: value}
+    return replace(design, **changes)
+
+
+def _retry(
+    tried: ResourceEstimate, device: Device, design: Accelerator | None = None, workload: Workload | None = None
+) -> bool:
+    """Whether the design would fit after a change, and its buffers still hold what they must."""
+    workload, design = workload or tried.workload, design or tried.accelerator
+    try:
+        place_weights(workload, design)
+        check_activations(workload, design)
+    except DoesNotFit:
+        return False
+    return estimate(workload, design, device).total.fits(available(device))
+
+
+def _devices_by_size() -> list[str]:
+    return sorted(list_devices(), key=lambda name: load_device(name).lut)
