@@ -95,6 +95,11 @@ def test_wide_ports_cost_blocks_even_where_capacity_would_do() -> None:
     assert needed.bram18 * 18_432 > 10 * 16 * 8192  # over ten times the capacity
 
 
+def test_capacity_is_in_whole_kib_of_1024_bytes() -> None:
+    design = replace(DEFAULT, weight_buffer_kib=65, n_weight_buffers=1)  # 2,080 words of 32 x 8 bits: 5 x 8 of 512 x 36
+    assert estimate(albert(), design, load_device("zcu102")).weight_buffer == Resources(bram18=40)
+
+
 def test_ultraram_takes_the_buffers_where_the_part_has_it() -> None:
     on_u280 = estimate(albert(), load_design("albert-base-u280"), load_device("u280"))
     assert on_u280.weight_buffer == Resources(uram=2 * math.ceil(5120 * 8192 / 512 / 4096) * math.ceil(512 / 72))
@@ -277,6 +282,15 @@ def test_packing_bits_and_buffers_are_offered_where_they_are_enough() -> None:
         DoesNotFit, match=r"(?s)n_bram18 .*Largest: weight_buffer .*weight_buffer_kib = 1792 in --design"
     ):
         check_fit(estimate(albert(), replace(DEFAULT, weight_buffer_kib=3584), zcu102), zcu102)
+
+
+def test_no_buffer_is_offered_that_could_not_hold_what_it_must() -> None:
+    device = load_device("zcu102")
+    design = replace(DEFAULT, weight_placement="on_chip", weight_buffer_kib=8192)
+    with pytest.raises(DoesNotFit, match="n_bram18") as raised:
+        check_fit(estimate(albert(), design, device), device)
+    assert "weight_buffer_kib" not in str(raised.value)  # half would fit the part, but not ALBERT-base's weights
+    check_fit(estimate(albert(), replace(design, weight_buffer_kib=2048), device), device)
 
 
 def test_a_hopeless_design_says_so() -> None:
