@@ -23,7 +23,9 @@ from quant.config import QuantConfig
 from quant.errors import ConfigError, DoesNotFit
 from quant.workload import (
     GROUP_INPUT,
+    Add,
     ExitHead,
+    Gelu,
     MatMul,
     Op,
     Workload,
@@ -184,7 +186,8 @@ def activation_bytes(workload: Workload, accelerator: Accelerator) -> int:
     """Return what the activation buffer must hold at the worst op: live results at activation_bits.
 
     A result lives from its op to its last reader; the hidden state that enters a group lives as long as it is
-    read. Of a result that only per-head ops read, LIVE_HEADS heads exist at a time. With `interleave` every
+    read. GELU and sums write over their first input. Of a result that only per-head ops read, LIVE_HEADS heads
+    exist at a time. With `interleave` every
     further resident sentence keeps its hidden state. Accumulators in the array are not counted.
     """
     bits = workload.quant.activation_bits
@@ -195,18 +198,25 @@ def activation_bytes(workload: Workload, accelerator: Accelerator) -> int:
 
 
 def _peak_bytes(ops: tuple[Op, ...], bits: int, input_bytes: int) -> int:
-    last_use = {source: index for index, op in enumerate(ops) for source in op.inputs}
-    last_use[ops[-1].name] = len(ops)
+    per_head = [output_shape(op)[0] > 1 for op in ops]
+    steps = [0]  # a run of per-head ops is one step: its heads overlap, so all of its results live together
+    for before, now in pairwise(per_head):
+        steps.append(steps[-1] + (not (before and now)))
+    last_use = {ops[-1].name: steps[-1] + 1} | {
+        source: step for step, op in zip(steps, ops, strict=True) for source in op.inputs
+    }
     live = {GROUP_INPUT: input_bytes}
     peak = input_bytes
-    for index, op in enumerate(ops):
+    for index, (step, op) in enumerate(zip(steps, ops, strict=True)):
+        if isinstance(op, Gelu | Add) and last_use[op.inputs[0]] == step:
+            del live[op.inputs[0]]
         count, rows, columns = output_shape(op)
         readers = [output_shape(reader)[0] for reader in ops if op.name in reader.inputs]
-        per_head = count > 1 and readers and min(readers) > 1
-        keep = min(count, LIVE_HEADS) if per_head else count
-        live[op.name] = packed_bytes(keep * rows * columns, bits)
+        kept_heads = min(count, LIVE_HEADS) if readers and min(readers) > 1 else count
+        live[op.name] = packed_bytes(kept_heads * rows * columns, bits)
         peak = max(peak, sum(live.values()))
-        live = {name: size for name, size in live.items() if last_use.get(name, -1) > index}
+        if index + 1 == len(ops) or steps[index + 1] > step:
+            live = {name: size for name, size in live.items() if last_use.get(name, -1) > step}
     return peak
 
 

@@ -1,0 +1,97 @@
+"""Small random encoders, designs and memories, and the settings of every law."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from hw_model.accelerator import Accelerator
+from hw_model.memory import MemoryChannel
+from hw_model.vector import Criterion, exit_decision_cost
+from quant.config import EncoderShape, QuantConfig
+from quant.workload import Workload, encoder_workload
+from sim.schedule import Program, compile_program
+
+LAWS = settings(derandomize=True, deadline=None, max_examples=40)
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> EncoderShape:
+    n_heads, head_size = draw(st.integers(1, 3)), draw(st.integers(1, 5))
+    hidden_size = n_heads * head_size
+    shared = draw(st.booleans())
+    return EncoderShape(
+        n_layers=draw(st.integers(1, 4)),
+        hidden_size=hidden_size,
+        n_heads=n_heads,
+        ffn_size=draw(st.integers(1, 16)),
+        embedding_size=draw(st.integers(1, 6)) if shared else hidden_size,
+        vocabulary_size=20,
+        n_positions=16,
+        n_token_types=2,
+        shared_layers=shared,
+        n_classes=draw(st.integers(1, 5)),
+        pooler=draw(st.booleans()),
+        pooling=draw(st.sampled_from(["first", "mean"])),
+        shared_head=draw(st.booleans()),
+    )
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    quant = QuantConfig(
+        weight_bits=draw(st.sampled_from([2, 3, 4, 8, 16])), activation_bits=draw(st.sampled_from([4, 8, 16]))
+    )
+    return encoder_workload(draw(shapes()), quant, draw(st.integers(1, 9)))
+
+
+@st.composite
+def designs(draw: st.DrawFn) -> Accelerator:
+    def upto(largest: int, smallest: int = 1) -> int:
+        return draw(st.integers(smallest, largest))
+
+    return Accelerator(
+        name="random",
+        device="zcu102",
+        clock_mhz=200.0,
+        array_rows=upto(5),
+        array_columns=upto(5),
+        overlap_folds=draw(st.booleans()),
+        fold_overhead_cycles=upto(3, 0),
+        softmax_lanes=upto(6),
+        layer_norm_lanes=upto(6),
+        gelu_lanes=upto(6),
+        add_lanes=upto(6),
+        head_lanes=upto(6),
+        softmax_depth_cycles=upto(5, 0),
+        layer_norm_depth_cycles=upto(5, 0),
+        gelu_depth_cycles=upto(5, 0),
+        add_depth_cycles=upto(5, 0),
+        head_depth_cycles=upto(5, 0),
+        weight_buffer_kib=64,
+        activation_buffer_kib=64,
+        weight_placement=draw(st.sampled_from(["auto", "streamed"])),
+        n_weight_buffers=upto(3),
+        exit_overlap=draw(st.sampled_from(["stall", "speculate"])),
+    )
+
+
+@st.composite
+def channels(draw: st.DrawFn) -> MemoryChannel:
+    return MemoryChannel(
+        bytes_per_cycle=draw(st.sampled_from([0.5, 1.0, 3.3, 16.0, 64.0])), latency_cycles=draw(st.integers(0, 20))
+    )
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    workload = draw(workloads())
+    decision = exit_decision_cost(workload.shape.n_classes, draw(st.sampled_from(get_args(Criterion))))
+    return compile_program(workload, draw(designs()), draw(channels()), decision)
+
+
+@st.composite
+def exits_of(draw: st.DrawFn, program: Program) -> list[int]:
+    return draw(st.lists(st.integers(1, program.n_layers), min_size=1, max_size=6))

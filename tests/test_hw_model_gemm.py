@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import LAWS
+
+from hw_model.accelerator import load_design
+from hw_model.gemm import fold_cost, matmul_cycles, n_folds, roofline_cycles
+from quant.config import QuantConfig
+from quant.workload import ALBERT_BASE, MatMul, encoder_workload, op_macs
+
+DEFAULT = load_design("default")
+SIZE = st.integers(1, 40)
+
+
+def product(m: int, k: int, n: int, count: int = 1) -> MatMul:
+    return MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
+
+
+def naive_systolic(m: int, k: int, n: int, rows: int, columns: int) -> int:
+    """Step an output-stationary array: the operands of PE (r, c) of a fold meet r + c cycles after its corner's."""
+    last = 0
+    start = 0
+    for _ in range(0, m, rows):
+        for _ in range(0, n, columns):
+            last = max(start + step + r + c for step in range(k) for r in range(rows) for c in range(columns))
+            start += k
+    return last + 1
+
+
+@given(SIZE, st.integers(1, 8), SIZE, st.integers(1, 6), st.integers(1, 6))
+@LAWS
+def test_overlapped_folds_equal_a_stepped_array(m: int, k: int, n: int, rows: int, columns: int) -> None:
+    design = replace(DEFAULT, array_rows=rows, array_columns=columns)
+    assert matmul_cycles(product(m, k, n), design) == naive_systolic(m, k, n, rows, columns)
+
+
+def test_separate_folds_equal_scale_sim_on_the_72_products_of_albert_base() -> None:
+    design = replace(DEFAULT, overlap_folds=False)
+    linears = [
+        op for op in encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128).layer
+        if isinstance(op, MatMul) and op.weights
+    ]  # fmt: skip
+    last_cycle_indices = [matmul_cycles(op, design) - 1 for op in linears]
+    assert len(linears) * 12 == 72
+    assert 12 * sum(last_cycle_indices) == 11_259_576  # SCALE-Sim 3.0.0, output stationary, 32 x 32
+
+
+@pytest.mark.parametrize(("overlap", "cycles"), [(True, 2 * (8 + 3) + 6), (False, 2 * (8 + 3 + 6))])
+def test_overhead_is_paid_by_every_fold(overlap: bool, cycles: int) -> None:
+    design = replace(DEFAULT, array_rows=4, array_columns=4, overlap_folds=overlap, fold_overhead_cycles=3)
+    assert matmul_cycles(product(4, 8, 5), design) == cycles
+    assert fold_cost(8, design, 2).latency_cycles == cycles
+
+
+def test_an_edge_fold_costs_a_whole_one() -> None:
+    assert n_folds(product(33, 7, 65, count=3), DEFAULT) == 3 * 2 * 3
+
+
+@given(SIZE, SIZE, SIZE, st.integers(1, 3), st.booleans())
+@LAWS
+def test_no_product_beats_the_roofline(m: int, k: int, n: int, count: int, overlap: bool) -> None:
+    design = replace(DEFAULT, array_rows=3, array_columns=5, overlap_folds=overlap)
+    op = product(m, k, n, count)
+    assert matmul_cycles(op, design) >= roofline_cycles(op_macs(op), design)
