@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -86,10 +85,12 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
         last = len(intervals)
         starts = run.exit_start[layer - 1]
         _append_group(intervals, flows, program.exit, starts, layer, decision, squashed=squashed)
-        if not squashed and starts[0] != NONE and last > first:
+        if not squashed and starts[0] != NONE:
             heads = [i for i in range(last, len(intervals)) if intervals[i].unit == UNIT_NAMES[Unit.HEAD]]
-            steps = (last - 1, heads[0], len(intervals) - 1)
-            flows.extend(Flow(kind="exit", source=source, target=target) for source, target in pairwise(steps))
+            blocks = first + program.layer.exports[: program.layer.n_blocks] - program.layer.n_ports
+            ends = len(intervals) - 1
+            steps = ((int(blocks[0]), heads[0]), (heads[-1], ends), (int(blocks[-1]), ends))
+            flows.extend(Flow(kind="exit", source=source, target=target) for source, target in steps)
     return Timeline(
         design=program.accelerator.name,
         clock_mhz=program.accelerator.clock_mhz,
@@ -188,11 +189,13 @@ def chrome_trace(timeline: Timeline, level: Level = "op") -> dict[str, Any]:
                  "cat": "squashed" if first.squashed else f"layer {first.layer}", "args": arguments}  # fmt: skip
         events.append(event)
 
-    arrows = dict.fromkeys((flow.kind, slice_of[flow.source], slice_of[flow.target]) for flow in timeline.flows)
-    for number, (kind, source, target) in enumerate(arrows, start=1):
-        for phase, end in (("s", slices[source][-1]), ("f", slices[target][0])):
-            ts, _ = microseconds(end.start_cycle, end.start_cycle)
-            event = {"ph": phase, "pid": 1, "tid": tracks[end.unit], "name": kind, "cat": kind, "id": number, "ts": ts}
+    arrows: dict[tuple[str, int, int], Flow] = {}  # one per pair of slices: the first
+    for flow in timeline.flows:
+        arrows.setdefault((flow.kind, slice_of[flow.source], slice_of[flow.target]), flow)
+    for number, flow in enumerate(arrows.values(), start=1):
+        for phase, end in (("s", timeline.intervals[flow.source]), ("f", timeline.intervals[flow.target])):
+            event = {"ph": phase, "pid": 1, "tid": tracks[end.unit], "name": flow.kind, "cat": flow.kind,
+                     "id": number, "ts": nanoseconds(end.start_cycle) / 1000}  # fmt: skip
             events.append(event | ({"bp": "e"} if phase == "f" else {}))
     return {
         "displayTimeUnit": "ns",

@@ -12,7 +12,7 @@ from sim.schedule import Program, TaskProgram, Unit
 Element = tuple[str, int, int, int]  # result, head, row, column
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """A task of the naive machine; `after` are the tasks whose results it waits for."""
 
@@ -113,8 +113,11 @@ def naive_stream(program: Program, exit_layers: list[int], n_slots: int) -> list
                 ends[now[0]] = decision
         slot = (slot + 1) % n_slots
     machine.run()
-    time = {None: 0} | {task: task.start + task.latency for task in ends.values()}
-    return [(time[begins[s]], time[ends[s]]) for s in range(len(exit_layers))]
+
+    def end(task: Task | None) -> int:
+        return 0 if task is None else task.start + task.latency
+
+    return [(end(begins[s]), end(ends[s])) for s in range(len(exit_layers))]
 
 
 def elements_written(op: Op, program: TaskProgram, task: int, design: Accelerator) -> Iterator[Element]:

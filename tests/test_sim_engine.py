@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from oracles_engine import naive_starts
+from strategies import LAWS, programs
+
+from hw_model.accelerator import Accelerator
+from hw_model.memory import MemoryChannel
+from quant.config import QuantConfig
+from quant.workload import Add, LayerNorm, MatMul
+from sim.engine import N_UNITS, flatten, run_tasks
+from sim.schedule import UNIT_NAMES, Program, TaskProgram, compile_ops
+
+DESIGN = Accelerator(
+    name="story", device="zcu102", clock_mhz=100.0, array_rows=2, array_columns=2,
+    softmax_lanes=1, layer_norm_lanes=2, gelu_lanes=1, add_lanes=2, head_lanes=1,
+    layer_norm_depth_cycles=5, add_depth_cycles=1, weight_buffer_kib=1, activation_buffer_kib=1,
+)  # fmt: skip
+
+
+def engine_starts(tasks: TaskProgram) -> list[int]:
+    start, time = np.empty(tasks.n_tasks, np.int64), np.empty(tasks.n_ports + tasks.n_tasks, np.int64)
+    run_tasks(flatten(tasks), np.zeros(tasks.n_ports, np.int64), np.zeros(N_UNITS, np.int64), start, time)
+    assert (time[tasks.n_ports :] == start + tasks.latency_cycles).all()
+    return [int(cycle) for cycle in start]
+
+
+@given(programs())
+@LAWS
+def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(program: Program) -> None:
+    for tasks in (program.prologue, program.layer, program.exit):
+        assert engine_starts(tasks) == naive_starts(tasks)
+
+
+def test_a_small_story() -> None:
+    """A 4 x 3 by 3 x 4 product with streamed weights, its residual and its norm, on a 2 x 2 array.
+
+    A panel is 3 x 2 weights of 1 byte and 2 biases of 4 bytes: 14 bytes, 7 cycles at 2 bytes per cycle, and 4
+    more to the first word. A fold takes 3 cycles and 2 to drain; a tile of the sum 2 cycles and 1; two rows of
+    the norm 2 x 2 x 2 = 8 cycles and 5. The norm's 8 parameters are 32 bytes: 16 cycles and 4. With two panel
+    buffers they must wait until the first panel was used for the last time, at 11 + 3 + 3 + 2 = 19.
+    """
+    ops = (
+        MatMul(name="x", m=4, k=3, n=4, weights=True),
+        Add(name="sum", rows=4, columns=4, inputs=("x", "input")),
+        LayerNorm(name="norm", rows=4, columns=4, inputs=("sum",)),
+    )
+    channel = MemoryChannel(bytes_per_cycle=2.0, latency_cycles=4)
+    tasks = compile_ops(ops, QuantConfig.uniform(8), DESIGN, channel, rows=4, streamed=True)
+    log = sorted(
+        (start, UNIT_NAMES[unit], tasks.op_names[op], (int(panel), int(block)), start + int(busy), start + int(latency))
+        for start, unit, op, panel, block, busy, latency in zip(
+            engine_starts(tasks), tasks.unit, tasks.op, tasks.panel, tasks.block,
+            tasks.occupancy_cycles, tasks.latency_cycles, strict=True,
+        )
+    )  # fmt: skip
+    assert log == [
+        # start, unit, op, (panel, block), unit free, result ready
+        (0, "dma", "x", (0, 0), 7, 11),
+        (7, "dma", "x", (1, 0), 14, 18),
+        (11, "array", "x", (0, 0), 14, 16),
+        (14, "array", "x", (0, 1), 17, 19),
+        (16, "add", "sum", (0, 0), 18, 19),
+        (18, "array", "x", (1, 0), 21, 23),
+        (19, "add", "sum", (0, 1), 21, 22),
+        (19, "dma", "norm", (0, 0), 35, 39),
+        (21, "array", "x", (1, 1), 24, 26),
+        (23, "add", "sum", (1, 0), 25, 26),
+        (26, "add", "sum", (1, 1), 28, 29),
+        (39, "layer_norm", "norm", (0, 0), 47, 52),
+        (47, "layer_norm", "norm", (0, 1), 55, 60),
+    ]
+
+
+@given(programs())
+@LAWS
+def test_a_shorter_task_makes_nothing_later(program: Program) -> None:
+    tasks = program.layer
+    longest = int(tasks.latency_cycles.argmax())
+    before = np.array(engine_starts(tasks))
+    less = np.zeros_like(tasks.latency_cycles)
+    less[longest] = tasks.occupancy_cycles[longest] // 2
+    shorter = replace(tasks, occupancy_cycles=tasks.occupancy_cycles - less, latency_cycles=tasks.latency_cycles - less)
+    assert (np.array(engine_starts(shorter)) <= before).all()

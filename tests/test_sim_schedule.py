@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles_engine import broken_data_dependencies, naive_starts
+from strategies import LAWS, channels, designs, programs
+
+import sim.schedule
+from hw_model.accelerator import Accelerator, load_design
+from hw_model.gemm import matmul_cycles
+from hw_model.memory import UNLIMITED, MemoryChannel, transfer_cost
+from hw_model.vector import elementwise_cost, exit_head_cost, layer_norm_cost, softmax_cost
+from quant.config import QuantConfig
+from quant.errors import ConfigError, DoesNotFit
+from quant.workload import (
+    ALBERT_BASE,
+    Add,
+    ExitHead,
+    Gelu,
+    LayerNorm,
+    MatMul,
+    Op,
+    Softmax,
+    encoder_workload,
+    group_vector_bytes,
+    group_weight_bytes,
+    output_shape,
+)
+from sim.schedule import NONE, Program, TaskProgram, Unit, compile_ops, compile_program
+
+INT8 = QuantConfig.uniform(8)
+DEFAULT = load_design("default")
+SIZE = st.integers(1, 12)
+
+
+def finish_cycle(program: TaskProgram) -> int:
+    return int(max(naive_starts(program) + program.latency_cycles))
+
+
+def one_op(op: Op, design: Accelerator, channel: MemoryChannel = UNLIMITED, *, streamed: bool = False) -> TaskProgram:
+    rows = max(output_shape(op)[1], op.pooled_rows if isinstance(op, ExitHead) else 1)
+    return compile_ops((op,), INT8, design, channel, rows=rows, streamed=streamed)
+
+
+@given(SIZE, SIZE, SIZE, st.integers(1, 3), designs())
+@LAWS
+def test_one_product_equals_its_closed_form(m: int, k: int, n: int, count: int, design: Accelerator) -> None:
+    op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
+    assert finish_cycle(one_op(op, design)) == matmul_cycles(op, design)
+
+
+@given(SIZE, SIZE, st.integers(1, 3), designs())
+@LAWS
+def test_one_vector_op_equals_its_closed_form(rows: int, columns: int, count: int, design: Accelerator) -> None:
+    softmax = Softmax(name="s", rows=rows, columns=columns, count=count)
+    norm = LayerNorm(name="n", rows=rows, columns=columns)
+    gelu, add = Gelu(name="g", rows=rows, columns=columns), Add(name="a", rows=rows, columns=columns)
+    assert finish_cycle(one_op(softmax, design)) == softmax_cost(softmax, design).latency_cycles
+    assert finish_cycle(one_op(norm, design)) == layer_norm_cost(norm, design).latency_cycles
+    assert finish_cycle(one_op(gelu, design)) == elementwise_cost(gelu, design).latency_cycles
+    assert finish_cycle(one_op(add, design)) == elementwise_cost(add, design).latency_cycles
+
+
+@given(SIZE, SIZE, SIZE, st.booleans(), designs())
+@LAWS
+def test_one_exit_head_equals_its_closed_form(
+    hidden: int, n_classes: int, rows: int, pooler: bool, design: Accelerator
+) -> None:
+    op = ExitHead(name="h", hidden_size=hidden, n_classes=n_classes, pooler=pooler, pooled_rows=rows)
+    assert finish_cycle(one_op(op, design)) == exit_head_cost(op, design).latency_cycles
+
+
+@given(SIZE, SIZE, SIZE, designs(), channels())
+@LAWS
+def test_streamed_weights_delay_a_product_by_its_first_panel_at_least(
+    m: int, k: int, n: int, design: Accelerator, channel: MemoryChannel
+) -> None:
+    op = MatMul(name="x", m=m, k=k, n=n, weights=True)
+    program = one_op(op, design, channel, streamed=True)
+    first_panel = transfer_cost(int(program.n_bytes[0]), channel).latency_cycles
+    assert finish_cycle(program) >= first_panel + matmul_cycles(replace(op, n=min(n, design.array_columns)), design)
+    assert program.n_bytes.sum() == group_weight_bytes((op,), INT8) + group_vector_bytes((op,), INT8)
+
+
+@given(programs())
+@LAWS
+def test_macs_and_bytes_of_a_program_are_those_of_the_workload(program: Program) -> None:
+    workload, placement = program.workload, program.placement
+    groups = (
+        (program.prologue, workload.prologue, placement.prologue_streamed, workload.embedding_bytes),
+        (program.layer, workload.layer, placement.layer_streamed, 0),
+        (program.exit, workload.exit, placement.exit_streamed, 0),
+    )
+    for tasks, ops, streamed, table_bytes in groups:
+        stored = group_weight_bytes(ops, workload.quant) + group_vector_bytes(ops, workload.quant)
+        assert tasks.n_bytes.sum() == streamed * stored + table_bytes
+    assert program.prologue.macs.sum() == workload.prologue_macs
+    assert program.layer.macs.sum() == workload.layer_macs
+    assert program.exit.macs.sum() == workload.exit_macs
+
+
+@given(programs())
+@LAWS
+def test_no_task_starts_before_the_elements_that_it_reads_are_there(program: Program) -> None:
+    for tasks, ops in ((program.prologue, program.workload.prologue), (program.layer, program.workload.layer)):
+        assert broken_data_dependencies(ops, tasks, naive_starts(tasks), program.accelerator) == 0
+
+
+@given(programs())
+@LAWS
+def test_a_program_is_well_formed(program: Program) -> None:
+    for tasks in (program.prologue, program.layer, program.exit):
+        reader = np.repeat(np.arange(tasks.n_tasks), np.diff(tasks.first_dependency))
+        assert (tasks.dependency - tasks.n_ports < reader).all()  # program order is a topological order
+        assert (np.diff(tasks.first_dependency) >= 1).all()  # every task waits for the gate, itself or through others
+        assert (tasks.occupancy_cycles >= 0).all()
+        assert (tasks.latency_cycles >= tasks.occupancy_cycles).all()
+        assert tasks.exports.size == tasks.n_ports - 1
+    assert program.prologue.decision == program.layer.decision == NONE
+    assert program.exit.unit[program.exit.decision - program.exit.n_ports] == Unit.DECISION
+
+
+@given(programs())
+@LAWS
+def test_a_panel_transfer_waits_for_the_buffer_that_it_overwrites(program: Program) -> None:
+    tasks, starts = program.layer, naive_starts(program.layer)
+    if not program.placement.layer_streamed:
+        assert (tasks.unit != Unit.DMA).all()
+        return
+    loads = np.flatnonzero(tasks.unit == Unit.DMA)
+    for earlier, later in zip(loads, loads[program.accelerator.n_weight_buffers :], strict=False):
+        uses = (tasks.op == tasks.op[earlier]) & (tasks.panel == tasks.panel[earlier]) & (tasks.unit != Unit.DMA)
+        assert starts[later] >= max((np.array(starts) + tasks.latency_cycles)[uses])
+
+
+def test_the_heads_take_turns_so_that_scores_run_under_the_softmax() -> None:
+    program = compile_for_albert(DEFAULT)
+    on_array = program.unit == Unit.ARRAY
+    sequence = [
+        (program.op_names[op], head) for op, head in zip(program.op[on_array], program.head[on_array], strict=True)
+    ]
+    runs = [item for index, item in enumerate(sequence) if index == 0 or sequence[index - 1] != item]
+    assert runs[:9] == [
+        ("query", 0), ("key", 0), ("value", 0),
+        ("scores", 0), ("scores", 1), ("context", 0), ("scores", 2), ("context", 1), ("scores", 3),
+    ]  # fmt: skip
+
+
+def compile_for_albert(design: Accelerator) -> TaskProgram:
+    workload = encoder_workload(ALBERT_BASE, INT8, 128)
+    return compile_ops(workload.layer, INT8, design, UNLIMITED, rows=128, streamed=False)
+
+
+def test_a_long_program_is_coalesced_without_changing_its_totals(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = compile_for_albert(DEFAULT)
+    monkeypatch.setattr(sim.schedule, "MAX_TASKS", 1100)
+    coarse = compile_for_albert(DEFAULT)
+    assert (fine.n_blocks, coarse.n_blocks) == (4, 2)
+    assert fine.busy_cycles().tolist() == coarse.busy_cycles().tolist()
+    assert fine.macs.sum() == coarse.macs.sum()
+
+
+def test_packed_dsps_refuse_wide_operands() -> None:
+    workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(16), 16)
+    design = replace(DEFAULT, macs_per_dsp=2)
+    with pytest.raises(ConfigError, match=r"design\.macs_per_dsp = 2: packs products of at most 8 bits, not 16 x 16"):
+        compile_program(workload, design, UNLIMITED, transfer_cost(0, UNLIMITED))
+
+
+def test_a_sentence_that_does_not_fit_is_refused() -> None:
+    workload = encoder_workload(ALBERT_BASE, INT8, 512)
+    with pytest.raises(DoesNotFit, match="activation_buffer_kib"):
+        compile_program(workload, DEFAULT, UNLIMITED, transfer_cost(0, UNLIMITED))
+
+
+def test_preloading_the_resident_weights_is_told_apart() -> None:
+    workload = encoder_workload(ALBERT_BASE, INT8, 16)
+    channel = MemoryChannel(bytes_per_cycle=64.0, latency_cycles=20)
+    program = compile_program(workload, DEFAULT, channel, transfer_cost(0, UNLIMITED))
+    assert program.preload_cycles == -(-program.placement.resident_bytes // 64) + 20

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles_engine import naive_stream
+from strategies import LAWS, exits_of, programs
+
+from hw_model.accelerator import Accelerator, UnitCost, load_design
+from hw_model.gemm import roofline_cycles
+from hw_model.memory import MemoryChannel
+from hw_model.vector import exit_decision_cost
+from quant.config import QuantConfig
+from quant.errors import ConfigError
+from quant.workload import ALBERT_BASE, encoder_workload
+from sim.schedule import NONE, Program, Unit, compile_program
+from sim.stream import Ints, exit_table, run_slots, simulate_sentence, simulate_stream
+
+CHANNEL = MemoryChannel(bytes_per_cycle=76.8, latency_cycles=20)
+
+
+def with_design(program: Program, channel: MemoryChannel | None = None, **changes: object) -> Program:
+    design = replace(program.accelerator, **changes)  # type: ignore[arg-type]
+    decision = program.exit.decision - program.exit.n_ports
+    cost = UnitCost(
+        occupancy_cycles=int(program.exit.occupancy_cycles[decision]),
+        latency_cycles=int(program.exit.latency_cycles[decision]),
+    )
+    return compile_program(program.workload, design, channel or program.channel, cost)
+
+
+def stalling(program: Program) -> Program:
+    return with_design(program, exit_overlap="stall")
+
+
+def speculating(program: Program) -> Program:
+    return with_design(program, exit_overlap="speculate")
+
+
+def interleaving(program: Program, n: int) -> Program:
+    return with_design(program, exit_overlap="interleave", n_interleaved=n)
+
+
+def albert(design: Accelerator) -> Program:
+    workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
+    return compile_program(workload, design, CHANNEL, exit_decision_cost(2, "margin"))
+
+
+def zeros(leaves: list[int]) -> Ints:
+    return np.zeros(len(leaves), np.int64)
+
+
+@given(programs(), st.data())
+@LAWS
+def test_the_table_of_a_stalling_design_equals_simulating_every_layer(program: Program, data: st.DataObject) -> None:
+    program, leaves = stalling(program), data.draw(exits_of(program))
+    result = simulate_stream(program, leaves)
+    start, finish = run_slots(program, np.array(leaves), zeros(leaves), 1)
+    assert (result.start_cycle == start).all()
+    assert (result.finish_cycle == finish).all()
+
+
+@given(programs(), st.integers(1, 3), st.data())
+@LAWS
+def test_turns_equal_a_machine_stepped_cycle_by_cycle(program: Program, n_slots: int, data: st.DataObject) -> None:
+    leaves = data.draw(exits_of(program))
+    start, finish = run_slots(program, np.array(leaves), zeros(leaves), n_slots)
+    assert list(zip(start.tolist(), finish.tolist(), strict=True)) == naive_stream(program, leaves, n_slots)
+
+
+@given(programs())
+@LAWS
+def test_a_later_exit_is_never_cheaper(program: Program) -> None:
+    table = exit_table(program)
+    assert (table.latency_cycles > 0).all()
+    for column in (table.latency_cycles, table.macs, table.off_chip_bytes):
+        assert (np.diff(column) >= 0).all()
+    assert (np.diff(table.busy_cycles, axis=0) >= 0).all()
+
+
+@given(programs())
+@LAWS
+def test_latency_lies_between_the_busiest_unit_and_everything_in_sequence(program: Program) -> None:
+    table = exit_table(program)
+    groups = (program.prologue, program.layer, program.exit)
+    in_sequence = [int(group.latency_cycles.sum()) for group in groups]
+    for k, latency in enumerate(table.latency_cycles, start=1):
+        assert table.busy_cycles[k - 1].max() <= latency <= in_sequence[0] + k * (in_sequence[1] + in_sequence[2])
+
+
+@given(programs())
+@LAWS
+def test_latency_respects_both_rooflines_and_work_is_conserved(program: Program) -> None:
+    table, workload = exit_table(program), program.workload
+    for k, latency in enumerate(table.latency_cycles, start=1):
+        assert table.macs[k - 1] == workload.sentence_macs(k)
+        on_array = workload.prologue_macs + k * workload.layer_macs
+        assert latency >= roofline_cycles(on_array, program.accelerator)
+        n_bytes = program.prologue.n_bytes.sum() + k * (program.layer.n_bytes.sum() + program.exit.n_bytes.sum())
+        assert table.off_chip_bytes[k - 1] == n_bytes
+        assert latency >= n_bytes / program.channel.bytes_per_cycle
+
+
+@given(programs(), st.floats(1.0, 8.0))
+@LAWS
+def test_more_bandwidth_is_never_slower(program: Program, factor: float) -> None:
+    faster = replace(program.channel, bytes_per_cycle=program.channel.bytes_per_cycle * factor)
+    quick = exit_table(with_design(program, faster)).latency_cycles
+    assert (quick <= exit_table(program).latency_cycles).all()
+
+
+@given(programs())
+@LAWS
+def test_one_more_panel_buffer_is_never_slower(program: Program) -> None:
+    more = with_design(program, n_weight_buffers=program.accelerator.n_weight_buffers + 1)
+    assert (exit_table(more).latency_cycles <= exit_table(program).latency_cycles).all()
+
+
+@given(programs(), st.sampled_from(["softmax", "layer_norm", "gelu", "add", "head"]))
+@LAWS
+def test_more_lanes_are_never_slower(program: Program, unit: str) -> None:
+    lanes = getattr(program.accelerator, f"{unit}_lanes")
+    more = with_design(program, **{f"{unit}_lanes": 2 * lanes})
+    assert (exit_table(more).latency_cycles <= exit_table(program).latency_cycles).all()
+
+
+@given(programs())
+@LAWS
+def test_speculation_is_never_slower_than_stalling_and_wastes_only_then(program: Program) -> None:
+    waits, runs = exit_table(stalling(program)), exit_table(speculating(program))
+    assert (runs.latency_cycles <= waits.latency_cycles).all()
+    assert (runs.macs == waits.macs).all()
+    assert waits.wasted_cycles.sum() == waits.wasted_macs.sum() == waits.wasted_bytes.sum() == 0
+    assert runs.wasted_macs[-1] == 0  # nothing follows the last layer
+
+
+@given(programs())
+@LAWS
+def test_squashed_work_is_what_the_later_layers_had_begun(program: Program) -> None:
+    program = speculating(program)
+    run, table = simulate_sentence(program), exit_table(program)
+    for k, decision in enumerate(run.decision_cycle.tolist()):
+        wasted = [0] * len(Unit)
+        macs = 0
+        for tasks, starts in ((program.layer, run.layer_start), (program.exit, run.exit_start)):
+            for begin in starts[k + 1 :].tolist():
+                for t, start in enumerate(begin):
+                    occupancy = int(tasks.occupancy_cycles[t])
+                    if start < decision:
+                        done = min(occupancy, decision - start)
+                        wasted[tasks.unit[t]] += done
+                        macs += int(tasks.macs[t]) * done // occupancy if occupancy else 0
+        assert table.wasted_cycles[k].tolist() == wasted
+        assert table.wasted_macs[k] == macs
+        assert table.wasted_bytes[k] <= program.layer.n_bytes.sum() * (program.n_layers - k)
+
+
+@given(programs(), st.integers(2, 3), st.data())
+@LAWS
+def test_interleaving_conserves_work_and_keeps_sentences_in_order(
+    program: Program, n: int, data: st.DataObject
+) -> None:
+    leaves = data.draw(exits_of(program))
+    alone, together = simulate_stream(stalling(program), leaves), simulate_stream(interleaving(program, n), leaves)
+    assert together.macs == alone.macs
+    assert (together.busy_cycles == alone.busy_cycles).all()
+    assert together.busy_cycles.max() <= together.total_cycles
+    assert (np.diff(together.start_cycle) >= 0).all()
+    assert together.n_sentences == len(leaves)
+    in_flight = [(together.start_cycle <= t) & (together.finish_cycle > t) for t in together.start_cycle]
+    assert max(int(mask.sum()) for mask in in_flight) <= n
+    assert (together.latency_cycles >= exit_table(stalling(program)).latency_cycles[np.array(leaves) - 1]).all()
+
+
+@given(programs(), st.lists(st.integers(0, 400), min_size=6, max_size=6).map(sorted), st.data())
+@LAWS
+def test_a_queue_of_one_server_is_lindleys_recurrence(
+    program: Program, arrivals: list[int], data: st.DataObject
+) -> None:
+    leaves = data.draw(st.lists(st.integers(1, program.n_layers), min_size=6, max_size=6))
+    result = simulate_stream(program, leaves, arrivals)
+    latency = exit_table(program).latency_cycles
+    free = 0
+    for i, (arrival, layer) in enumerate(zip(arrivals, leaves, strict=True)):
+        free = max(free, arrival) + int(latency[layer - 1])
+        assert (result.finish_cycle[i], result.latency_cycles[i]) == (free, free - arrival)
+    start, finish = run_slots(stalling(program), np.array(leaves), np.array(arrivals), 1)
+    if program.accelerator.exit_overlap == "stall":
+        assert (start.tolist(), finish.tolist()) == (result.start_cycle.tolist(), result.finish_cycle.tolist())
+
+
+@given(programs(), st.integers(2, 3), st.data())
+@LAWS
+def test_sentences_far_apart_do_not_feel_each_other(program: Program, n: int, data: st.DataObject) -> None:
+    leaves = data.draw(exits_of(program))
+    alone = exit_table(stalling(program)).latency_cycles
+    arrivals = np.arange(len(leaves)) * (int(alone[-1]) + 1)
+    result = simulate_stream(interleaving(program, n), leaves, arrivals)
+    assert result.latency_cycles.tolist() == [alone[layer - 1] for layer in leaves]
+
+
+def test_a_closed_loop_has_no_waiting_and_a_heap_of_arrivals_has() -> None:
+    program = albert(load_design("default"))
+    latency = exit_table(program).latency_cycles
+    closed, heap = simulate_stream(program, [3, 1, 12]), simulate_stream(program, [3, 1, 12], [0, 0, 0])
+    assert closed.latency_cycles.tolist() == [latency[2], latency[0], latency[11]]
+    assert heap.latency_cycles.tolist() == np.cumsum(closed.latency_cycles).tolist()
+    assert closed.total_cycles == heap.total_cycles == heap.latency_cycles[-1]
+    assert (closed.utilisation_fraction <= 1).all()
+
+
+def test_without_early_exits_there_is_one_head_and_no_waiting() -> None:
+    program = albert(load_design("default"))
+    table = exit_table(program, exit_layers=(12,))
+    assert (table.latency_cycles[:-1] == NONE).all()
+    assert table.latency_cycles[-1] < exit_table(program).latency_cycles[-1]
+    assert table.macs[-1] == program.workload.sentence_macs(12) - 11 * program.workload.exit_macs
+    start, finish = run_slots(program, np.array([12]), np.array([0]), 1, (12,))
+    assert (start[0], finish[0]) == (0, table.latency_cycles[-1])
+
+
+def test_albert_base_on_the_default_design() -> None:
+    table = exit_table(albert(load_design("default")))
+    per_layer = np.diff(table.latency_cycles)
+    assert per_layer.tolist() == [per_layer[0]] * 11
+    assert table.busy_cycles[-1, Unit.ARRAY] == 12 * 909_312 + 4 * 24 * 128
+    assert per_layer[0] >= 909_312
+    assert per_layer[0] < 1.01 * 909_312
+
+
+@pytest.mark.parametrize(
+    ("exits", "arrivals", "message"),
+    [
+        ([], None, r"exit_layer = .*: must be a list of at least one layer"),
+        ([13], None, r"exit_layer = 13: must be one of the exits"),
+        ([1, 2], [5, 3], r"arrivals = .*: must be 2 cycles, not negative, not falling"),
+        ([1, 2], [5], r"arrivals = .*: must be 2 cycles"),
+        ([1, 2], [-1, 3], r"arrivals = .*: must be 2 cycles, not negative"),
+    ],
+)
+def test_impossible_streams_are_refused(exits: list[int], arrivals: list[int] | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        simulate_stream(albert(load_design("default")), exits, arrivals)
+
+
+@pytest.mark.parametrize("exit_layers", [(3,), (0, 12), (12, 13)])
+def test_impossible_exits_are_refused(exit_layers: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"exit_layers = .*: must lie in 1\.\.12 and contain 12"):
+        simulate_sentence(albert(load_design("default")), exit_layers)
