@@ -118,12 +118,8 @@ class Accelerator:
             "add_depth_cycles",
             "head_depth_cycles",
         ):
-            _require(
-                key, getattr(self, key), getattr(self, key) >= 0, "must not be negative", f"Try {key} = 0"
-            )
-        _require(
-            "clock_mhz", self.clock_mhz, 1 <= self.clock_mhz <= 2000, "must be 1..2000", "Try clock_mhz = 200"
-        )
+            _require(key, getattr(self, key), getattr(self, key) >= 0, "must not be negative", f"Try {key} = 0")
+        _require("clock_mhz", self.clock_mhz, 1 <= self.clock_mhz <= 2000, "must be 1..2000", "Try clock_mhz = 200")
         _require(
             "macs_per_dsp",
             self.macs_per_dsp,
@@ -169,9 +165,7 @@ def _require(key: str, value: object, holds: bool, rule: str, remedy: str) -> No
 def list_designs() -> tuple[str, ...]:
     """Return the names of the shipped designs, in alphabetical order."""
     folder = resources.files("hw_model") / "designs"
-    return tuple(
-        sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
-    )
+    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
 
 
 def load_design(name_or_path: str) -> Accelerator:
@@ -195,9 +189,7 @@ def load_design(name_or_path: str) -> Accelerator:
     try:
         table = tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            "--design", name_or_path, f"cannot be read ({error.strerror})", "Check the path"
-        ) from error
+        raise ConfigError("--design", name_or_path, f"cannot be read ({error.strerror})", "Check the path") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError("--design", name_or_path, f"is not TOML ({error})", "Correct the file") from error
     return from_json(Accelerator, table, "design")

@@ -135,9 +135,7 @@ class ExitHead:
 
     def __post_init__(self) -> None:
         """Reject empty heads."""
-        _check_sizes(
-            self.name, hidden_size=self.hidden_size, n_classes=self.n_classes, pooled_rows=self.pooled_rows
-        )
+        _check_sizes(self.name, hidden_size=self.hidden_size, n_classes=self.n_classes, pooled_rows=self.pooled_rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from hypothesis import given
+from hypothesis import strategies as st
 from oracles_engine import naive_starts
 from strategies import LAWS, programs
 
@@ -11,7 +14,7 @@ from hw_model.accelerator import Accelerator
 from hw_model.memory import MemoryChannel
 from quant.config import QuantConfig
 from quant.workload import Add, LayerNorm, MatMul
-from sim.engine import N_UNITS, flatten, run_tasks
+from sim.engine import N_UNITS, flatten, run_interleaved, run_sentence, run_tasks
 from sim.schedule import UNIT_NAMES, Program, TaskProgram, compile_ops
 
 DESIGN = Accelerator(
@@ -21,9 +24,9 @@ DESIGN = Accelerator(
 )  # fmt: skip
 
 
-def engine_starts(tasks: TaskProgram) -> list[int]:
+def engine_starts(tasks: TaskProgram, run: Callable[..., Any] = run_tasks) -> list[int]:
     start, time = np.empty(tasks.n_tasks, np.int64), np.empty(tasks.n_ports + tasks.n_tasks, np.int64)
-    run_tasks(flatten(tasks), np.zeros(tasks.n_ports, np.int64), np.zeros(N_UNITS, np.int64), start, time)
+    run(flatten(tasks), np.zeros(tasks.n_ports, np.int64), np.zeros(N_UNITS, np.int64), start, time)
     assert (time[tasks.n_ports :] == start + tasks.latency_cycles).all()
     return [int(cycle) for cycle in start]
 
@@ -73,6 +76,32 @@ def test_a_small_story() -> None:
         (39, "layer_norm", "norm", (0, 0), 47, 52),
         (47, "layer_norm", "norm", (0, 1), 55, 60),
     ]
+
+
+@given(programs(), st.data(), st.integers(1, 3))
+@LAWS
+def test_compiled_and_plain_python_agree(program: Program, data: st.DataObject, n_slots: int) -> None:
+    groups = flatten(program.prologue), flatten(program.layer), flatten(program.exit)
+    sizes = program.prologue.n_tasks, program.layer.n_tasks, program.exit.n_tasks
+    evaluated = np.array([*data.draw(st.tuples(*[st.booleans()] * (program.n_layers - 1))), True])
+    legal = (np.flatnonzero(evaluated) + 1).tolist()
+    leaves = np.array(data.draw(st.lists(st.sampled_from(legal), min_size=1, max_size=4)))
+    arrivals = np.cumsum(data.draw(st.lists(st.integers(0, 300), min_size=leaves.size, max_size=leaves.size)))
+
+    def sentence(run: Callable[..., Any], waits: bool) -> list[list[int]]:
+        starts = [np.empty((program.n_layers, size), np.int64) for size in sizes]
+        decisions = run(*groups, evaluated, waits, starts[0][0], starts[1], starts[2])
+        return [decisions.tolist(), starts[0][0].tolist(), starts[1].tolist(), starts[2].tolist()]
+
+    def stream(run: Callable[..., Any]) -> list[list[int]]:
+        start, finish = np.empty_like(leaves), np.empty_like(leaves)
+        run(*groups, evaluated, leaves, arrivals, n_slots, start, finish)
+        return [start.tolist(), finish.tolist()]
+
+    for waits in (True, False):
+        assert sentence(run_sentence, waits) == sentence(run_sentence.py_func, waits)
+    assert stream(run_interleaved) == stream(run_interleaved.py_func)
+    assert engine_starts(program.layer) == engine_starts(program.layer, run_tasks.py_func)
 
 
 @given(programs())
