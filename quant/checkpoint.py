@@ -7,7 +7,6 @@ exits beside it: `config.json` has a section "hexit", `model.safetensors` the te
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shutil
 import tempfile
@@ -21,15 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from quant.errors import ConfigError
-from quant.model import BACKBONES, EarlyExitEncoder, ExitConfig
+from quant.hub import CALIBRATION, checkpoint_hash, locate, read_config
+from quant.model import EarlyExitEncoder, ExitConfig
 from quant.records import from_json, to_json
 
-ASSETS = Path(__file__).parent / "assets"
-DEFAULT_MODEL = ASSETS / "albert-sst2"
 SECTION = "hexit"
-CALIBRATION = "calibration.txt"
-DEFAULT_CALIBRATION = ASSETS / CALIBRATION  # for checkpoints from elsewhere
-HUB_PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,35 +41,6 @@ class Checkpoint:
     def max_length(self) -> int:
         """Longest input in tokens that the position table allows."""
         return int(self.model.backbone.config.max_position_embeddings)
-
-
-def locate(model: str, where: str = "--model") -> Path:
-    """Return the local folder of a checkpoint, fetching a hub name into the hub's own cache."""
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise ConfigError(where, model, "must be a checkpoint folder or a hub name, not a file", "Name its folder")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise ConfigError(where, model, "no such folder", "Check the path")
-    try:
-        from huggingface_hub import snapshot_download
-
-        return Path(snapshot_download(model, allow_patterns=HUB_PATTERNS))
-    except Exception as error:  # the hub raises a dozen kinds of errors; to the user they are one
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(where, model, f"is no folder here and cannot be fetched from the hub ({reason})",
-                          "Check the name and the network") from None  # fmt: skip
-
-
-def checkpoint_hash(folder: Path) -> str:
-    """Hash the files that decide what a checkpoint computes: configuration, tokenizer and weights."""
-    digest = hashlib.sha256()
-    names = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model"}
-    for path in sorted(folder.iterdir()):
-        if path.name in names or path.suffix == ".safetensors":
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def load_checkpoint(model: str, *, exits: ExitConfig | None = None, where: str = "--model") -> Checkpoint:
@@ -99,22 +65,6 @@ def load_checkpoint(model: str, *, exits: ExitConfig | None = None, where: str =
     return Checkpoint(name=folder.name if Path(model).expanduser().is_dir() else model, model=network,
                       tokenizer=load_tokenizer(folder, where), content_hash=checkpoint_hash(folder),
                       trained_exits=trained)  # fmt: skip
-
-
-def read_config(folder: Path, where: str = "--model") -> dict[str, Any]:
-    """Read config.json and check that it is an encoder that this project knows."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(where, str(folder), "holds no config.json", "Give a Hugging Face checkpoint folder") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(where, str(path), f"is not JSON ({error})", "Fetch the checkpoint again") from None
-    if not isinstance(config, dict) or config.get("model_type") not in BACKBONES:
-        kind = config.get("model_type") if isinstance(config, dict) else config
-        raise ConfigError(f"{where} {path}: model_type", kind, f"must be one of {', '.join(BACKBONES)}",
-                          "Pick an ALBERT or BERT checkpoint")  # fmt: skip
-    return config
 
 
 def load_tokenizer(folder: Path, where: str = "--model") -> Any:
@@ -162,6 +112,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield temporary
         folder.mkdir(exist_ok=True)
         for path in temporary.iterdir():
+            path.chmod(0o644)  # safetensors and mkstemp keep files to their owner; a checkpoint is for sharing
             path.replace(folder / path.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

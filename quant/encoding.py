@@ -83,6 +83,16 @@ def evaluation_batches(encoded: Encoded, batch_size: int, pad_id: int) -> Iterat
         yield make_batch(encoded, order[start : start + batch_size], pad_id)
 
 
+def equal_length_batches(encoded: Encoded, batch_size: int) -> Iterator[Batch]:
+    """Yield batches of samples of exactly one length each, shortest first, so that none is padded."""
+    groups: dict[int, list[int]] = {}
+    for index, ids in enumerate(encoded.ids):
+        groups.setdefault(len(ids), []).append(index)
+    for _, indices in sorted(groups.items()):
+        for start in range(0, len(indices), batch_size):
+            yield make_batch(encoded, indices[start : start + batch_size], pad_id=0)
+
+
 def training_order(lengths: Sequence[int], batch_size: int, generator: np.random.Generator) -> list[list[int]]:
     """Return shuffled batches of samples of similar length: shuffle, sort pools of 64 batches by length, shuffle batches."""
     order = generator.permutation(len(lengths))

@@ -7,7 +7,10 @@ its passes. Post-training quantisation in three steps:
 1. observe: run calibration text through the float model and count the magnitudes of every named tensor;
 2. convert: pick for every tensor the clipping range with the least squared error at its bit width, and swap
    linears, embeddings and tensors for Brevitas quantisers with these ranges (weights: one scale per output channel);
-3. correct: shift the biases by the mean error of each linear (Brevitas' bias correction).
+3. correct: shift every bias by the mean error that its rounded weights make, b += (W - W_q) E[x] with E[x] the mean
+   input on the calibration text (Nagel et al., ICCV 2019, arXiv 1906.04721, equation 10).
+
+Calibration batches must not be padded: padding would count in the ranges and the means.
 
 Integers: weights, embeddings, biases, linear inputs, query/key/value, softmax output, norm output, exit logits.
 Not integers yet: the inside of softmax, GELU, layer norm, tanh and the mean over tokens (computed in float on
@@ -33,7 +36,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # deprecations inside brevitas' own imports, which a user cannot act on
     import brevitas.nn as qnn
     from brevitas.core.restrict_val import RestrictValueType
-    from brevitas.graph.calibrate import bias_correction_mode
     from brevitas.inject.enum import ScalingImplType
     from brevitas.quant.scaled_int import (
         Int8ActPerTensorFloatMinMaxInit,
@@ -116,9 +118,13 @@ class ObservedLinear(nn.Module):
         """Wrap `linear`."""
         super().__init__()
         self.linear, self.observer = linear, observer
+        self.input_sum = torch.zeros(linear.in_features, dtype=torch.float64)
+        self.n_inputs = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Observe the input, then apply the linear."""
+        """Observe the input, add it to the mean, then apply the linear."""
+        self.input_sum += x.detach().double().reshape(-1, x.shape[-1]).sum(0)
+        self.n_inputs += x.numel() // x.shape[-1]
         y: Tensor = self.linear(self.observer(x))
         return y
 
@@ -144,22 +150,17 @@ class QuantisedEncoder(nn.Module):
 
 
 def quantise(model: EarlyExitEncoder, config: QuantConfig, calibration: Iterable[Batch]) -> QuantisedEncoder:
-    """Quantise a copy of `model` on calibration batches; the float model stays as it is."""
-    batches = list(calibration)
+    """Quantise a copy of `model` on calibration batches without padding; the float model stays as it is."""
     _register_attention()
     encoder = copy.deepcopy(model).eval()
     encoder.backbone.config._attn_implementation = ATTENTION
     observers: dict[str, Observer] = {}
     _insert_observers(encoder, observers)
     with torch.inference_mode():
-        for batch in batches:
+        for batch in calibration:
             observers["logits"](encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids))
     _convert(encoder, config)
-    quantised = QuantisedEncoder(encoder, _activation(observers["logits"], config.logit_bits, config, tensor=True)).eval()
-    with torch.no_grad(), bias_correction_mode(encoder):
-        for batch in batches:
-            encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids)
-    return quantised
+    return QuantisedEncoder(encoder, _activation(observers["logits"], config.logit_bits, config, tensor=True)).eval()
 
 
 def quantised_linears(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -275,6 +276,11 @@ def _linear(observed: ObservedLinear, config: QuantConfig) -> nn.Module:
         **_activation_range(observed.observer, config.activation_bits, config, "input_"),
     )
     quantised.load_state_dict(source.state_dict(), strict=False)
+    quantised.eval()
+    if source.bias is not None and observed.n_inputs:
+        with torch.no_grad():
+            error = (source.weight - quantised.quant_weight().value).double()
+            quantised.bias += (error @ (observed.input_sum / observed.n_inputs)).to(source.bias.dtype)
     return quantised  # type: ignore[no-any-return]
 
 

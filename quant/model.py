@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from quant.config import EncoderShape, Pooling
 from quant.errors import ConfigError
-
-BACKBONES = ("albert", "bert")  # transformers' model types that have an exit-ready encoder here
+from quant.hub import BACKBONES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,121 @@
+"""The accuracy reference: the float model at every exit, on a GPU where there is one.
+
+A `Reference` says on what it was computed, so that a report can show it beside the quantised model and a reader
+can repeat it. GPU and processor sum in different orders; accuracies may differ by single sentences.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from quant.checkpoint import Checkpoint
+from quant.encoding import encode
+from quant.errors import ConfigError
+from quant.evaluate import all_logits, exit_scores
+from quant.records import from_json, to_json
+from quant.tasks import TextSet
+
+REFERENCE_VERSION = 1  # of the file format
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Scores of the float model, one per exit, with everything that identifies them.
+
+    `metric` is accuracy_fraction or pearson; `processor` the GPU or CPU by name.
+    """
+
+    version: int
+    model: str
+    checkpoint_hash: str
+    data: str
+    data_hash: str
+    n_samples: int
+    n_truncated: int
+    max_length: int
+    metric: str
+    scores: tuple[float, ...]
+    compute: str
+    processor: str
+    torch: str
+    transformers: str
+
+
+def evaluate_reference(
+    checkpoint: Checkpoint,
+    texts: TextSet,
+    *,
+    max_length: int,
+    compute: str,
+    batch_size: int = 64,
+    progress: Callable[[int], None] = lambda n_done: None,
+) -> tuple[Reference, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Evaluate the float model at every exit; return the record and the logits, float32 [n_layers, n, K]."""
+    encoded = encode(texts, checkpoint.tokenizer, max_length)
+    model = checkpoint.model.to(compute)
+    logits = all_logits(model, encoded, n_layers=model.n_layers, n_classes=model.exits.n_classes,
+                        pad_id=checkpoint.tokenizer.pad_token_id, batch_size=batch_size, device=compute,
+                        progress=progress)  # fmt: skip
+    model.to("cpu")
+    record = Reference(
+        version=REFERENCE_VERSION,
+        model=checkpoint.name,
+        checkpoint_hash=checkpoint.content_hash,
+        data=texts.name,
+        data_hash=texts.content_hash,
+        n_samples=len(texts),
+        n_truncated=encoded.n_truncated,
+        max_length=max_length,
+        metric="pearson" if texts.regression else "accuracy_fraction",
+        scores=exit_scores(logits, np.array(texts.labels)),
+        compute=compute,
+        processor=torch.cuda.get_device_name() if compute == "cuda" else processor_name(),
+        torch=torch.__version__,
+        transformers=metadata.version("transformers"),
+    )
+    return record, logits
+
+
+def processor_name() -> str:
+    """Return the processor's model name as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_whole(path: Path, text: str, where: str = "--out") -> None:
+    """Write a text file under another name, then rename it; ConfigError where the place is not writable."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigError(where, str(path), f"cannot be written ({error.strerror})", "Name another place") from None
+
+
+def save_reference(reference: Reference, path: Path) -> None:
+    """Write the record as JSON, whole or not at all."""
+    write_whole(path, json.dumps(to_json(reference), indent=2) + "\n")
+
+
+def load_reference(path: Path) -> Reference:
+    """Read a record that `save_reference` wrote; ConfigError for anything else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError("--reference", str(path), f"cannot be read ({error})", "Make it: hexit reference") from None
+    return from_json(Reference, value, f"--reference {path}")
