@@ -52,7 +52,7 @@ def matmul_cycles(op: MatMul, accelerator: Accelerator) -> int:
 
     >>> from hw_model.accelerator import load_design
     >>> from dataclasses import replace
-    >>> small = replace(load_design("default"), array_rows=4, array_columns=4)
+    >>> small = replace(load_design("default"), array_rows=4, array_columns=4, fold_overhead_cycles=0)
     >>> matmul_cycles(MatMul(name="x", m=4, k=8, n=4, weights=False), small)
     14
     """

@@ -22,12 +22,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from sim.schedule import TaskProgram, Unit
+from sim.schedule import TaskProgram
 
 Ints = npt.NDArray[np.int64]
 
-N_UNITS = len(Unit)
-ARRAY = int(Unit.ARRAY)
 EMPTY = -1  # a slot without a sentence
 
 
@@ -82,17 +80,17 @@ def run_sentence(
     exit_: Flat,
     evaluated: npt.NDArray[np.bool_],
     waits: bool,
+    free: Ints,
     prologue_start: Ints,
     layer_start: Ints,
     exit_start: Ints,
 ) -> Ints:
-    """Run one sentence through all layers on idle units from cycle 0, and return the cycle of each decision.
+    """Run one sentence through all layers from cycle 0 on units that are `free`, and return the decisions' cycles.
 
     The exit after a layer runs where `evaluated` says so; with `waits` the next layer's gate is its decision,
     else the gate stays open. Fills the starts of the tasks ([tasks], [layers, tasks], [layers, tasks]); a
     decision that is not taken, and the starts of its tasks, are -1.
     """
-    free = np.zeros(N_UNITS, np.int64)
     prologue_time = np.empty(prologue.n_ports + prologue.unit.size, np.int64)
     layer_time = np.empty(layer.n_ports + layer.unit.size, np.int64)
     exit_time = np.empty(exit_.n_ports + exit_.unit.size, np.int64)
@@ -123,6 +121,8 @@ def run_interleaved(
     exit_layer: Ints,
     arrival: Ints,
     n_slots: int,
+    array: int,
+    free: Ints,
     start: Ints,
     finish: Ints,
 ) -> None:
@@ -131,10 +131,9 @@ def run_interleaved(
     Slots are served round robin. A slot whose sentence has left takes the next sentence of the stream (in the
     order of `arrival`) at its next turn: the sentence starts at max(arrival, exit of the slot's last sentence),
     its prologue and first layer form that turn. A slot passes while the next sentence has not arrived by the
-    time the array is free, unless every slot is empty. Each layer waits for its own sentence's last decision.
+    time unit `array` is free, unless every slot is empty. Each layer waits for its own sentence's last decision.
     Fills `start` and `finish` (the decision) per sentence.
     """
-    free = np.zeros(N_UNITS, np.int64)
     prologue_time = np.empty(prologue.n_ports + prologue.unit.size, np.int64)
     layer_time = np.empty(layer.n_ports + layer.unit.size, np.int64)
     exit_time = np.empty(exit_.n_ports + exit_.unit.size, np.int64)
@@ -151,7 +150,7 @@ def run_interleaved(
     while next_sentence < exit_layer.size or n_resident > 0:
         mine = ports[slot]
         waiting = sentence[slot] == EMPTY and next_sentence < exit_layer.size
-        if waiting and (n_resident == 0 or arrival[next_sentence] <= free[ARRAY]):
+        if waiting and (n_resident == 0 or arrival[next_sentence] <= free[array]):
             sentence[slot], n_done[slot] = next_sentence, 0
             mine[0] = start[next_sentence] = max(arrival[next_sentence], slot_free[slot])
             mine[1 + n_blocks :] = releases

@@ -118,6 +118,11 @@ class TaskProgram:
         """Return the cycles that each unit is busy with this program."""
         return np.bincount(self.unit, weights=self.occupancy_cycles, minlength=len(Unit)).astype(np.int64)
 
+    def op_cycles(self) -> Ints:
+        """Return the cycles that units other than the DMA are busy with each op."""
+        cycles = np.where(self.unit == Unit.DMA, 0, self.occupancy_cycles)
+        return np.bincount(self.op, weights=cycles, minlength=len(self.op_names)).astype(np.int64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Program:

@@ -22,11 +22,13 @@ Not modelled: the host's transfers, sentences of different lengths, the one-off 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from hw_model.energy import EnergyCounts
+from hw_model.work import group_work, op_work
 from quant.errors import ConfigError
 from sim.engine import flatten, run_interleaved, run_sentence
 from sim.schedule import NONE, Program, TaskProgram, Unit
@@ -55,13 +57,16 @@ class ExitTable:
 
     `latency_cycles` is NONE for exits that are not evaluated. `wasted_*`: squashed work that had begun; MACs and
     bytes of a task that was cut off count in proportion to the cycles it got, rounded down.
+    `wasted_op_cycles` are the squashed cycles, transfers left out, by op of the layer and then of the exit.
     """
 
     latency_cycles: Ints
     busy_cycles: Ints
+    n_exits: Ints
     macs: Ints
     off_chip_bytes: Ints
     wasted_cycles: Ints
+    wasted_op_cycles: Ints
     wasted_macs: Ints
     wasted_bytes: Ints
 
@@ -70,8 +75,8 @@ class ExitTable:
 class StreamResult:
     """A stream as it ran: arrays by sentence, arrays by unit (`Unit`), totals.
 
-    `total_cycles` runs from cycle 0 to the last decision. `busy_cycles`, `macs` and `off_chip_bytes` are useful
-    work; the `wasted_*` twins are work that was squashed, on top.
+    `total_cycles` runs from cycle 0 to the last decision. `busy_cycles`, `macs`, `off_chip_bytes` and the numbers
+    of executed layers and exits are useful work; the `wasted_*` twins are work that was squashed, on top.
     """
 
     exit_layer: Ints
@@ -81,7 +86,10 @@ class StreamResult:
     latency_cycles: Ints
     busy_cycles: Ints
     wasted_cycles: Ints
+    wasted_op_cycles: Ints
     total_cycles: int
+    n_layers: int
+    n_exits: int
     macs: int
     wasted_macs: int
     off_chip_bytes: int
@@ -114,6 +122,7 @@ def simulate_sentence(program: Program, exit_layers: tuple[int, ...] | None = No
         flatten(program.exit),
         evaluated,
         program.accelerator.exit_overlap != "speculate",
+        np.zeros(len(Unit), np.int64),
         prologue_start,
         layer_start,
         exit_start,
@@ -135,41 +144,45 @@ def exit_table(program: Program, exit_layers: tuple[int, ...] | None = None) -> 
     groups = (program.prologue, program.layer, program.exit)
     times = (np.ones_like(layers), layers, n_exits)
     wasted_cycles = np.zeros((program.n_layers, len(Unit)), np.int64)
+    squashable = (program.layer, run.layer_start), (program.exit, run.exit_start)
+    wasted_op_cycles = np.zeros((program.n_layers, sum(len(group.op_names) for group, _ in squashable)), np.int64)
     wasted_macs, wasted_bytes = np.zeros_like(layers), np.zeros_like(layers)
     for k, decision in enumerate(run.decision_cycle):
         if decision == NONE:
             continue
-        for task_program, starts in ((program.layer, run.layer_start), (program.exit, run.exit_start)):
-            cycles, macs, n_bytes = _squashed(task_program, starts[k + 1 :], int(decision))
+        first_op = 0
+        for group, starts in squashable:
+            cycles, op_cycles, macs, n_bytes = _squashed(group, starts[k + 1 :], int(decision))
             wasted_cycles[k] += cycles
+            wasted_op_cycles[k, first_op : first_op + op_cycles.size] = op_cycles
             wasted_macs[k] += macs
             wasted_bytes[k] += n_bytes
+            first_op += op_cycles.size
     return ExitTable(
         latency_cycles=run.decision_cycle,
-        busy_cycles=sum(
-            (np.outer(n, group.busy_cycles()) for n, group in zip(times, groups, strict=True)),
-            np.zeros_like(wasted_cycles),
-        ),
-        macs=sum((n * group.macs.sum() for n, group in zip(times, groups, strict=True)), np.zeros_like(layers)),
-        off_chip_bytes=sum(
-            (n * group.n_bytes.sum() for n, group in zip(times, groups, strict=True)), np.zeros_like(layers)
-        ),
+        busy_cycles=np.sum([np.outer(n, g.busy_cycles()) for n, g in zip(times, groups, strict=True)], axis=0),
+        n_exits=n_exits,
+        macs=np.sum([n * g.macs.sum() for n, g in zip(times, groups, strict=True)], axis=0),
+        off_chip_bytes=np.sum([n * g.n_bytes.sum() for n, g in zip(times, groups, strict=True)], axis=0),
         wasted_cycles=wasted_cycles,
+        wasted_op_cycles=wasted_op_cycles,
         wasted_macs=wasted_macs,
         wasted_bytes=wasted_bytes,
     )
 
 
-def _squashed(program: TaskProgram, starts: Ints, decision: int) -> tuple[Ints, int, int]:
-    """Cycles per unit, MACs and bytes of the tasks that began in `starts` before the decision."""
+def _squashed(program: TaskProgram, starts: Ints, decision: int) -> tuple[Ints, Ints, int, int]:
+    """Cycles per unit, cycles per op, MACs and bytes of what began in `starts` before the decision."""
     begun_layer, begun = np.nonzero((starts != NONE) & (starts < decision))
     occupancy = program.occupancy_cycles[begun]
     done = np.minimum(occupancy, decision - starts[begun_layer, begun])
-    share = np.maximum(occupancy, 1)  # a task of no cycles counts as done
-    done_share = np.where(occupancy == 0, 1, done)
-    cycles = np.bincount(program.unit[begun], weights=done, minlength=len(Unit)).astype(np.int64)
-    macs = int((program.macs[begun] * done_share // share).sum())
-    return cycles, macs, int((program.n_bytes[begun] * done_share // share).sum())
+    whole = np.maximum(occupancy, 1)
+    share = np.where(occupancy == 0, 1, done)  # a task of no cycles is done as soon as it begins
+    computing = program.unit[begun] != Unit.DMA
+    cycles = np.bincount(program.unit[begun], weights=done, minlength=len(Unit))
+    op_cycles = np.bincount(program.op[begun], weights=done * computing, minlength=len(program.op_names))
+    macs, n_bytes = (int((values[begun] * share // whole).sum()) for values in (program.macs, program.n_bytes))
+    return cycles.astype(np.int64), op_cycles.astype(np.int64), macs, n_bytes
 
 
 def simulate_stream(
@@ -216,11 +229,43 @@ def simulate_stream(
         latency_cycles=finish - arrival,
         busy_cycles=table.busy_cycles[index].sum(axis=0),
         wasted_cycles=table.wasted_cycles[index].sum(axis=0),
+        wasted_op_cycles=table.wasted_op_cycles[index].sum(axis=0),
         total_cycles=int(finish.max()),
+        n_layers=int(leaves.sum()),
+        n_exits=int(table.n_exits[index].sum()),
         macs=int(table.macs[index].sum()),
         wasted_macs=int(table.wasted_macs[index].sum()),
         off_chip_bytes=int(table.off_chip_bytes[index].sum()),
         wasted_bytes=int(table.wasted_bytes[index].sum()),
+    )
+
+
+def stream_work(program: Program, result: StreamResult) -> tuple[EnergyCounts, EnergyCounts]:
+    """Return the useful and the squashed work of a stream, ready for an energy model.
+
+    Squashed work of an op counts in proportion to the cycles that were spent on it, rounded down.
+    """
+    workload, design = program.workload, program.accelerator
+    quant = workload.quant
+    useful = (
+        group_work(workload.prologue, quant, design) * result.n_sentences
+        + group_work(workload.layer, quant, design) * result.n_layers
+        + group_work(workload.exit, quant, design) * result.n_exits
+        + EnergyCounts(off_chip_bytes=result.off_chip_bytes)
+    )
+    wasted = EnergyCounts(off_chip_bytes=result.wasted_bytes)
+    ops = (*workload.layer, *workload.exit)
+    op_cycles = np.concatenate([program.layer.op_cycles(), program.exit.op_cycles()])
+    for op, spent, whole in zip(ops, result.wasted_op_cycles.tolist(), op_cycles.tolist(), strict=True):
+        wasted += _fraction(op_work(op, quant, design), spent, max(1, whole))
+    return useful, wasted
+
+
+def _fraction(work: EnergyCounts, part: int, whole: int) -> EnergyCounts:
+    return EnergyCounts(
+        macs=tuple(replace(mac, n=mac.n * part // whole) for mac in work.macs),
+        vector_elements=work.vector_elements * part // whole,
+        on_chip_bytes=work.on_chip_bytes * part // whole,
     )
 
 
@@ -244,6 +289,8 @@ def run_slots(
         exit_layer,
         arrival,
         n_slots,
+        int(Unit.ARRAY),
+        np.zeros(len(Unit), np.int64),
         start,
         finish,
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 from dataclasses import replace
 
 import pytest
@@ -7,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LAWS
 
+import hw_model.gemm
 from hw_model.accelerator import load_design
 from hw_model.gemm import fold_cost, matmul_cycles, n_folds, roofline_cycles
 from quant.config import QuantConfig
 from quant.workload import ALBERT_BASE, MatMul, encoder_workload, op_macs
 
-DEFAULT = load_design("default")
+BARE = replace(load_design("default"), fold_overhead_cycles=0)
 SIZE = st.integers(1, 40)
 
 
@@ -34,12 +36,12 @@ def naive_systolic(m: int, k: int, n: int, rows: int, columns: int) -> int:
 @given(SIZE, st.integers(1, 8), SIZE, st.integers(1, 6), st.integers(1, 6))
 @LAWS
 def test_overlapped_folds_equal_a_stepped_array(m: int, k: int, n: int, rows: int, columns: int) -> None:
-    design = replace(DEFAULT, array_rows=rows, array_columns=columns)
+    design = replace(BARE, array_rows=rows, array_columns=columns)
     assert matmul_cycles(product(m, k, n), design) == naive_systolic(m, k, n, rows, columns)
 
 
 def test_separate_folds_equal_scale_sim_on_the_72_products_of_albert_base() -> None:
-    design = replace(DEFAULT, overlap_folds=False)
+    design = replace(BARE, overlap_folds=False)
     linears = [
         op for op in encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128).layer
         if isinstance(op, MatMul) and op.weights
@@ -51,18 +53,30 @@ def test_separate_folds_equal_scale_sim_on_the_72_products_of_albert_base() -> N
 
 @pytest.mark.parametrize(("overlap", "cycles"), [(True, 2 * (8 + 3) + 6), (False, 2 * (8 + 3 + 6))])
 def test_overhead_is_paid_by_every_fold(overlap: bool, cycles: int) -> None:
-    design = replace(DEFAULT, array_rows=4, array_columns=4, overlap_folds=overlap, fold_overhead_cycles=3)
+    design = replace(BARE, array_rows=4, array_columns=4, overlap_folds=overlap, fold_overhead_cycles=3)
     assert matmul_cycles(product(4, 8, 5), design) == cycles
     assert fold_cost(8, design, 2).latency_cycles == cycles
 
 
+def test_the_example_in_the_docstring_holds() -> None:
+    assert doctest.testmod(hw_model.gemm) == (0, 4)
+
+
+def test_attention_on_an_hls_array_takes_its_synthesised_cycles_but_for_a_constant() -> None:
+    """HeteroCL_Transformer, U280, csynth, 16 of 512 tokens: scores 2,308 (K + 7), context 2,108 cycles (K + 6)."""
+    array = replace(BARE, array_rows=16, array_columns=16)
+    scores = matmul_cycles(product(16, 64, 512), replace(array, fold_overhead_cycles=7))
+    context = matmul_cycles(product(16, 512, 64), replace(array, fold_overhead_cycles=6))
+    assert (2_308 - scores, 2_108 - context) == (6, 6)  # cycles around the array, not of it
+
+
 def test_an_edge_fold_costs_a_whole_one() -> None:
-    assert n_folds(product(33, 7, 65, count=3), DEFAULT) == 3 * 2 * 3
+    assert n_folds(product(33, 7, 65, count=3), BARE) == 3 * 2 * 3
 
 
 @given(SIZE, SIZE, SIZE, st.integers(1, 3), st.booleans())
 @LAWS
 def test_no_product_beats_the_roofline(m: int, k: int, n: int, count: int, overlap: bool) -> None:
-    design = replace(DEFAULT, array_rows=3, array_columns=5, overlap_folds=overlap)
+    design = replace(BARE, array_rows=3, array_columns=5, overlap_folds=overlap)
     op = product(m, k, n, count)
     assert matmul_cycles(op, design) >= roofline_cycles(op_macs(op), design)

@@ -14,8 +14,8 @@ from hw_model.accelerator import Accelerator
 from hw_model.memory import MemoryChannel
 from quant.config import QuantConfig
 from quant.workload import Add, LayerNorm, MatMul
-from sim.engine import N_UNITS, flatten, run_interleaved, run_sentence, run_tasks
-from sim.schedule import UNIT_NAMES, Program, TaskProgram, compile_ops
+from sim.engine import flatten, run_interleaved, run_sentence, run_tasks
+from sim.schedule import UNIT_NAMES, Ints, Program, TaskProgram, Unit, compile_ops
 
 DESIGN = Accelerator(
     name="story", device="zcu102", clock_mhz=100.0, array_rows=2, array_columns=2,
@@ -24,9 +24,13 @@ DESIGN = Accelerator(
 )  # fmt: skip
 
 
+def idle() -> Ints:
+    return np.zeros(len(Unit), np.int64)
+
+
 def engine_starts(tasks: TaskProgram, run: Callable[..., Any] = run_tasks) -> list[int]:
     start, time = np.empty(tasks.n_tasks, np.int64), np.empty(tasks.n_ports + tasks.n_tasks, np.int64)
-    run(flatten(tasks), np.zeros(tasks.n_ports, np.int64), np.zeros(N_UNITS, np.int64), start, time)
+    run(flatten(tasks), np.zeros(tasks.n_ports, np.int64), idle(), start, time)
     assert (time[tasks.n_ports :] == start + tasks.latency_cycles).all()
     return [int(cycle) for cycle in start]
 
@@ -90,12 +94,12 @@ def test_compiled_and_plain_python_agree(program: Program, data: st.DataObject, 
 
     def sentence(run: Callable[..., Any], waits: bool) -> list[list[int]]:
         starts = [np.empty((program.n_layers, size), np.int64) for size in sizes]
-        decisions = run(*groups, evaluated, waits, starts[0][0], starts[1], starts[2])
+        decisions = run(*groups, evaluated, waits, idle(), starts[0][0], starts[1], starts[2])
         return [decisions.tolist(), starts[0][0].tolist(), starts[1].tolist(), starts[2].tolist()]
 
     def stream(run: Callable[..., Any]) -> list[list[int]]:
         start, finish = np.empty_like(leaves), np.empty_like(leaves)
-        run(*groups, evaluated, leaves, arrivals, n_slots, start, finish)
+        run(*groups, evaluated, leaves, arrivals, n_slots, int(Unit.ARRAY), idle(), start, finish)
         return [start.tolist(), finish.tolist()]
 
     for waits in (True, False):
