@@ -115,7 +115,7 @@ def simulate_sentence(program: Program, exit_layers: tuple[int, ...] | None = No
     shape = program.n_layers
     prologue_start = np.empty(program.prologue.n_tasks, np.int64)
     layer_start = np.empty((shape, program.layer.n_tasks), np.int64)
-    exit_start = np.empty((shape, program.exit.n_tasks), np.int64)
+    exit_start = np.full((shape, program.exit.n_tasks), NONE, np.int64)
     decisions = run_sentence(
         flatten(program.prologue),
         flatten(program.layer),

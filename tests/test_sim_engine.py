@@ -93,7 +93,7 @@ def test_compiled_and_plain_python_agree(program: Program, data: st.DataObject, 
     arrivals = np.cumsum(data.draw(st.lists(st.integers(0, 300), min_size=leaves.size, max_size=leaves.size)))
 
     def sentence(run: Callable[..., Any], waits: bool) -> list[list[int]]:
-        starts = [np.empty((program.n_layers, size), np.int64) for size in sizes]
+        starts = [np.zeros((program.n_layers, size), np.int64) for size in sizes]
         decisions = run(*groups, evaluated, waits, idle(), starts[0][0], starts[1], starts[2])
         return [decisions.tolist(), starts[0][0].tolist(), starts[1].tolist(), starts[2].tolist()]
 
