@@ -201,32 +201,40 @@ class IntegerRule:
     def confidence_margin(self) -> float:
         """Distance of H (nats) or max p from its threshold beyond which `confidence` is right; 0 = always right.
 
-        H: (n - 1) (2 + ln n) e + l + s/2 with n classes, e and l the errors of table entries, s = nat_scale;
-        max p: (n - 1) e + 2^-fraction_bits.
+        With n classes, r half a step of the values and w the address step of the exponential (0 if every integer has
+        its entry), tables look at logits that are off by w/2 and then round:
+
+            H: w ln n + (n - 1)(2 + ln n) r + error of ln + half a step of the threshold      max p: e^(w/2) - 1 + n r
         """
-        others = self.n_classes - 1
+        n, r = self.n_classes, self._half_step
         match self.confidence:
             case EntropyTest(exponential=exponential, logarithm=logarithm):
-                error = others * (2 + math.log(self.n_classes)) * self._exp_error(exponential)
-                return error + self._log_error(logarithm) + self.nat_scale / 2
+                rounding = (n - 1) * (2 + math.log(n)) * r + self._log_error(logarithm) + self.nat_scale / 2
+                return self._address_step(exponential) * math.log(n) + rounding
             case ProbabilityTest(exponential=exponential):
-                return others * self._exp_error(exponential) + math.ldexp(1.0, -self.fraction_bits)
+                return math.expm1(self._address_step(exponential) / 2) + n * r
             case _:
                 return 0.0
 
     @property
     def log_odds_margin(self) -> float:
-        """Largest error of the log-odds that `trend` reads, in nats; 0 with two classes."""
+        """Largest error of the log-odds that `trend` reads, in nats; 0 with two classes.
+
+        w/2 + (n - 2) r + error of ln, with the letters of `confidence_margin`.
+        """
         match self.trend:
             case SideRun(log_odds=LogOdds(exponential=exponential, logarithm=logarithm)):
-                return (self.n_classes - 2) * self._exp_error(exponential) + self._log_error(logarithm)
+                rounding = (self.n_classes - 2) * self._half_step + self._log_error(logarithm)
+                return self._address_step(exponential) / 2 + rounding
             case _:
                 return 0.0
 
-    def _exp_error(self, table: Table) -> float:
-        """Error of e^-y and y e^-y: half a step of the value, and half an address step at slope 1 or less."""
-        address = math.ldexp(self.scale, table.shift) if table.shift else 0.0
-        return (math.ldexp(1.0, -self.fraction_bits) + address) / 2
+    @property
+    def _half_step(self) -> float:
+        return math.ldexp(0.5, -self.fraction_bits)
+
+    def _address_step(self, exponential: Table) -> float:
+        return math.ldexp(self.scale, exponential.shift) if exponential.shift else 0.0
 
     def _log_error(self, table: Table) -> float:
         """Error of ln A at A >= 1: half a step of the value, and half an address step at slope 1 or less."""

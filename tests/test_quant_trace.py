@@ -122,7 +122,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         save_trace(trace(), tmp_path / "file" / "t.npz")
 
 
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", [(np, "savez_compressed"), (Path, "replace")])
+def test_a_failed_write_leaves_the_old_file_alone(
+    step: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "t.npz"
     save_trace(trace(), path)
     before = path.read_bytes()
@@ -130,7 +133,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: p
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez_compressed", full)
+    monkeypatch.setattr(*step, full)
     with pytest.raises(ConfigError, match="No space left on device: cannot be written"):
         save_trace(trace(1), path)
     assert path.read_bytes() == before
