@@ -25,6 +25,7 @@ from quant.model import EarlyExitEncoder, ExitConfig
 from quant.records import from_json, to_json
 
 SECTION = "hexit"
+OLD_NORM_NAMES = {"gamma": "weight", "beta": "bias"}  # TensorFlow's, still in the first BERT checkpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +55,23 @@ def load_checkpoint(model: str, *, exits: ExitConfig | None = None, where: str =
     state = _read_tensors(folder, where)
     stored = config.pop(SECTION, None)
     own = from_json(ExitConfig, stored, f"{folder / 'config.json'}: {SECTION}") if stored is not None else None
-    backbone_state, head_state = _split_state(state, config["model_type"], config["num_hidden_layers"], own)
+    backbone_state, head_state = _split_state(state, config["model_type"], own)
     if own is None and exits is None and not head_state:
-        raise ConfigError(where, model, "has no exits and no classifier", f"Train them: hexit train --model {model} ...")
+        raise ConfigError(
+            where, model, "has no exits and no classifier", f"Train them: hexit train --model {model} ..."
+        )
     description = exits or own or _classifier_exits(config, head_state)
-    network = EarlyExitEncoder(_new_backbone(config), description, _head_dropout(config))
+    network = EarlyExitEncoder(_new_backbone(config, folder, where), description, _head_dropout(config))
     _load_backbone(network, backbone_state, where, model)
     trained = _load_heads(network, head_state, strict=exits is None, where=where, model=model)
     network.eval()
-    return Checkpoint(name=folder.name if Path(model).expanduser().is_dir() else model, model=network,
-                      tokenizer=load_tokenizer(folder, where), content_hash=checkpoint_hash(folder),
-                      trained_exits=trained)  # fmt: skip
+    return Checkpoint(
+        name=folder.name if Path(model).expanduser().is_dir() else model,
+        model=network,
+        tokenizer=load_tokenizer(folder, where),
+        content_hash=checkpoint_hash(folder),
+        trained_exits=trained,
+    )
 
 
 def load_tokenizer(folder: Path, where: str = "--model") -> Any:
@@ -74,12 +81,23 @@ def load_tokenizer(folder: Path, where: str = "--model") -> Any:
     try:
         return AutoTokenizer.from_pretrained(str(folder), use_fast=True)
     except Exception as error:  # transformers raises whatever its readers raise
-        raise ConfigError(where, str(folder), f"its tokenizer cannot be loaded ({str(error).splitlines()[0]})",
-                          "Put tokenizer.json beside the weights") from None  # fmt: skip
+        raise ConfigError(
+            where,
+            str(folder),
+            f"its tokenizer cannot be loaded ({_first_line(error)})",
+            "Put tokenizer.json beside the weights",
+        ) from None
 
 
-def save_checkpoint(model: EarlyExitEncoder, tokenizer: Any, folder: Path, *, half: bool, notes: dict[str, Any],
-                    calibration: Sequence[str]) -> None:
+def save_checkpoint(
+    model: EarlyExitEncoder,
+    tokenizer: Any,
+    folder: Path,
+    *,
+    half: bool,
+    notes: dict[str, Any],
+    calibration: Sequence[str],
+) -> None:
     """Write a checkpoint folder, whole or not at all.
 
     `notes` go to training.json and the sentences that quantisation calibrates on to calibration.txt, both beside
@@ -106,16 +124,25 @@ def save_checkpoint(model: EarlyExitEncoder, tokenizer: Any, folder: Path, *, ha
 @contextlib.contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Give a temporary folder that becomes `folder` if the block succeeds, replacing files of the same name."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise _unwritable(folder, error) from None
     try:
         yield temporary
         folder.mkdir(exist_ok=True)
         for path in temporary.iterdir():
             path.chmod(0o644)  # safetensors and mkstemp keep files to their owner; a checkpoint is for sharing
             path.replace(folder / path.name)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError("--out", str(folder), f"cannot be written ({error.strerror})", "Name another folder")
 
 
 def _read_tensors(folder: Path, where: str) -> dict[str, torch.Tensor]:
@@ -123,29 +150,36 @@ def _read_tensors(folder: Path, where: str) -> dict[str, torch.Tensor]:
     if not files:
         pickles = [path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)]
         if pickles:
-            raise ConfigError(where, str(folder / pickles[0]), "is a pickle, which can run code when opened",
-                              "Convert it to model.safetensors first")  # fmt: skip
+            raise ConfigError(
+                where,
+                str(folder / pickles[0]),
+                "is a pickle, which can run code when opened",
+                "Convert it to model.safetensors first",
+            )
         raise ConfigError(where, str(folder), "holds no *.safetensors", "Fetch the checkpoint again")
     state: dict[str, torch.Tensor] = {}
     for path in files:
         try:
             state |= load_file(path)
         except (SafetensorError, OSError) as error:
-            raise ConfigError(where, str(path), f"is damaged or no safetensors file ({error})",
-                              "Fetch the checkpoint again") from None  # fmt: skip
+            raise ConfigError(
+                where, str(path), f"is damaged or no safetensors file ({error})", "Fetch the checkpoint again"
+            ) from None
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
 
 def _split_state(
-    state: dict[str, torch.Tensor], model_type: str, n_layers: int, own: ExitConfig | None
+    state: dict[str, torch.Tensor], model_type: str, own: ExitConfig | None
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Separate backbone tensors (prefix removed) from exit tensors, translating a plain classifier into a shared exit."""
+    """Separate backbone tensors (prefix removed) from exit tensors; a plain classifier becomes a shared exit."""
     backbone: dict[str, torch.Tensor] = {}
     heads: dict[str, torch.Tensor] = {}
     renames = {"pooler.dense": "0.pooler", "pooler": "0.pooler", "classifier": "0.classifier"}
     for key, value in state.items():
         bare = key.removeprefix(f"{model_type}.")
         stem, _, leaf = bare.rpartition(".")
+        if stem.endswith("LayerNorm") and leaf in OLD_NORM_NAMES:
+            bare = f"{stem}.{OLD_NORM_NAMES[leaf]}"
         if key.startswith("heads."):
             heads[key.removeprefix("heads.")] = value
         elif stem in renames and own is None:
@@ -168,12 +202,20 @@ def _head_dropout(config: dict[str, Any]) -> float:
     return float(config.get("classifier_dropout_prob") or config.get("hidden_dropout_prob") or 0.0)
 
 
-def _new_backbone(config: dict[str, Any]) -> Any:
+def _new_backbone(config: dict[str, Any], folder: Path, where: str) -> Any:
     from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel
 
     kinds: dict[str, tuple[Any, Any]] = {"albert": (AlbertConfig, AlbertModel), "bert": (BertConfig, BertModel)}
     config_class, model_class = kinds[config["model_type"]]
-    return model_class(config_class.from_dict(config), add_pooling_layer=False)
+    try:
+        return model_class(config_class.from_dict(config), add_pooling_layer=False)
+    except Exception as error:  # transformers raises whatever a wrong size happens to break
+        rule = f"describes no {config['model_type']} encoder ({_first_line(error)})"
+        raise ConfigError(where, str(folder / "config.json"), rule, "Fetch the checkpoint again") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _load_backbone(network: EarlyExitEncoder, state: dict[str, torch.Tensor], where: str, model: str) -> None:
@@ -187,7 +229,9 @@ def _load_backbone(network: EarlyExitEncoder, state: dict[str, torch.Tensor], wh
         raise ConfigError(where, model, f"lacks {len(missing)} tensors, the first is {missing[0]}", "Fetch it again")
 
 
-def _load_heads(network: EarlyExitEncoder, state: dict[str, torch.Tensor], *, strict: bool, where: str, model: str) -> bool:
+def _load_heads(
+    network: EarlyExitEncoder, state: dict[str, torch.Tensor], *, strict: bool, where: str, model: str
+) -> bool:
     expected = network.heads.state_dict()
     fits = set(expected) == set(state) and all(expected[key].shape == state[key].shape for key in expected)
     if not fits:

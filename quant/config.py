@@ -42,13 +42,23 @@ class EncoderShape:
 
     def __post_init__(self) -> None:
         """Reject sizes that no encoder can have."""
-        for name in ("n_layers", "hidden_size", "n_heads", "ffn_size", "embedding_size", "vocabulary_size",
-                     "n_positions", "n_token_types", "n_classes"):  # fmt: skip
+        for name in (
+            "n_layers",
+            "hidden_size",
+            "n_heads",
+            "ffn_size",
+            "embedding_size",
+            "vocabulary_size",
+            "n_positions",
+            "n_token_types",
+            "n_classes",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"shape.{name}", getattr(self, name), "must be at least 1", "Correct the size")
         if self.hidden_size % self.n_heads:
-            raise ConfigError("shape.n_heads", self.n_heads, f"must divide hidden_size {self.hidden_size}",
-                              "Pick a divisor")  # fmt: skip
+            raise ConfigError(
+                "shape.n_heads", self.n_heads, f"must divide hidden_size {self.hidden_size}", "Pick a divisor"
+            )
 
     @property
     def head_size(self) -> int:

@@ -49,16 +49,25 @@ def encode(texts: TextSet, tokenizer: Any, max_length: int) -> Encoded:
     return encode_strings(texts.texts, tokenizer, max_length, texts.pairs)
 
 
-def encode_strings(texts: Sequence[str], tokenizer: Any, max_length: int, pairs: Sequence[str] | None = None) -> Encoded:
+def encode_strings(
+    texts: Sequence[str], tokenizer: Any, max_length: int, pairs: Sequence[str] | None = None
+) -> Encoded:
     """Tokenise plain strings; see `encode`."""
     second = list(pairs) if pairs is not None else None
     out = tokenizer(list(texts), second, add_special_tokens=True, return_token_type_ids=True, verbose=False)
     n_truncated = sum(len(ids) > max_length for ids in out["input_ids"])
     if n_truncated:
-        out = tokenizer(list(texts), second, add_special_tokens=True, return_token_type_ids=True,
-                        truncation=True, max_length=max_length)  # fmt: skip
-    return Encoded(ids=tuple(map(tuple, out["input_ids"])), types=tuple(map(tuple, out["token_type_ids"])),
-                   n_truncated=n_truncated)  # fmt: skip
+        out = tokenizer(
+            list(texts),
+            second,
+            add_special_tokens=True,
+            return_token_type_ids=True,
+            truncation=True,
+            max_length=max_length,
+        )
+    return Encoded(
+        ids=tuple(map(tuple, out["input_ids"])), types=tuple(map(tuple, out["token_type_ids"])), n_truncated=n_truncated
+    )
 
 
 def make_batch(encoded: Encoded, indices: list[int], pad_id: int) -> Batch:
@@ -72,8 +81,12 @@ def make_batch(encoded: Encoded, indices: list[int], pad_id: int) -> Batch:
         input_ids[row, : len(ids)] = ids
         mask[row, : len(ids)] = 1
         types[row, : len(ids)] = encoded.types[index]
-    return Batch(indices=indices, input_ids=torch.from_numpy(input_ids), attention_mask=torch.from_numpy(mask),
-                 token_type_ids=torch.from_numpy(types))  # fmt: skip
+    return Batch(
+        indices=indices,
+        input_ids=torch.from_numpy(input_ids),
+        attention_mask=torch.from_numpy(mask),
+        token_type_ids=torch.from_numpy(types),
+    )
 
 
 def evaluation_batches(encoded: Encoded, batch_size: int, pad_id: int) -> Iterator[Batch]:
@@ -94,7 +107,10 @@ def equal_length_batches(encoded: Encoded, batch_size: int) -> Iterator[Batch]:
 
 
 def training_order(lengths: Sequence[int], batch_size: int, generator: np.random.Generator) -> list[list[int]]:
-    """Return shuffled batches of samples of similar length: shuffle, sort pools of 64 batches by length, shuffle batches."""
+    """Return batches of samples of similar length in random order.
+
+    Shuffle the samples, sort pools of 64 batches by length, cut them into batches, shuffle the batches.
+    """
     order = generator.permutation(len(lengths))
     pool = batch_size * 64
     batches: list[list[int]] = []

@@ -19,5 +19,5 @@ class ConfigError(ValueError):
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 
 
-class DoesNotFit(ValueError):
+class DoesNotFit(ValueError):  # noqa: N818 - the sentence that a reader of a report expects
     """A design that asks more of a part than it has: what, by how much, and which levers would help."""

@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # deprecations inside brevitas' own imports, which a user cannot act on
     import brevitas.nn as qnn
     from brevitas.core.restrict_val import RestrictValueType
-    from brevitas.inject.enum import ScalingImplType
+    from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPointMSE
     from brevitas.quant.scaled_int import (
         Int8ActPerTensorFloatMinMaxInit,
         Int8WeightPerChannelFloat,
@@ -45,7 +45,6 @@ with warnings.catch_warnings():
         Int32Bias,
         Uint8ActPerTensorFloatMaxInit,
     )
-    from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPointMSE
 
 ATTENTION = "hexit_quantised"  # name of the attention function in transformers' registry
 BINS_PER_OCTAVE, OCTAVES = 32, 40  # bins 2 % wide, from SMALLEST to 2**16
@@ -183,14 +182,20 @@ def _insert_observers(encoder: EarlyExitEncoder, observers: dict[str, Observer])
     def attention(module: Any, prefix: str, source: str) -> None:
         for projection in ("query", "key", "value"):
             linear(module, projection, source)
-        module.taps = nn.ModuleDict({part: tensor(f"{prefix}.{part}") for part in ("query", "key", "value")}
-                                    | {"softmax": tensor(f"{prefix}.softmax", unsigned=True)})  # fmt: skip
+        module.taps = nn.ModuleDict(
+            {part: tensor(f"{prefix}.{part}") for part in ("query", "key", "value")}
+            | {"softmax": tensor(f"{prefix}.softmax", unsigned=True)}
+        )
 
     tensor("logits")
     wire = {"albert": _wire_albert, "bert": _wire_bert}[encoder.backbone.config.model_type]
     last_states = wire(encoder.backbone, tensor, norm, linear, attention)
     for index, head in enumerate(encoder.heads):
-        source = f"exit{index}.pooled" if encoder.exits.pooling == "mean" or encoder.exits.shared_head else last_states[index]
+        source = (
+            f"exit{index}.pooled"
+            if encoder.exits.pooling == "mean" or encoder.exits.shared_head
+            else last_states[index]
+        )
         if head.pooler is not None:
             linear(head, "pooler", source)
             source = f"exit{index}.features"
@@ -203,18 +208,18 @@ Name = Callable[..., Any]
 def _wire_albert(backbone: Any, tensor: Name, norm: Name, linear: Name, attention: Name) -> list[str]:
     norm(backbone.embeddings, "LayerNorm", "embedding")
     linear(backbone.encoder, "embedding_hidden_mapping_in", "embedding")
-    first = "group0.hidden"
-    backbone.encoder.embedding_hidden_mapping_in = nn.Sequential(backbone.encoder.embedding_hidden_mapping_in, tensor(first))
-    for g, group in enumerate(backbone.encoder.albert_layer_groups):
-        for i, layer in enumerate(group.albert_layers):
-            prefix = f"group{g}" if i == 0 else f"group{g}.{i}"
-            attention(layer.attention, f"{prefix}.attention", f"{prefix}.hidden" if i == 0 else f"group{g}.{i - 1}.out")
-            linear(layer.attention, "dense", f"{prefix}.context")
-            norm(layer.attention, "LayerNorm", f"{prefix}.attended")
-            linear(layer, "ffn", f"{prefix}.attended")
-            linear(layer, "ffn_output", f"{prefix}.gelu")
-            norm(layer, "full_layer_layer_norm", f"{prefix}.hidden")
-    return [first] * backbone.config.num_hidden_layers
+    hidden = "layer.hidden"
+    backbone.encoder.embedding_hidden_mapping_in = nn.Sequential(
+        backbone.encoder.embedding_hidden_mapping_in, tensor(hidden)
+    )
+    layer = backbone.encoder.albert_layer_groups[0].albert_layers[0]
+    attention(layer.attention, "layer.attention", hidden)
+    linear(layer.attention, "dense", "layer.context")
+    norm(layer.attention, "LayerNorm", "layer.attended")
+    linear(layer, "ffn", "layer.attended")
+    linear(layer, "ffn_output", "layer.gelu")
+    norm(layer, "full_layer_layer_norm", hidden)
+    return [hidden] * backbone.config.num_hidden_layers
 
 
 def _wire_bert(backbone: Any, tensor: Name, norm: Name, linear: Name, attention: Name) -> list[str]:
@@ -244,16 +249,25 @@ def _convert(module: nn.Module, config: QuantConfig) -> None:
 
 
 def _activation(observer: Observer, bits: int, config: QuantConfig, *, tensor: bool = False) -> nn.Module:
-    return qnn.QuantIdentity(bit_width=bits, return_quant_tensor=tensor, **_activation_range(observer, bits, config, ""))  # type: ignore[no-any-return]
+    quantiser: nn.Module = qnn.QuantIdentity(
+        bit_width=bits, return_quant_tensor=tensor, **_activation_range(observer, bits, config, "")
+    )
+    return quantiser
 
 
 def _activation_range(observer: Observer, bits: int, config: QuantConfig, prefix: str) -> dict[str, Any]:
     limit = observer.clip(bits, power_of_two=config.power_of_two)
     quantiser = "act_quant" if not prefix else f"{prefix}quant"
     if observer.unsigned:
-        return {quantiser: UnsignedPo2 if config.power_of_two else Uint8ActPerTensorFloatMaxInit, f"{prefix}max_val": limit}
-    return {quantiser: SignedPo2 if config.power_of_two else Int8ActPerTensorFloatMinMaxInit,
-            f"{prefix}min_val": -limit, f"{prefix}max_val": limit}  # fmt: skip
+        return {
+            quantiser: UnsignedPo2 if config.power_of_two else Uint8ActPerTensorFloatMaxInit,
+            f"{prefix}max_val": limit,
+        }
+    return {
+        quantiser: SignedPo2 if config.power_of_two else Int8ActPerTensorFloatMinMaxInit,
+        f"{prefix}min_val": -limit,
+        f"{prefix}max_val": limit,
+    }
 
 
 def _weight_quantiser(config: QuantConfig) -> Any:
@@ -285,17 +299,27 @@ def _linear(observed: ObservedLinear, config: QuantConfig) -> nn.Module:
 
 
 def _embedding(source: nn.Embedding, config: QuantConfig) -> nn.Module:
-    quantised = qnn.QuantEmbedding(source.num_embeddings, source.embedding_dim, padding_idx=source.padding_idx,
-                                   weight_quant=Int8WeightPerTensorFloat, weight_bit_width=max(8, config.weight_bits),
-                                   return_quant_tensor=False)  # fmt: skip
+    quantised = qnn.QuantEmbedding(
+        source.num_embeddings,
+        source.embedding_dim,
+        padding_idx=source.padding_idx,
+        weight_quant=Int8WeightPerTensorFloat,
+        weight_bit_width=max(8, config.weight_bits),
+        return_quant_tensor=False,
+    )
     quantised.load_state_dict(source.state_dict(), strict=False)
     return quantised  # type: ignore[no-any-return]
 
 
 def _attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None,
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
     **_: Any,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Attention with its four tensors tapped; the interface is that of transformers' attention functions."""
     taps = module.taps
     query, key, value = taps["query"](query), taps["key"](key), taps["value"](value)

@@ -72,6 +72,14 @@ class EarlyExitEncoder(nn.Module):
         model_type = backbone.config.model_type
         if model_type not in BACKBONES:
             raise ConfigError("--model", model_type, f"must be one of {', '.join(BACKBONES)}", "Pick such a checkpoint")
+        for name in ("num_hidden_groups", "inner_group_num"):
+            if getattr(backbone.config, name, 1) != 1:
+                raise ConfigError(
+                    f"--model config.json: {name}",
+                    getattr(backbone.config, name),
+                    "must be 1: all layers share one set of weights or none do",
+                    "Pick another checkpoint",
+                )
         self.backbone = backbone
         self.exits = exits
         n_heads = 1 if exits.shared_head else backbone.config.num_hidden_layers
@@ -84,8 +92,9 @@ class EarlyExitEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Return the logits of every exit, [n_layers, n, n_classes]."""
-        out = self.backbone(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
-                            output_hidden_states=True)  # fmt: skip
+        out = self.backbone(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, output_hidden_states=True
+        )
         states = out.hidden_states[1:]
         heads = [self.heads[0]] * len(states) if self.exits.shared_head else list(self.heads)
         return torch.stack([head(state, attention_mask) for head, state in zip(heads, states, strict=True)])

@@ -59,11 +59,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             return None
         return _convert(next(a for a in arguments if a is not type(None)), value, where)
     if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ConfigError(where, value, "must be a list", "Write it as [a, b, ...]")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+        return _convert_tuple(arguments, value, where)
     if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(where, value, "must be a table", "Write key = value pairs")
         return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return from_json(kind, value, where)
@@ -72,3 +71,12 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if kind is not Any and type(value) is not kind:
         raise ConfigError(where, value, f"must be of type {getattr(kind, '__name__', kind)}", "Correct the value")
     return value
+
+
+def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(where, value, "must be a list", "Write it as [a, b, ...]")
+    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+    if len(value) != len(kinds):
+        raise ConfigError(where, value, f"must be a list of {len(kinds)}", "Correct the list")
+    return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))

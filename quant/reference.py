@@ -7,7 +7,6 @@ can repeat it. GPU and processor sum in different orders; accuracies may differ 
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from quant.checkpoint import Checkpoint
 from quant.encoding import encode
 from quant.errors import ConfigError
 from quant.evaluate import all_logits, exit_scores
+from quant.files import write_whole
 from quant.records import from_json, to_json
 from quant.tasks import TextSet
 
@@ -63,9 +63,16 @@ def evaluate_reference(
     """Evaluate the float model at every exit; return the record and the logits, float32 [n_layers, n, K]."""
     encoded = encode(texts, checkpoint.tokenizer, max_length)
     model = checkpoint.model.to(compute)
-    logits = all_logits(model, encoded, n_layers=model.n_layers, n_classes=model.exits.n_classes,
-                        pad_id=checkpoint.tokenizer.pad_token_id, batch_size=batch_size, device=compute,
-                        progress=progress)  # fmt: skip
+    logits = all_logits(
+        model,
+        encoded,
+        n_layers=model.n_layers,
+        n_classes=model.exits.n_classes,
+        pad_id=checkpoint.tokenizer.pad_token_id,
+        batch_size=batch_size,
+        device=compute,
+        progress=progress,
+    )
     model.to("cpu")
     record = Reference(
         version=REFERENCE_VERSION,
@@ -94,17 +101,6 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def write_whole(path: Path, text: str, where: str = "--out") -> None:
-    """Write a text file under another name, then rename it; ConfigError where the place is not writable."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ConfigError(where, str(path), f"cannot be written ({error.strerror})", "Name another place") from None
 
 
 def save_reference(reference: Reference, path: Path) -> None:

@@ -11,14 +11,24 @@ import hashlib
 import io
 import json
 import lzma
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from quant.errors import ConfigError
 
-TEXT_COLUMNS = (("sentence",), ("sentence1", "sentence2"), ("#1 String", "#2 String"), ("question", "sentence"),
-                ("premise", "hypothesis"), ("text",), ("review",))  # fmt: skip
+TEXT_COLUMNS = (
+    ("sentence",),
+    ("sentence1", "sentence2"),
+    ("#1 String", "#2 String"),
+    ("question", "sentence"),
+    ("premise", "hypothesis"),
+    ("text",),
+    ("review",),
+)
 LABEL_COLUMNS = ("label", "Quality", "gold_label", "score", "sentiment")
 COLA_COLUMNS = ("source", "label", "original_label", "sentence")
 UNLABELLED = -1
@@ -47,12 +57,25 @@ class TextSet:
         """Count samples."""
         return len(self.texts)
 
-    def head(self, n_samples: int) -> TextSet:
-        """Return the first `n_samples` samples as a set of its own."""
-        texts, labels = self.texts[:n_samples], self.labels[:n_samples]
-        pairs = self.pairs[:n_samples] if self.pairs is not None else None
-        return TextSet(name=self.name, texts=texts, pairs=pairs, labels=labels, label_names=self.label_names,
-                       content_hash=_content_hash(texts, pairs, labels))  # fmt: skip
+    def subset(self, indices: Sequence[int]) -> TextSet:
+        """Return the samples at `indices` as a set of its own."""
+        texts, labels = tuple(self.texts[i] for i in indices), tuple(self.labels[i] for i in indices)
+        pairs = tuple(self.pairs[i] for i in indices) if self.pairs is not None else None
+        return TextSet(
+            name=self.name,
+            texts=texts,
+            pairs=pairs,
+            labels=labels,
+            label_names=self.label_names,
+            content_hash=_content_hash(texts, pairs, labels),
+        )
+
+    def sample(self, n_samples: int, seed: int) -> TextSet:
+        """Draw `n_samples` samples without repetition, kept in their order; all of them for 0."""
+        if not 0 < n_samples < len(self):
+            return self
+        drawn = np.random.default_rng(seed).permutation(len(self))[:n_samples]
+        return self.subset(sorted(drawn.tolist()))
 
 
 def load_texts(
@@ -100,11 +123,15 @@ def _read_bytes(path: Path, where: str) -> str:
     except (OSError, lzma.LZMAError) as error:
         raise ConfigError(where, str(path), f"cannot be read ({error})", "Check the file") from None
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8").removeprefix("\ufeff")  # the codec utf-8-sig would count bytes without the mark
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise ConfigError(where, str(path), f"must be UTF-8 text; byte {error.start} (line {line}) is not",
-                          "Convert it, for example with iconv -t UTF-8") from None  # fmt: skip
+        raise ConfigError(
+            where,
+            str(path),
+            f"must be UTF-8 text; byte {error.start} (line {line}) is not",
+            "Convert it, for example with iconv -t UTF-8",
+        ) from None
     if not text.strip():
         raise ConfigError(where, str(path), "is empty", "Give a file with at least one labelled sentence")
     return text
@@ -129,11 +156,16 @@ def _read_json_lines(path: Path, text: str, where: str) -> tuple[list[str], list
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{where} {path}:{number}", line.strip(), f"must be one JSON object ({error.msg})",
-                              "Write one object a line") from None  # fmt: skip
+        except json.JSONDecodeError:
+            record = None
+        if not isinstance(record, dict):
+            raise ConfigError(f"{where} {path}:{number}", line.strip(), "must be one JSON object", "Write one a line")
         columns = columns or list(record)
-        rows.append((number, [str(record.get(column, "")) for column in columns]))
+        for column in columns:
+            if record.get(column) is None:
+                rule = f"must have a value for each key of the first line ({', '.join(columns)})"
+                raise ConfigError(f"{where} {path}:{number} {column}", "(missing)", rule, "Correct the line")
+        rows.append((number, [str(record[column]) for column in columns]))
     return columns, rows
 
 
@@ -141,20 +173,30 @@ def _read_datasets(source: str, split: str, where: str) -> tuple[list[str], list
     try:
         import datasets  # type: ignore[import-not-found,unused-ignore]  # optional: only data sets of the hub need it
     except ImportError:
-        raise ConfigError(where, source, "is no file, and the package that reads data sets by name is missing",
-                          "Name a file, or: pip install datasets") from None  # fmt: skip
+        raise ConfigError(
+            where,
+            source,
+            "is no file, and the package that reads data sets by name is missing",
+            "Name a file, or: pip install datasets",
+        ) from None
     name, _, subset = source.partition(":")
     hub_split = {"dev": "validation"}.get(split, split)
     try:
         table = datasets.load_dataset(name, subset or None, split=hub_split)
     except Exception as error:  # any of the hub's many network and naming errors is one answer to the user
-        raise ConfigError(where, source, f"cannot be loaded ({str(error).splitlines()[0]})",
-                          "Use NAME or NAME:SUBSET, for example glue:sst2") from None  # fmt: skip
+        raise ConfigError(
+            where,
+            source,
+            f"cannot be loaded ({str(error).splitlines()[0]})",
+            "Use NAME or NAME:SUBSET, for example glue:sst2",
+        ) from None
     columns = list(table.column_names)
     return columns, [(i, [str(row[c]) for c in columns]) for i, row in enumerate(table, 1)]
 
 
-def _find_columns(columns: list[str], wanted: Sequence[str], label: str, name: str, where: str) -> tuple[list[int], int]:
+def _find_columns(
+    columns: list[str], wanted: Sequence[str], label: str, name: str, where: str
+) -> tuple[list[int], int]:
     listed = ", ".join(columns)
     for column in [*wanted, *([label] if label else [])]:
         if column not in columns:
@@ -182,15 +224,28 @@ def _to_text_set(
         raise ConfigError(f"{where} {name}", "(no rows)", "holds a header and nothing else", "Add labelled sentences")
     for number, row in rows:
         if len(row) <= max(*text_indices, label_index):
-            raise ConfigError(f"{where} {name}:{number}", "\t".join(row), f"must have {len(columns)} columns, has {len(row)}",
-                              "Separate columns by one tab")  # fmt: skip
+            raise ConfigError(
+                f"{where} {name}:{number}",
+                "\t".join(row),
+                f"must have {len(columns)} columns, has {len(row)}",
+                "Separate columns by one tab",
+            )
     raw_labels = [row[label_index].strip() for _, row in rows]
     names = list(label_names) if label_names is not None else _classes_of(raw_labels, columns[label_index])
+    if len(names) == 1:
+        rule = "must be of at least two classes"
+        raise ConfigError(f"{where} {name} {columns[label_index]}", names[0], rule, "Add sentences of another class")
     labels = _label_values(raw_labels, names, [number for number, _ in rows], f"{where} {name}")
     texts = tuple(row[text_indices[0]].strip() for _, row in rows)
     pairs = tuple(row[text_indices[1]].strip() for _, row in rows) if len(text_indices) > 1 else None
-    return TextSet(name=name, texts=texts, pairs=pairs, labels=labels, label_names=tuple(names),
-                   content_hash=_content_hash(texts, pairs, labels))  # fmt: skip
+    return TextSet(
+        name=name,
+        texts=texts,
+        pairs=pairs,
+        labels=labels,
+        label_names=tuple(names),
+        content_hash=_content_hash(texts, pairs, labels),
+    )
 
 
 def _classes_of(raw_labels: list[str], column: str) -> list[str]:
@@ -202,19 +257,21 @@ def _classes_of(raw_labels: list[str], column: str) -> list[str]:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _label_values(raw: list[str], names: list[str], numbers: list[int], where: str) -> tuple[float, ...]:
     index = {name: float(i) for i, name in enumerate(names)}
+    if not any(name.isdigit() for name in names):  # classes called LABEL_0, LABEL_1 or by words, files with numbers
+        index |= {str(i): float(i) for i in range(len(names))}
     values = []
     for number, label in zip(numbers, raw, strict=True):
         if names and label not in index:
-            raise ConfigError(f"{where}:{number} label", label or "(empty)", f"must be one of {', '.join(names)}",
-                              "Correct the line")  # fmt: skip
+            raise ConfigError(
+                f"{where}:{number} label", label or "(empty)", f"must be one of {', '.join(names)}", "Correct the line"
+            )
         if not names and not _is_number(label):
             raise ConfigError(f"{where}:{number} label", label or "(empty)", "must be a number", "Correct the line")
         values.append(index[label] if names else float(label))

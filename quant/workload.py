@@ -12,7 +12,7 @@ Not modelled: skipped padding, pruned heads, tokenisation, the host's transfer o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from quant.config import EncoderShape, QuantConfig
@@ -461,3 +461,18 @@ BERT_BASE = EncoderShape(  # https://huggingface.co/google-bert/bert-base-uncase
     pooling="first",
     shared_head=False,
 )
+
+ALBERT_LARGE = replace(  # https://huggingface.co/albert/albert-large-v2/blob/main/config.json
+    ALBERT_BASE, n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096
+)
+
+BERT_LARGE = replace(  # https://huggingface.co/google-bert/bert-large-uncased/blob/main/config.json
+    BERT_BASE, n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096, embedding_size=1024
+)
+
+SHAPES = {
+    "albert-base": ALBERT_BASE,
+    "albert-large": ALBERT_LARGE,
+    "bert-base": BERT_BASE,
+    "bert-large": BERT_LARGE,
+}

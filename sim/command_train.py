@@ -77,7 +77,7 @@ def train(
     columns: dict[str, Any] = {"text_columns": tuple(text_column or ()), "label_column": label_column}
     training_set = load_texts(data, split="train", **columns)
     if limit:
-        training_set = training_set.head(limit)
+        training_set = training_set.subset(range(min(limit, len(training_set))))
     dev_set = _dev_set(data, training_set.label_names, columns)
     console = Console(highlight=False, soft_wrap=True)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),

@@ -7,11 +7,13 @@ Not included: several GPUs, gradient accumulation, selection of the best epoch (
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from quant.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -27,6 +29,7 @@ from quant.encoding import Encoded, encode, encode_strings, make_batch, training
 from quant.errors import ConfigError
 from quant.evaluate import all_logits, exit_scores
 from quant.model import EarlyExitEncoder, ExitConfig
+from quant.records import from_json, to_json
 from quant.tasks import UNLABELLED, TextSet
 from quant.training.losses import LayerWeights, LossName, exit_losses
 from quant.training.unlabelled import load_sentences
@@ -79,11 +82,16 @@ class TrainingPlan:
         for name in ("learning_rate", "head_learning_rate", "temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(_flag(name), getattr(self, name), "must be positive", "Raise it")
+        for name in ("weight_decay", "unlabelled_per_epoch", "seed"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigError(_flag(name), getattr(self, name), "must not be negative", "Raise it")
         for name in ("warmup_fraction", "distill_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(_flag(name), getattr(self, name), "must be 0..1", "Correct it")
         if self.hidden_size % self.n_heads:
-            raise ConfigError("--n-heads", self.n_heads, f"must divide --hidden-size {self.hidden_size}", "Pick a divisor")
+            raise ConfigError(
+                "--n-heads", self.n_heads, f"must divide --hidden-size {self.hidden_size}", "Pick a divisor"
+            )
         if self.vocabulary_size < 100:
             raise ConfigError("--vocabulary-size", self.vocabulary_size, "must be at least 100", "Raise it")
         if self.unlabelled and not self.teacher:
@@ -125,31 +133,55 @@ def train(
     calibration: Sequence[str] = (),
     watchers: Watchers | None = None,
 ) -> tuple[EpochResult, ...]:
-    """Train the exits of one model and write the checkpoint folder `out`; resume if `out` holds a stopped run of the same plan.
+    """Train the exits of one model and write the checkpoint folder `out`.
 
-    `calibration` replaces the training sentences that the checkpoint keeps for quantisation. Raises ConfigError where `out` holds something else.
+    Resumes if `out` holds a stopped run of the same plan. `calibration` replaces the training sentences that the
+    checkpoint keeps for quantisation. Raises ConfigError where `out` holds something else or cannot be written, where
+    a model has fewer positions than the plan's max_length, and for a teacher that does not fit the task.
     """
+    _check_out(out)
     watch = watchers or Watchers()
     torch.manual_seed(plan.seed)
     teacher = load_checkpoint(plan.teacher, where="--teacher") if plan.teacher else None
     model, tokenizer = _start(plan, training_set, teacher)
     fingerprint = _fingerprint(plan, training_set, teacher)
     run = _Run(plan, model.to(device), tokenizer, training_set, teacher, device, watch)
-    results = run.resume(out, fingerprint)
+    run.resume(out, fingerprint)
     for epoch in range(run.epoch, plan.epochs):
-        mean_loss, wall_s = run.train_epoch(epoch, lambda: run.save(out, fingerprint, results), save_every_s)
+        mean_loss, wall_s = run.train_epoch(epoch, lambda: run.save(out, fingerprint), save_every_s)
         scores = _dev_scores(model, tokenizer, dev_set, plan, device) if dev_set is not None else ()
-        results = [*results, EpochResult(epoch=epoch + 1, mean_loss=mean_loss, dev_scores=scores, wall_s=wall_s)]
-        watch.epoch(results[-1])
-        run.save(out, fingerprint, results)
-    notes = {"plan": dataclasses.asdict(plan), "training_set": training_set.name, "training_hash": training_set.content_hash,
-             "teacher_hash": teacher.content_hash if teacher else None, "torch": torch.__version__, "device": device,
-             "epochs": [dataclasses.asdict(result) for result in results]}  # fmt: skip
+        run.results.append(EpochResult(epoch=epoch + 1, mean_loss=mean_loss, dev_scores=scores, wall_s=wall_s))
+        watch.epoch(run.results[-1])
+        run.save(out, fingerprint)
+    notes = {
+        "plan": dataclasses.asdict(plan),
+        "training_set": training_set.name,
+        "training_hash": training_set.content_hash,
+        "teacher_hash": teacher.content_hash if teacher else None,
+        "torch": torch.__version__,
+        "device": device,
+        "epochs": [dataclasses.asdict(result) for result in run.results],
+    }
     chosen = np.random.default_rng(plan.seed).permutation(len(training_set))[:N_CALIBRATION]
-    save_checkpoint(model, tokenizer, out, half=half, notes=notes,
-                    calibration=calibration or [training_set.texts[i] for i in sorted(chosen)])  # fmt: skip
+    save_checkpoint(
+        model,
+        tokenizer,
+        out,
+        half=half,
+        notes=notes,
+        calibration=calibration or [training_set.texts[i] for i in sorted(chosen)],
+    )
     (out / STATE_FILE).unlink(missing_ok=True)
-    return tuple(results)
+    return tuple(run.results)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a finished or unwritable folder before hours are spent."""
+    if (out / "config.json").exists() and not (out / STATE_FILE).exists():
+        raise ConfigError("--out", str(out), "holds a finished checkpoint", "Name another folder or remove it")
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ConfigError("--out", str(out), "cannot be written", "Name another folder")
 
 
 def _fingerprint(plan: TrainingPlan, training_set: TextSet, teacher: Checkpoint | None) -> str:
@@ -158,25 +190,44 @@ def _fingerprint(plan: TrainingPlan, training_set: TextSet, teacher: Checkpoint 
 
 
 def _start(plan: TrainingPlan, training_set: TextSet, teacher: Checkpoint | None) -> tuple[EarlyExitEncoder, Any]:
-    exits = ExitConfig(label_names=training_set.label_names, pooler=plan.pooler, pooling=plan.pooling,
-                       shared_head=plan.shared_head)  # fmt: skip
+    exits = ExitConfig(
+        label_names=training_set.label_names, pooler=plan.pooler, pooling=plan.pooling, shared_head=plan.shared_head
+    )
     if plan.model:
         checkpoint = load_checkpoint(plan.model, exits=exits)
+        if plan.max_length > checkpoint.max_length:
+            rule = f"must be at most the {checkpoint.max_length} positions of {checkpoint.name}"
+            raise ConfigError("--max-length", plan.max_length, rule, f"Use --max-length {checkpoint.max_length}")
         return checkpoint.model, checkpoint.tokenizer
     sentences = [*training_set.texts, *(training_set.pairs or ())]
     if plan.unlabelled:
         sentences += load_sentences(Path(plan.unlabelled), len(sentences), plan.seed)
     tokenizer = train_tokenizer(sentences, plan.vocabulary_size)
-    model = new_albert(tokenizer=tokenizer, hidden_size=plan.hidden_size, n_layers=plan.n_layers, n_heads=plan.n_heads,
-                       embedding_size=plan.embedding_size, n_positions=plan.max_length, exits=exits)  # fmt: skip
+    model = new_albert(
+        tokenizer=tokenizer,
+        hidden_size=plan.hidden_size,
+        n_layers=plan.n_layers,
+        n_heads=plan.n_heads,
+        embedding_size=plan.embedding_size,
+        n_positions=plan.max_length,
+        exits=exits,
+    )
     if teacher is not None:
         borrow_embeddings(model, tokenizer, teacher.model, teacher.tokenizer)
     return model, tokenizer
 
 
-def _dev_scores(model: EarlyExitEncoder, tokenizer: Any, dev: TextSet, plan: TrainingPlan, device: str) -> tuple[float, ...]:
-    logits = all_logits(model, encode(dev, tokenizer, plan.max_length), n_layers=model.n_layers,
-                        n_classes=model.exits.n_classes, pad_id=tokenizer.pad_token_id, device=device)  # fmt: skip
+def _dev_scores(
+    model: EarlyExitEncoder, tokenizer: Any, dev: TextSet, plan: TrainingPlan, device: str
+) -> tuple[float, ...]:
+    logits = all_logits(
+        model,
+        encode(dev, tokenizer, plan.max_length),
+        n_layers=model.n_layers,
+        n_classes=model.exits.n_classes,
+        pad_id=tokenizer.pad_token_id,
+        device=device,
+    )
     return exit_scores(logits, np.array(dev.labels))
 
 
@@ -198,15 +249,18 @@ class _Run:
         self.layer_weights = LayerWeights(plan.loss, model.n_layers).to(device)
         self.encoded = encode(texts, tokenizer, plan.max_length)
         self.labelled_teacher = self._teacher_logits(texts.texts, texts.pairs)
-        self.epoch, self.step = 0, 0
+        self.epoch, self.step, self.loss_sum = 0, 0, 0.0
+        self.results: list[EpochResult] = []
         n_samples = len(texts) + (plan.unlabelled_per_epoch if plan.unlabelled else 0)
         self.steps_per_epoch = -(-n_samples // plan.batch_size)
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=plan.weight_decay)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         plan = self.plan
-        groups: list[dict[str, Any]] = [{"params": list(self.model.backbone.parameters()), "lr": plan.learning_rate},
-                                        {"params": list(self.model.heads.parameters()), "lr": plan.head_learning_rate}]  # fmt: skip
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.model.backbone.parameters()), "lr": plan.learning_rate},
+            {"params": list(self.model.heads.parameters()), "lr": plan.head_learning_rate},
+        ]
         if self.layer_weights.raw is not None:
             groups.append({"params": [self.layer_weights.raw], "lr": LAYER_WEIGHT_RATE, "weight_decay": 0.0})
         for group in groups:
@@ -218,20 +272,33 @@ class _Run:
         if self.teacher is None:
             return None
         teacher = self.teacher
+        if self.texts.regression:
+            raise ConfigError("--teacher", teacher.name, "distils classes, the labels are numbers", "Leave it out")
         if teacher.model.exits.label_names != self.texts.label_names:
-            raise ConfigError("--teacher", teacher.name, f"must have the classes {', '.join(self.texts.label_names)}",
-                              "Train it on the same task")  # fmt: skip
-        encoded = encode_strings(texts, teacher.tokenizer, self.plan.max_length, pairs)
+            raise ConfigError(
+                "--teacher",
+                teacher.name,
+                f"must have the classes {', '.join(self.texts.label_names)}",
+                "Train it on the same task",
+            )
+        encoded = encode_strings(texts, teacher.tokenizer, min(self.plan.max_length, teacher.max_length), pairs)
         self.watch.stage("teacher labels", len(encoded))
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.plan.precision == "bf16"):
-            logits = all_logits(teacher.model.to(self.device), encoded, n_layers=teacher.model.n_layers,
-                                n_classes=teacher.model.exits.n_classes, pad_id=teacher.tokenizer.pad_token_id, batch_size=64,
-                                device=self.device, progress=lambda n_done: self.watch.advance(n_done, ""))  # fmt: skip
+            logits = all_logits(
+                teacher.model.to(self.device),
+                encoded,
+                n_layers=teacher.model.n_layers,
+                n_classes=teacher.model.exits.n_classes,
+                pad_id=teacher.tokenizer.pad_token_id,
+                batch_size=64,
+                device=self.device,
+                progress=lambda n_done: self.watch.advance(n_done, ""),
+            )
         last: np.ndarray[Any, Any] = logits[-1]
         return last
 
     def _epoch_samples(self, epoch: int) -> tuple[Encoded, np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
-        """Return encoded samples, labels and teacher logits of one epoch: the training set and this epoch's unlabelled part."""
+        """Return encoded samples, labels and teacher logits of one epoch, this epoch's unlabelled part included."""
         plan = self.plan
         labels = np.array(self.texts.labels, dtype=np.float32)
         if not plan.unlabelled or not plan.unlabelled_per_epoch:
@@ -245,24 +312,29 @@ class _Run:
         return merged, labels, np.concatenate([self.labelled_teacher, soft])
 
     def train_epoch(self, epoch: int, save: Callable[[], None], save_every_s: float) -> tuple[float, float]:
-        """Run the rest of one epoch; return its mean loss and wall time."""
+        """Run the rest of one epoch; return the mean loss of all its steps and the wall time of this part."""
         plan = self.plan
         encoded, labels, soft = self._epoch_samples(epoch)
-        order = training_order([len(ids) for ids in encoded.ids], plan.batch_size, np.random.default_rng((plan.seed, epoch)))
+        order = training_order(
+            [len(ids) for ids in encoded.ids], plan.batch_size, np.random.default_rng((plan.seed, epoch))
+        )
         self.watch.stage(f"epoch {epoch + 1}/{plan.epochs}", len(order))
         self.watch.advance(self.step, "")
         started = last_save = time.monotonic()
-        losses = []
+        recent: deque[float] = deque(maxlen=100)
         self.model.train()
         while self.step < len(order):
-            losses.append(self._step(make_batch(encoded, order[self.step], self.tokenizer.pad_token_id), labels, soft, epoch))
+            batch = make_batch(encoded, order[self.step], self.tokenizer.pad_token_id)
+            recent.append(self._step(batch, labels, soft, epoch))
+            self.loss_sum += recent[-1]
             self.step += 1
-            self.watch.advance(1, f"loss {np.mean(losses[-100:]):.3f}")
+            self.watch.advance(1, f"loss {sum(recent) / len(recent):.3f}")
             if time.monotonic() - last_save > save_every_s:
                 save()
                 last_save = time.monotonic()
-        self.epoch, self.step = epoch + 1, 0
-        return float(np.mean(losses)) if losses else 0.0, round(time.monotonic() - started, 1)
+        mean_loss = self.loss_sum / len(order)
+        self.epoch, self.step, self.loss_sum = epoch + 1, 0, 0.0
+        return mean_loss, round(time.monotonic() - started, 1)
 
     def _step(self, batch: Any, labels: np.ndarray[Any, Any], soft: np.ndarray[Any, Any] | None, epoch: int) -> float:
         plan, device = self.plan, self.device
@@ -270,12 +342,20 @@ class _Run:
         target = torch.from_numpy(labels[batch.indices]).to(device)
         teacher = torch.from_numpy(soft[batch.indices]).to(device) if soft is not None else None
         with torch.autocast(device, dtype=torch.bfloat16, enabled=plan.precision == "bf16"):
-            logits = self.model(batch.input_ids.to(device), batch.attention_mask.to(device), batch.token_type_ids.to(device))
-        losses = exit_losses(logits.float(), target, teacher, regression=self.texts.regression,
-                             distill_fraction=plan.distill_fraction, temperature=plan.temperature)  # fmt: skip
+            logits = self.model(
+                batch.input_ids.to(device), batch.attention_mask.to(device), batch.token_type_ids.to(device)
+            )
+        losses = exit_losses(
+            logits.float(),
+            target,
+            teacher,
+            regression=self.texts.regression,
+            distill_fraction=plan.distill_fraction,
+            temperature=plan.temperature,
+        )
         loss = (self.layer_weights().to(device) * losses).sum()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return float(loss.detach())
@@ -292,39 +372,61 @@ class _Run:
     def _named_parameters(self) -> dict[str, torch.nn.Parameter]:
         return dict(self.model.named_parameters()) | {f"loss.{k}": v for k, v in self.layer_weights.named_parameters()}
 
-    def save(self, out: Path, fingerprint: str, results: Sequence[EpochResult]) -> None:
+    def save(self, out: Path, fingerprint: str) -> None:
         """Write the state file, whole or not at all."""
-        out.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, torch.Tensor] = {"generator": torch.get_rng_state()}
+        if self.device == "cuda":
+            tensors["generator.cuda"] = torch.cuda.get_rng_state()
         for name, parameter in self._named_parameters().items():
             tensors[f"parameter.{name}"] = parameter.detach().cpu().contiguous()
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{name}.{key}"] = value.detach().cpu().contiguous()
-        metadata = {"fingerprint": fingerprint, "epoch": str(self.epoch), "step": str(self.step),
-                    "results": json.dumps([dataclasses.asdict(result) for result in results])}  # fmt: skip
+        metadata = {
+            "fingerprint": fingerprint,
+            "epoch": str(self.epoch),
+            "step": str(self.step),
+            "loss_sum": repr(self.loss_sum),
+            "results": json.dumps([to_json(result) for result in self.results]),
+        }
         temporary = out / f".{STATE_FILE}"
-        save_file(tensors, temporary, metadata=metadata)
-        os.replace(temporary, out / STATE_FILE)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, temporary, metadata=metadata)
+            temporary.replace(out / STATE_FILE)
+        except (OSError, SafetensorError) as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise ConfigError("--out", str(out), f"cannot be written ({error})", "Name another folder") from None
 
-    def resume(self, out: Path, fingerprint: str) -> list[EpochResult]:
-        """Continue from the state file in `out` if there is one; return the epochs that it has finished."""
+    def resume(self, out: Path, fingerprint: str) -> None:
+        """Continue from the state file in `out` if there is one."""
         path = out / STATE_FILE
         if not path.is_file():
-            if (out / "config.json").exists():
-                raise ConfigError("--out", str(out), "holds a finished checkpoint", "Name another folder or remove it")
-            return []
-        with safe_open(path, framework="pt") as handle:
-            metadata = handle.metadata()
-        if metadata["fingerprint"] != fingerprint:
-            raise ConfigError("--out", str(out), "holds a stopped run of another plan or other data",
-                              "Repeat the old command to resume it, or name another folder")  # fmt: skip
-        tensors = load_file(path)
+            return
+        try:
+            with safe_open(path, framework="pt") as handle:
+                metadata = handle.metadata() or {}
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ConfigError("--out", str(path), f"is damaged ({error})", "Remove it to start again") from None
+        if metadata.get("fingerprint") != fingerprint:
+            raise ConfigError(
+                "--out",
+                str(out),
+                "holds a stopped run of another plan or other data",
+                "Repeat the old command to resume it, or name another folder",
+            )
         for name, parameter in self._named_parameters().items():
             parameter.data.copy_(tensors[f"parameter.{name}"])
             prefix = f"optimizer.{name}."
             state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if state:
-                self.optimizer.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in state.items()}
+                self.optimizer.state[parameter] = {
+                    k: v if k == "step" else v.to(parameter.device) for k, v in state.items()
+                }
         torch.set_rng_state(tensors["generator"])
+        if self.device == "cuda":
+            torch.cuda.set_rng_state(tensors["generator.cuda"])
         self.epoch, self.step = int(metadata["epoch"]), int(metadata["step"])
-        return [EpochResult(**{**item, "dev_scores": tuple(item["dev_scores"])}) for item in json.loads(metadata["results"])]
+        self.loss_sum = float(metadata.get("loss_sum", "0"))
+        self.results = [from_json(EpochResult, result) for result in json.loads(metadata["results"])]

@@ -67,7 +67,14 @@ def exit_losses(
     if teacher is None:
         return (hard * labelled).sum(1) / labelled.sum().clamp_min(1)
     soft_target = functional.log_softmax(teacher / temperature, -1)
-    soft = functional.kl_div(functional.log_softmax(logits / temperature, -1), soft_target.expand_as(logits),
-                             reduction="none", log_target=True).sum(-1) * temperature**2  # fmt: skip
+    soft = (
+        functional.kl_div(
+            functional.log_softmax(logits / temperature, -1),
+            soft_target.expand_as(logits),
+            reduction="none",
+            log_target=True,
+        ).sum(-1)
+        * temperature**2
+    )
     hard_fraction = (1.0 - distill_fraction) * labelled
     return (hard_fraction * hard + (1.0 - hard_fraction) * soft).mean(1)

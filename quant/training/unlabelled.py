@@ -23,12 +23,15 @@ def load_sentences(path: Path, n_sentences: int, seed: int) -> tuple[str, ...]:
     try:
         raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
         texts = [str(json.loads(line)["text"]) for line in raw.decode("utf-8").split("\n") if line.strip()]
-    except (OSError, lzma.LZMAError, ValueError, KeyError) as error:
-        raise ConfigError("--unlabelled", str(path), f"must be json lines with a field text ({error})",
-                          "Check the file") from None  # fmt: skip
+    except (OSError, lzma.LZMAError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            "--unlabelled", str(path), f"must be json lines with a field text ({error})", "Check the file"
+        ) from None
     sentences = {sentence.strip() for text in texts for sentence in BREAK.split(text)}
     usable = sorted(s for s in sentences if MIN_WORDS <= len(s.split()) <= MAX_WORDS)
     if not usable:
-        raise ConfigError("--unlabelled", str(path), f"holds no sentence of {MIN_WORDS} to {MAX_WORDS} words", "Check it")
+        raise ConfigError(
+            "--unlabelled", str(path), f"holds no sentence of {MIN_WORDS} to {MAX_WORDS} words", "Check it"
+        )
     chosen = np.random.default_rng(seed).permutation(len(usable))[:n_sentences]
     return tuple(usable[i] for i in chosen)

@@ -26,34 +26,62 @@ def train_tokenizer(sentences: Iterable[str], vocabulary_size: int) -> Any:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary_size, special_tokens=list(SPECIAL), show_progress=False,
-                                        min_frequency=2)  # fmt: skip
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary_size, special_tokens=list(SPECIAL), show_progress=False, min_frequency=2
+    )
     tokenizer.train_from_iterator(sentences, trainer)
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-                                   sep_token="[SEP]", mask_token="[MASK]")  # fmt: skip
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
 
 
 def new_albert(
-    *, tokenizer: Any, hidden_size: int, n_layers: int, n_heads: int, embedding_size: int, n_positions: int, exits: ExitConfig
+    *,
+    tokenizer: Any,
+    hidden_size: int,
+    n_layers: int,
+    n_heads: int,
+    embedding_size: int,
+    n_positions: int,
+    exits: ExitConfig,
 ) -> EarlyExitEncoder:
     """Build an untrained ALBERT (ffn = 4 x hidden, no encoder dropout as in ALBERT v2) with exits."""
     from transformers import AlbertConfig, AlbertModel
 
-    config = AlbertConfig(vocab_size=len(tokenizer), embedding_size=embedding_size, hidden_size=hidden_size,
-                          num_hidden_layers=n_layers, num_attention_heads=n_heads, intermediate_size=4 * hidden_size,
-                          max_position_embeddings=n_positions, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-                          pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.cls_token_id,
-                          eos_token_id=tokenizer.sep_token_id)  # fmt: skip
+    config = AlbertConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=embedding_size,
+        hidden_size=hidden_size,
+        num_hidden_layers=n_layers,
+        num_attention_heads=n_heads,
+        intermediate_size=4 * hidden_size,
+        max_position_embeddings=n_positions,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+    )
     return EarlyExitEncoder(AlbertModel(config, add_pooling_layer=False), exits, dropout=0.1)
 
 
 @torch.no_grad()
-def borrow_embeddings(model: EarlyExitEncoder, tokenizer: Any, teacher: EarlyExitEncoder, teacher_tokenizer: Any) -> None:
-    """Initialise the word vectors of `model` from those of `teacher`, in place."""
+def borrow_embeddings(
+    model: EarlyExitEncoder, tokenizer: Any, teacher: EarlyExitEncoder, teacher_tokenizer: Any
+) -> None:
+    """Initialise the word vectors of `model` from those of `teacher`, in place.
+
+    Columns beyond the width of the teacher's vectors keep their random start.
+    """
     source = teacher.backbone.embeddings.word_embeddings.weight
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     known = teacher_tokenizer.get_vocab()
@@ -67,4 +95,4 @@ def borrow_embeddings(model: EarlyExitEncoder, tokenizer: Any, teacher: EarlyExi
     target = model.backbone.embeddings.word_embeddings.weight
     _, _, axes = torch.linalg.svd(table, full_matrices=False)
     reduced = table @ axes[: target.shape[1]].T
-    target.copy_(reduced * (INITIAL_DEVIATION / reduced.std()))
+    target[:, : reduced.shape[1]] = reduced * (INITIAL_DEVIATION / reduced.std())

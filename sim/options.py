@@ -1,0 +1,196 @@
+"""What a user asked of `hexit run`, and how it becomes a `Setup`, a `Source` and an `Outcome`.
+
+Everything cheap is checked before anything slow is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw_model.accelerator import Accelerator, load_design
+from hw_model.device import load_device
+from quant.config import EncoderShape, QuantConfig, check_bits
+from quant.errors import ConfigError
+from quant.exits import ExitRule, parse_rule
+from quant.hub import DEFAULT_DATA, DEFAULT_MODEL
+from quant.profile import load_profile
+from quant.reference import Reference, load_reference
+from quant.store import ModelCard, Stage, Store, cache_folder, calibration_of
+from quant.tasks import TextSet, load_texts
+from quant.workload import SHAPES
+from sim.experiment import Outcome, Setup, Source, check_design, evaluate, profile_source, text_source
+
+DEFAULT_RULE = "hardware"
+PROFILE_RULE = "entropy"  # a profile tells entropies, so that is the rule it is for
+DEFAULT_LENGTH = 64  # tokens; longer than 99 % of SST-2 and of the shipped reviews
+PROFILE_LENGTH = 128  # tokens; the sequence length of the published ALBERT and BERT runs on GLUE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The options of `hexit run` by name; empty text and None mean the default."""
+
+    model: str = ""
+    bits: int = 8
+    weight_bits: int | None = None
+    activation_bits: int | None = None
+    logit_bits: int = 16
+    po2: bool = False
+    calibration: str = ""
+    data: str = ""
+    split: str = "dev"
+    text_column: Sequence[str] | None = None
+    label_column: str = ""
+    limit: int = 0
+    seed: int = 0
+    profile: str = ""
+    profile_columns: str = "1-11"
+    shape: str = "albert-base"
+    rule: str = ""
+    threshold: float | None = None
+    device: str = ""
+    design: str = "default"
+    clock_mhz: float | None = None
+    seq_len: int | None = None
+    overlap: str = ""
+    batch: int | None = None
+    reference: str = ""
+    trace_level: str = "op"
+    cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check what no record checks."""
+        check_choice("--trace-level", self.trace_level, ("op", "tile"))
+        check_choice("--overlap", self.overlap, ("", "stall", "speculate", "interleave"))
+        for flag, value in (("--limit", self.limit), ("--seed", self.seed)):
+            if value < 0:
+                raise ConfigError(flag, value, "must not be negative", f"Try {flag} 0")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise ConfigError("--threshold", self.threshold, "must be a finite number", "Try --threshold 2")
+        if self.profile and (self.model or self.data):
+            rule = "replaces model and text"
+            raise ConfigError("--profile", self.profile, rule, "Leave out --model and --data")
+
+
+def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ConfigError unless `value` is one of `choices`."""
+    if value not in choices:
+        names = [choice for choice in choices if choice]
+        raise ConfigError(flag, value, f"must be one of {', '.join(names)}", f"Try {flag} {names[0]}")
+
+
+def simulate(options: RunOptions, stage: Stage) -> tuple[Outcome, Reference | None]:
+    """Run the loop that the options describe; return the outcome and the reference to show beside it."""
+    reference = load_reference(Path(options.reference)) if options.reference else None
+    rule = _rule(options)
+    quant = quantisation(options)
+    store = Store(folder=cache_folder(options.cache_dir), stage=stage)
+    if options.profile:
+        source_shape, make = _profile(options)
+        setup = _setup(options, source_shape, quant, rule, options.seq_len or PROFILE_LENGTH)
+        check_design(setup)
+        return evaluate(setup, make), reference
+    card, texts = load_inputs(options, store)
+    setup = _setup(options, card.shape, quant, rule, default_length(options.seq_len, card))
+    check_design(setup)
+    calibration = calibration_of(card, options.calibration)
+    source = text_source(store, card, texts, quant, calibration, setup.sequence_length)
+    if reference is not None:
+        _check_reference(reference, card, texts, setup.sequence_length)
+    return evaluate(setup, source), reference
+
+
+def quantisation(options: RunOptions) -> QuantConfig:
+    """Return the bit widths: the one dial, and the finer ones where they are given."""
+    check_bits("--bits", options.bits)
+    return QuantConfig(
+        weight_bits=options.bits if options.weight_bits is None else options.weight_bits,
+        activation_bits=options.bits if options.activation_bits is None else options.activation_bits,
+        logit_bits=options.logit_bits,
+        power_of_two=options.po2,
+    )
+
+
+def load_inputs(options: RunOptions, store: Store) -> tuple[ModelCard, TextSet]:
+    """Return the checkpoint's card and the sentences, labels checked against its classes."""
+    card = store.card(options.model or str(DEFAULT_MODEL))
+    texts = load_texts(
+        options.data or str(DEFAULT_DATA),
+        split=options.split,
+        label_names=card.label_names,
+        text_columns=tuple(options.text_column or ()),
+        label_column=options.label_column,
+    )
+    return card, texts.sample(options.limit, options.seed)
+
+
+def default_length(seq_len: int | None, card: ModelCard) -> int:
+    """Return the sequence length: the chosen one, else the default as far as the model's positions go."""
+    return seq_len if seq_len is not None else min(DEFAULT_LENGTH, card.shape.n_positions)
+
+
+def _rule(options: RunOptions) -> ExitRule:
+    text = options.rule or (PROFILE_RULE if options.profile else DEFAULT_RULE)
+    return parse_rule(text, options.threshold)
+
+
+def _profile(options: RunOptions) -> tuple[EncoderShape, Source]:
+    check_choice("--shape", options.shape, tuple(SHAPES))
+    shape = SHAPES[options.shape]
+    profile = load_profile(Path(options.profile), options.profile_columns)
+    if profile.n_layers != shape.n_layers:
+        rule = f"has {profile.n_layers} columns, {options.shape} has {shape.n_layers} layers"
+        raise ConfigError("--profile", options.profile, rule, "Name its network with --shape")
+    return shape, profile_source(profile, options.seq_len or PROFILE_LENGTH)
+
+
+def _setup(options: RunOptions, shape: EncoderShape, quant: QuantConfig, rule: ExitRule, length: int) -> Setup:
+    design = _design(options)
+    return Setup(
+        shape=shape,
+        quant=quant,
+        rule=rule,
+        design=design,
+        device=load_device(design.device),
+        sequence_length=length,
+        seed=options.seed,
+    )
+
+
+def _design(options: RunOptions) -> Accelerator:
+    design = load_design(options.design)
+    if options.device:
+        design = dataclasses.replace(design, device=load_device(options.device).name)
+    if options.clock_mhz is not None:
+        design = dataclasses.replace(design, clock_mhz=options.clock_mhz)
+    if options.batch is not None:
+        if options.batch < 1:
+            raise ConfigError("--batch", options.batch, "must be at least 1", "Try --batch 1")
+        if options.batch > 1 and options.overlap not in {"", "interleave"}:
+            rule = f"keeps several sentences resident, --overlap {options.overlap} only one"
+            raise ConfigError("--batch", options.batch, rule, "Use --overlap interleave, or --batch 1")
+    n_resident = options.batch or (max(2, design.n_interleaved) if options.overlap == "interleave" else None)
+    if n_resident is not None and n_resident > 1:
+        return dataclasses.replace(design, exit_overlap="interleave", n_interleaved=n_resident)
+    if options.overlap == "interleave":
+        raise ConfigError("--overlap", "interleave", "needs at least two resident sentences", "Add --batch 2")
+    if options.overlap in {"stall", "speculate"} or options.batch == 1:
+        overlap = "speculate" if options.overlap == "speculate" else "stall"
+        return dataclasses.replace(design, exit_overlap=overlap, n_interleaved=1)
+    return design
+
+
+def _check_reference(reference: Reference, card: ModelCard, texts: TextSet, length: int) -> None:
+    for name, found, wanted in (
+        ("checkpoint", reference.checkpoint_hash, card.content_hash),
+        ("data", reference.data_hash, texts.content_hash),
+        ("max_length", reference.max_length, length),
+    ):
+        if found != wanted:
+            shown = str(found)[:12]
+            rule = f"is of another {name} than this run ({str(wanted)[:12]})"
+            raise ConfigError("--reference", shown, rule, "Make it again: hexit reference")

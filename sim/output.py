@@ -1,0 +1,57 @@
+"""What `--out` writes: report, table of sentences, pictures, timelines. Each file appears whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from pathlib import Path
+
+from quant.errors import ConfigError
+from quant.files import write_whole
+from quant.store import Stage
+from sim.experiment import Outcome, TextSource
+from sim.plots import draw_all
+from sim.report import Report, report_json
+from sim.timeline import Level, chrome_trace_json, sentence_timeline
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder and prove that it can be written, before anything slow is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or os.strerror(error.errno or 0)
+        raise ConfigError("--out", str(folder), f"cannot be written ({reason})", "Name another folder") from None
+
+
+def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, stage: Stage) -> None:
+    """Write report.json, sentences.csv, timeline.json and the pictures."""
+    write_whole(folder / "report.json", report_json(report))
+    write_whole(folder / "sentences.csv", sentences_csv(outcome))
+    write_whole(folder / "timeline.json", chrome_trace_json(sentence_timeline(outcome.sentence, shown_exit(outcome)), level))
+    draw_all(outcome, report, folder, stage)
+
+
+def shown_exit(outcome: Outcome) -> int:
+    """Return the exit layer of the sentence that pictures show: the median one."""
+    leaves = sorted(outcome.decision.exit_layer.tolist())
+    return int(leaves[len(leaves) // 2])
+
+
+def sentences_csv(outcome: Outcome) -> str:
+    """Return one line per sentence: label, prediction, exit, latency, and the text where there is one."""
+    stream, trace, clock_mhz = outcome.stream, outcome.source.trace, outcome.setup.design.clock_mhz
+    texts = outcome.source.texts.texts if isinstance(outcome.source, TextSource) else ("",) * trace.n_samples
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("index", "label", "prediction", "exit_layer", "n_tokens", "start_us", "latency_us", "text"))
+    rows = zip(trace.labels.tolist(), outcome.decision.prediction.tolist(), stream.exit_layer.tolist(),
+               trace.lengths.tolist(), stream.start_cycle.tolist(), stream.latency_cycles.tolist(), texts,
+               strict=True)  # fmt: skip
+    for index, (label, prediction, layer, n_tokens, start, latency, text) in enumerate(rows):
+        writer.writerow((index, label, prediction, layer, n_tokens, start / clock_mhz, latency / clock_mhz, text))
+    return buffer.getvalue()
