@@ -25,6 +25,7 @@ from quant.model import EarlyExitEncoder, ExitConfig
 from quant.records import from_json, to_json
 
 SECTION = "hexit"
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "spiece.model")
 OLD_NORM_NAMES = {"gamma": "weight", "beta": "bias"}  # TensorFlow's, still in the first BERT checkpoints
 
 
@@ -78,6 +79,8 @@ def load_tokenizer(folder: Path, where: str = "--model") -> Any:
     """Load the fast tokenizer that lies beside the weights."""
     from transformers import AutoTokenizer
 
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):  # transformers would make up an empty one
+        raise ConfigError(where, str(folder), "holds no tokenizer", "Put tokenizer.json beside the weights")
     try:
         return AutoTokenizer.from_pretrained(str(folder), use_fast=True)
     except Exception as error:  # transformers raises whatever its readers raise

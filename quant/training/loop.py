@@ -144,7 +144,7 @@ def train(
     torch.manual_seed(plan.seed)
     teacher = load_checkpoint(plan.teacher, where="--teacher") if plan.teacher else None
     model, tokenizer = _start(plan, training_set, teacher)
-    fingerprint = _fingerprint(plan, training_set, teacher)
+    fingerprint = _fingerprint(plan, training_set, teacher, tokenizer)
     run = _Run(plan, model.to(device), tokenizer, training_set, teacher, device, watch)
     run.resume(out, fingerprint)
     for epoch in range(run.epoch, plan.epochs):
@@ -184,8 +184,9 @@ def _check_out(out: Path) -> None:
         raise ConfigError("--out", str(out), "cannot be written", "Name another folder")
 
 
-def _fingerprint(plan: TrainingPlan, training_set: TextSet, teacher: Checkpoint | None) -> str:
-    parts = [dataclasses.asdict(plan), training_set.content_hash, teacher.content_hash if teacher else ""]
+def _fingerprint(plan: TrainingPlan, training_set: TextSet, teacher: Checkpoint | None, tokenizer: Any) -> str:
+    teacher_hash = teacher.content_hash if teacher else ""
+    parts = [dataclasses.asdict(plan), training_set.content_hash, teacher_hash, tokenizer.get_vocab()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

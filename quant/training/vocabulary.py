@@ -6,6 +6,7 @@ reduced to `embedding_size` columns by its leading principal axes, rescaled to t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,17 +20,31 @@ INITIAL_DEVIATION = 0.02  # standard deviation of new weights, BERT and ALBERT
 
 
 def train_tokenizer(sentences: Iterable[str], vocabulary_size: int) -> Any:
-    """Train a lower-casing word-piece tokenizer in the format of BERT; returns a transformers fast tokenizer."""
+    """Train a lower-casing word-piece tokenizer in the format of BERT; returns a transformers fast tokenizer.
+
+    The same sentences give the same vocabulary: the trainer numbers characters in the order of a hash table, and breaks
+    ties by these numbers, so all characters are given to it, sorted, as if they were special.
+    """
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = Counter(word for text in sentences for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    bare = sorted({character for word in words for character in word})
+    inner = sorted({f"##{character}" for word in words for character in word[1:]})
+    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    trained.pre_tokenizer = splitter
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary_size, special_tokens=list(SPECIAL), show_progress=False, min_frequency=2
+        vocab_size=vocabulary_size,
+        special_tokens=[*SPECIAL, *bare, *inner],
+        limit_alphabet=len(bare),
+        show_progress=False,
+        min_frequency=2,
     )
-    tokenizer.train_from_iterator(sentences, trainer)
+    trained.train_from_iterator((f"{word} " * count for word, count in words.items()), trainer)
+    tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.WordPiece()
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
