@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from quant.checkpoint import Checkpoint
 from quant.encoding import encode
@@ -51,6 +50,15 @@ class Reference:
     transformers: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatRun:
+    """The record of a float run, its logits, float32 [n_layers, n, K], and the lengths in tokens, int32 [n]."""
+
+    record: Reference
+    logits: NDArray[np.float32]
+    lengths: NDArray[np.int32]
+
+
 def evaluate_reference(
     checkpoint: Checkpoint,
     texts: TextSet,
@@ -59,8 +67,8 @@ def evaluate_reference(
     compute: str,
     batch_size: int = 64,
     progress: Callable[[int], None] = lambda n_done: None,
-) -> tuple[Reference, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Evaluate the float model at every exit; return the record and the logits, float32 [n_layers, n, K]."""
+) -> FloatRun:
+    """Evaluate the float model at every exit."""
     encoded = encode(texts, checkpoint.tokenizer, max_length)
     model = checkpoint.model.to(compute)
     logits = all_logits(
@@ -90,7 +98,7 @@ def evaluate_reference(
         torch=torch.__version__,
         transformers=metadata.version("transformers"),
     )
-    return record, logits
+    return FloatRun(record=record, logits=logits, lengths=encoded.lengths)
 
 
 def processor_name() -> str:

@@ -108,12 +108,12 @@ class Store:
             from quant.reference import evaluate_reference
 
             done = self.stage("float model", len(texts))
-            record, logits = evaluate_reference(_load(card.folder), texts, max_length=max_length, compute="cpu", progress=done)
-            return ExitTrace(logits=np.rint(logits.astype(np.float64) / FLOAT_SCALE).astype(np.int32), scale=FLOAT_SCALE,
-                             labels=_labels(texts), lengths=np.ones(len(texts), np.int32),
-                             origin=TraceOrigin(checkpoint_hash=card.content_hash, model=card.name, data=texts.name,
-                                                data_hash=texts.content_hash, quant=None,
-                                                n_truncated=record.n_truncated))  # fmt: skip
+            checkpoint = _load(card.folder)
+            run = evaluate_reference(checkpoint, texts, max_length=max_length, compute="cpu", progress=done)
+            origin = TraceOrigin(checkpoint_hash=card.content_hash, model=card.name, data=texts.name,
+                                 data_hash=texts.content_hash, quant=None, n_truncated=run.record.n_truncated)  # fmt: skip
+            integers = np.rint(run.logits.astype(np.float64) / FLOAT_SCALE).astype(np.int32)
+            return ExitTrace(logits=integers, scale=FLOAT_SCALE, labels=_labels(texts), lengths=run.lengths, origin=origin)
 
         return self._trace(content, compute)
 

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-MODEL, DATA, RULE, SPEED, DESIGN, OUTPUT = "Model and bits", "Text", "Exit rule", "Speed", "Hardware", "Output"
+from sim.help_panels import DATA, HARDWARE, MODEL, OUTPUT, RULE
+
 LISTS = ("rules", "devices", "designs", "shapes")
 
 
@@ -41,16 +42,16 @@ def run(
     threshold: Annotated[float | None, typer.Option(help="The rule's main parameter (patience for pabee, layer for fixed-depth).",
                          rich_help_panel=RULE)] = None,
     device: Annotated[str, typer.Option(help="FPGA part or board; see --list devices. Default: the design's own.",
-                      rich_help_panel=DESIGN)] = "",
+                      rich_help_panel=HARDWARE)] = "",
     design: Annotated[str, typer.Option(help="Accelerator: a name of --list designs, or a FILE.toml with the same keys.",
-                      rich_help_panel=DESIGN)] = "default",
-    clock_mhz: Annotated[float | None, typer.Option(help="Clock instead of the design's.", rich_help_panel=DESIGN)] = None,
+                      rich_help_panel=HARDWARE)] = "default",
+    clock_mhz: Annotated[float | None, typer.Option(help="Clock instead of the design's.", rich_help_panel=HARDWARE)] = None,
     seq_len: Annotated[int | None, typer.Option(help="Tokens that the hardware pads every sentence to; longer ones are cut. "
-                       "Default: 64 (with --profile: 128).", rich_help_panel=DESIGN)] = None,
+                       "Default: 64 (with --profile: 128).", rich_help_panel=HARDWARE)] = None,
     overlap: Annotated[str, typer.Option(help="While an exit decides: stall (wait), speculate (start the next layer, squash it "
-                       "on an exit), interleave (others work).", rich_help_panel=DESIGN)] = "",
+                       "on an exit), interleave (others work).", rich_help_panel=HARDWARE)] = "",
     batch: Annotated[int | None, typer.Option(help="Sentences resident at a time; above 1 means --overlap interleave.",
-                     rich_help_panel=DESIGN)] = None,
+                     rich_help_panel=HARDWARE)] = None,
     reference: Annotated[str, typer.Option(help="JSON of `hexit reference` to show beside the result.", rich_help_panel=OUTPUT)] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, sentences.csv, pictures and timelines.",
                    rich_help_panel=OUTPUT)] = None,
