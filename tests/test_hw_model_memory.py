@@ -25,6 +25,8 @@ from quant.errors import ConfigError, DoesNotFit
 from quant.workload import (
     ALBERT_BASE,
     BERT_BASE,
+    Add,
+    Gelu,
     Workload,
     encoder_workload,
     n_vector_parameters,
@@ -117,6 +119,11 @@ def test_long_sentences_are_sized_by_attention() -> None:
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 512)
     hidden, head = 512 * 768, 512 * 512
     assert activation_bytes(workload, DEFAULT) == 5 * hidden + 2 * 2 * head  # input, q, k, v, context; two heads
+
+
+def test_a_result_that_is_read_again_is_not_written_over() -> None:
+    layer = (Gelu(name="g", rows=128, columns=3072), Add(name="a", rows=128, columns=3072, inputs=("g", "input")))
+    assert activation_bytes(replace(ALBERT, layer=layer), DEFAULT) == 128 * 768 + 128 * 3072
 
 
 def test_activations_that_do_not_fit_say_by_how_much() -> None:
