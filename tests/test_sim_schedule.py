@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles_engine import broken_data_dependencies, naive_starts
 from strategies import LAWS, channels, designs, programs
@@ -111,13 +111,15 @@ def test_no_task_starts_before_the_elements_that_it_reads_are_there(program: Pro
         assert broken_data_dependencies(ops, tasks, naive_starts(tasks), program.accelerator) == 0
 
 
-@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 3), st.booleans(), designs())
-@settings(LAWS, max_examples=250)  # few shapes let a head's columns straddle two tiles and the array be the faster one
+@pytest.mark.parametrize("n_heads", [1, 2, 3])
+@pytest.mark.parametrize("columns", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("rows", [1, 3, 5])
 def test_heads_wait_for_their_part_of_a_joint_result_that_comes_slowly(
-    rows: int, width: int, n_heads: int, on_array: bool, design: Accelerator
+    rows: int, width: int, columns: int, n_heads: int
 ) -> None:
-    product = MatMul(name="joint", m=rows, k=1, n=n_heads * width, weights=True)
-    joint = product if on_array else Gelu(name="joint", rows=rows, columns=n_heads * width)
+    design = replace(DEFAULT, array_rows=2, array_columns=columns, gelu_lanes=1, fold_overhead_cycles=0)
+    joint = Gelu(name="joint", rows=rows, columns=n_heads * width)
     shape: dict[str, Any] = {"count": n_heads, "m": rows, "weights": False}
     for reader in (
         MatMul(name="q", k=width, n=rows, transposed=True, inputs=("joint", "input"), **shape),
