@@ -21,11 +21,11 @@ import numpy as np
 from quant.errors import ConfigError
 
 TEXT_COLUMNS = (
-    ("sentence",),
     ("sentence1", "sentence2"),
     ("#1 String", "#2 String"),
     ("question", "sentence"),
     ("premise", "hypothesis"),
+    ("sentence",),
     ("text",),
     ("review",),
 )
@@ -114,7 +114,7 @@ def load_texts(
 def read_lines(source: str, where: str = "--calibration") -> tuple[str, ...]:
     """Read a UTF-8 text file of one sentence a line, blank lines dropped."""
     path = Path(source).expanduser()
-    return tuple(line.strip() for line in _read_bytes(path, where).splitlines() if line.strip())
+    return tuple(line.strip() for line in _read_bytes(path, where).split("\n") if line.strip())
 
 
 def _read_bytes(path: Path, where: str) -> str:

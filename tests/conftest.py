@@ -1,0 +1,40 @@
+"""Tiny models that the tests of a session share."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: its threads spin while another test runs
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from models import MODEL_KINDS, SENTENCES, tiny_model
+
+from quant.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from quant.training.vocabulary import train_tokenizer
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    return train_tokenizer(SENTENCES * 2, 120)
+
+
+@pytest.fixture(scope="session")
+def tiny_folders(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A checkpoint folder of each kind of model: ALBERT with one shared head, BERT with one head per layer."""
+    folders = {}
+    for kind in MODEL_KINDS:
+        folders[kind] = tmp_path_factory.mktemp("checkpoints") / kind
+        model = tiny_model(kind, tokenizer, shared_head=kind == "albert")
+        save_checkpoint(model, tokenizer, folders[kind], half=False, notes={}, calibration=SENTENCES)
+    return folders
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoints(tiny_folders: dict[str, Path]) -> dict[str, Checkpoint]:
+    """The checkpoints of `tiny_folders`, loaded; tests must not change their models."""
+    return {kind: load_checkpoint(str(folder)) for kind, folder in tiny_folders.items()}
