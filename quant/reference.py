@@ -12,17 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from quant.checkpoint import Checkpoint
-from quant.encoding import encode
 from quant.errors import ConfigError
-from quant.evaluate import all_logits, exit_scores
 from quant.files import write_whole
 from quant.records import from_json, to_json
 from quant.tasks import TextSet
+
+if TYPE_CHECKING:
+    from quant.checkpoint import Checkpoint
 
 REFERENCE_VERSION = 1  # of the file format
 
@@ -69,6 +70,11 @@ def evaluate_reference(
     progress: Callable[[int], None] = lambda n_done: None,
 ) -> FloatRun:
     """Evaluate the float model at every exit."""
+    import torch  # here, so that a report can hold a Reference without torch
+
+    from quant.encoding import encode
+    from quant.evaluate import all_logits, exit_scores
+
     encoded = encode(texts, checkpoint.tokenizer, max_length)
     model = checkpoint.model.to(compute)
     logits = all_logits(
