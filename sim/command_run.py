@@ -91,7 +91,7 @@ def run(
         outcome, known = simulate(options, stage)
         report = build_report(outcome, known)
         if out is not None:
-            write_outputs(outcome, report, out, options.trace_level, stage)
+            write_outputs(outcome, report, out, "tile" if trace_level == "tile" else "op", stage)
     if report.data.n_truncated:
         errors.print(f"warning: {report.data.n_truncated} of {report.data.n_samples} sentences are longer than "
                      f"{report.configuration.sequence_length} tokens and were cut; raise --seq-len", style="yellow")  # fmt: skip

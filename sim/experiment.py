@@ -28,9 +28,8 @@ from quant.store import Calibration, ModelCard, Store
 from quant.tasks import TextSet
 from quant.trace import ExitTrace
 from quant.workload import Workload, encoder_workload
-from sim.schedule import Program, Unit, compile_program
+from sim.schedule import NONE, Program, Unit, compile_program
 from sim.stream import (
-    NONE,
     ExitTable,
     SentenceRun,
     StreamResult,
@@ -241,7 +240,7 @@ def layer_breakdown(outcome: Outcome) -> dict[str, int]:
 def layer_latencies(outcome: Outcome) -> NDArray[np.int64]:
     """Return the cycles that each layer adds to a lone sentence's latency, [n evaluated exits]."""
     decisions = outcome.table.latency_cycles
-    return np.diff(decisions[decisions != NONE], prepend=0)
+    return np.asarray(np.diff(decisions[decisions != NONE], prepend=0), dtype=np.int64)
 
 
 def is_bound(rule: ExitRule) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw_model.accelerator import Accelerator, load_design
+from hw_model.accelerator import Accelerator, ExitOverlap, load_design
 from hw_model.device import load_device
 from quant.config import EncoderShape, QuantConfig, check_bits
 from quant.errors import ConfigError
@@ -179,7 +179,7 @@ def _design(options: RunOptions) -> Accelerator:
     if options.overlap == "interleave":
         raise ConfigError("--overlap", "interleave", "needs at least two resident sentences", "Add --batch 2")
     if options.overlap in {"stall", "speculate"} or options.batch == 1:
-        overlap = "speculate" if options.overlap == "speculate" else "stall"
+        overlap: ExitOverlap = "speculate" if options.overlap == "speculate" else "stall"
         return dataclasses.replace(design, exit_overlap=overlap, n_interleaved=1)
     return design
 

@@ -26,11 +26,13 @@ from quant.records import to_json
 from quant.reference import Reference
 from quant.workload import parameter_counts
 from sim.experiment import Outcome, ProfileSource, TextSource, exit_scores, is_bound, layer_breakdown, score
-from sim.schedule import UNIT_NAMES
-from sim.stream import NONE, StreamResult
+from sim.schedule import NONE, UNIT_NAMES
+from sim.stream import StreamResult
 
 SCHEMA = "hexit.report"
 SCHEMA_VERSION = 1
+Score = float | None
+Scores = tuple[float, ...] | None
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 
 
@@ -64,12 +66,12 @@ class AccuracyReport:
     """Scores; None where there are no labels. `float` and `quantised` are at the last layer."""
 
     metric: str
-    float: float | None
-    quantised: float | None
-    with_exits: float | None
-    float_with_exits: float | None
-    float_by_exit: tuple[float, ...] | None
-    quantised_by_exit: tuple[float, ...] | None
+    float: Score
+    quantised: Score
+    with_exits: Score
+    float_with_exits: Score
+    float_by_exit: Scores
+    quantised_by_exit: Scores
     reference: Reference | None
 
 
@@ -163,7 +165,7 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
     per_sentence_uj = outcome.energy.total_uj / n
     layers = outcome.table.latency_cycles
     placement = outcome.program.placement
-    parts = {name: {kind: getattr(used, kind) for kind in KINDS} for name, used in outcome.resources.parts.items()}
+    parts: dict[str, dict[str, int]] = {name: {str(kind): getattr(used, kind) for kind in KINDS} for name, used in outcome.resources.parts.items()}
     busy, wasted = int(stream.busy_cycles.sum()), int(stream.wasted_cycles.sum())
     return Report(
         schema=SCHEMA,
