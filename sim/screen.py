@@ -7,7 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sim.report import Report
+from sim.report import PERCENTILES, Report
 
 BAR_WIDTH = 24  # characters of the longest bar
 
@@ -86,8 +86,9 @@ def _speed(report: Report) -> RenderableType:
     table.add_row("layers", f"{report.exits.mean_layer:.2f}", str(len(report.exits.histogram)), f"{speedup.layer:.2f}x")
     table.add_row("multiply-accumulates", "", "", f"{speedup.mac:.2f}x")
     table.add_row("latency mean", f"{latency.mean:.1f} us", f"{latency.full_depth:.1f} us", f"{speedup.latency:.2f}x", style="bold")
-    table.add_row("latency p50 / p95 / p99", f"{latency.p50:.1f} / {latency.p95:.1f} / {latency.p99:.1f} us", "", "")
-    table.add_row("throughput", f"{report.throughput_per_s:,.0f} sentences/s", "", "")
+    for name in PERCENTILES:
+        table.add_row(f"latency {name}", f"{getattr(latency, name):.1f} us", "", "")
+    table.add_row("throughput", f"{report.throughput_per_s:,.0f} /s", "", "")
     ratio = report.energy_full_depth_uj / report.energy_uj
     table.add_row("energy a sentence", f"{report.energy_uj:,.0f} uJ", f"{report.energy_full_depth_uj:,.0f} uJ", f"{ratio:.2f}x")
     table.add_row("power", f"{report.average_power_mw / 1000:.2f} W", "", "")
