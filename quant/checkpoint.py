@@ -55,7 +55,7 @@ def load_checkpoint(model: str, *, exits: ExitConfig | None = None, where: str =
     config = read_config(folder, where)
     state = _read_tensors(folder, where)
     stored = config.pop(SECTION, None)
-    own = from_json(ExitConfig, stored, f"{folder / 'config.json'}: {SECTION}") if stored is not None else None
+    own = from_json(ExitConfig, stored, f"{where} {folder / 'config.json'}: {SECTION}") if stored is not None else None
     backbone_state, head_state = _split_state(state, config["model_type"], own)
     if own is None and exits is None and not head_state:
         raise ConfigError(
@@ -184,7 +184,7 @@ def _split_state(
         stem, _, leaf = bare.rpartition(".")
         if stem.endswith("LayerNorm") and leaf in OLD_NORM_NAMES:
             bare = f"{stem}.{OLD_NORM_NAMES[leaf]}"
-        if key.startswith("heads."):
+        if key.startswith("heads.") and own is not None:
             heads[key.removeprefix("heads.")] = value
         elif stem in renames and own is None:
             heads[f"{renames[stem]}.{leaf}"] = value

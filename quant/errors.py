@@ -15,7 +15,7 @@ class ConfigError(ValueError):
         self.where, self.value, self.rule, self.remedy = where, value, rule, remedy
         shown = value if isinstance(value, str) else repr(value)
         shown = shown if len(shown) <= 120 else shown[:117] + "..."
-        line = f"{where} = {shown}: {rule.rstrip('.')}. {remedy.rstrip('.')}."
+        line = f"{where} = {shown}: {rule.removesuffix('.')}. {remedy.removesuffix('.')}."
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 
 

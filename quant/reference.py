@@ -128,4 +128,8 @@ def load_reference(path: Path) -> Reference:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError("--reference", str(path), f"cannot be read ({error})", "Make it: hexit reference") from None
-    return from_json(Reference, value, f"--reference {path}")
+    reference = from_json(Reference, value, f"--reference {path}")
+    if reference.version != REFERENCE_VERSION:
+        rule = f"must be {REFERENCE_VERSION}"
+        raise ConfigError(f"--reference {path}.version", reference.version, rule, "Make it again: hexit reference")
+    return reference
