@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two busy processes on two cores are 5x slower with spinning threads
 
-import click
 import typer
 from rich.console import Console
 
@@ -23,7 +22,6 @@ INTERRUPTED = 130  # shell convention: 128 + SIGINT
 app = typer.Typer(
     name="hexit",
     help="Co-design early-exit BERT and ALBERT with the FPGA that runs them: train, quantise, decide, simulate.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -37,15 +35,25 @@ app.command()(reference)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code: 0 done, 2 wrong input, 130 interrupted."""
     stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        code = app(args=list(arguments) if arguments is not None else None, prog_name="hexit", standalone_mode=False)
+        code = app(args=words, prog_name="hexit", standalone_mode=False)
+        sys.stdout.flush()
     except (ConfigError, DoesNotFit) as error:
         stderr.print(f"{type(error).__name__}: {error}", style="bold red", markup=False)
         code = USER_ERROR
-    except click.ClickException as error:
-        stderr.print(f"ConfigError: {error.format_message()}", style="bold red", markup=False)
+    except typer.TyperException as error:
+        line = " ".join(error.format_message().split())
+        stderr.print(f"ConfigError: {line}", style="bold red", markup=False)
         code = USER_ERROR
-    except (click.Abort, KeyboardInterrupt):
+    except BrokenPipeError:  # whoever read our output has left; without this Python complains at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = USER_ERROR
+    except OSError as error:  # a full disk, a path too long: places that nobody checks one by one
+        place = f" = {error.filename}" if error.filename else ""
+        stderr.print(f"ConfigError: file{place}: {error.strerror or error}", style="bold red", markup=False)
+        code = USER_ERROR
+    except (typer.Abort, KeyboardInterrupt):
         stderr.print("interrupted; nothing half-written, a repeated command resumes", markup=False)
         code = INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)
