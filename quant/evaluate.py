@@ -37,10 +37,3 @@ def all_logits(
         out[:, batch.indices] = logits.float().cpu().numpy()
         progress(len(batch.indices))
     return out
-
-
-def exit_scores(logits: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> tuple[float, ...]:
-    """Score every exit: accuracy for classes, Pearson correlation for one real output."""
-    if logits.shape[2] == 1:
-        return tuple(float(np.corrcoef(layer[:, 0], labels)[0, 1]) for layer in logits)
-    return tuple(float(np.mean(layer.argmax(1) == labels)) for layer in logits)

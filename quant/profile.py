@@ -67,7 +67,7 @@ def load_profile(path: Path, columns: str = "1-11") -> Profile:
     `columns` ("1-11") are those to use, from the first; the file's width is the model's depth. Raises ConfigError for
     a file that cannot be read, is not text, is empty or ragged, and for a value that is no entropy of two classes.
     """
-    where = str(path)
+    where = f"--profile {path}"
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -76,7 +76,10 @@ def load_profile(path: Path, columns: str = "1-11") -> Profile:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(where, f"byte {error.start}", "is not UTF-8 text", "Give a csv file") from error
-    rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise ConfigError(where, "(text)", f"is no csv table ({error})", "Give a csv file") from error
     first = 1 if rows and not any(_is_number(cell) for cell in rows[0]) else 0
     if len(rows) == first:
         raise ConfigError(where, "(empty)", "has no rows of numbers", "Give one row of entropies per sentence")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from quant.errors import ConfigError
 from quant.files import write_whole
 from quant.records import from_json, to_json
+from quant.scores import exit_scores
 from quant.tasks import TextSet
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def evaluate_reference(
     import torch  # here, so that a report can hold a Reference without torch
 
     from quant.encoding import encode
-    from quant.evaluate import all_logits, exit_scores
+    from quant.evaluate import all_logits
 
     encoded = encode(texts, checkpoint.tokenizer, max_length)
     model = checkpoint.model.to(compute)

@@ -33,7 +33,7 @@ from quant.trace import ExitTrace, TraceOrigin, load_trace, save_trace, trace_ke
 if TYPE_CHECKING:
     from quant.checkpoint import Checkpoint
 
-PIPELINE_VERSION = 1  # raised whenever the same inputs give other integers
+PIPELINE_VERSION = 2  # raised whenever the same inputs give other integers
 FLOAT_SCALE = float(np.float32(2.0**-20))  # step at which float logits are kept: finer than float32 noise of their sum
 
 Stage = Callable[[str, int], Callable[[int], None]]
@@ -95,7 +95,7 @@ class Store:
             card = ModelCard(name=folder.name, folder=str(folder), content_hash=content_hash,
                              shape=checkpoint.model.shape(), label_names=checkpoint.model.exits.label_names)  # fmt: skip
             write_whole(path, json.dumps(to_json(card), indent=2) + "\n", "--cache-dir")
-        name = folder.name if Path(model).expanduser().is_dir() else model
+        name = folder.resolve().name if Path(os.path.expanduser(model)).is_dir() else model
         return ModelCard(name=name, folder=str(folder), content_hash=content_hash, shape=card.shape,
                          label_names=card.label_names)  # fmt: skip
 
@@ -113,7 +113,9 @@ class Store:
             origin = TraceOrigin(checkpoint_hash=card.content_hash, model=card.name, data=texts.name,
                                  data_hash=texts.content_hash, quant=None, n_truncated=run.record.n_truncated)  # fmt: skip
             integers = np.rint(run.logits.astype(np.float64) / FLOAT_SCALE).astype(np.int32)
-            return ExitTrace(logits=integers, scale=FLOAT_SCALE, labels=_labels(texts), lengths=run.lengths, origin=origin)
+            return ExitTrace(
+                logits=integers, scale=FLOAT_SCALE, labels=_labels(texts), lengths=run.lengths, origin=origin
+            )
 
         return self._trace(content, compute)
 

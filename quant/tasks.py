@@ -12,6 +12,7 @@ import io
 import json
 import lzma
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def load_texts(
     labels. Raises ConfigError for files that are missing, empty, not UTF-8, lack a column or hold a label outside
     the classes, naming the line.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.is_dir():
         candidates = [path / f"{split}{suffix}" for suffix in (".tsv", ".jsonl", ".jsonl.xz")]
         found = [candidate for candidate in candidates if candidate.is_file()]
@@ -113,7 +114,7 @@ def load_texts(
 
 def read_lines(source: str, where: str = "--calibration") -> tuple[str, ...]:
     """Read a UTF-8 text file of one sentence a line, blank lines dropped."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     return tuple(line.strip() for line in _read_bytes(path, where).split("\n") if line.strip())
 
 

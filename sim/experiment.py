@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hw_model.accelerator import Accelerator
 from hw_model.device import Device
@@ -24,11 +23,12 @@ from quant.config import EncoderShape, QuantConfig
 from quant.errors import ConfigError
 from quant.exits import RULES, Decision, ExitRule, FixedDepthExit, OracleExit, check_serves, decide, decide_integer
 from quant.profile import Profile, decide_profile, profile_trace
+from quant.scores import pearson
 from quant.store import Calibration, ModelCard, Store
 from quant.tasks import TextSet
 from quant.trace import ExitTrace
 from quant.workload import Workload, encoder_workload
-from sim.schedule import NONE, Program, Unit, compile_program
+from sim.schedule import Program, Unit, compile_program
 from sim.stream import (
     ExitTable,
     SentenceRun,
@@ -38,8 +38,6 @@ from sim.stream import (
     simulate_stream,
     stream_work,
 )
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,17 +196,8 @@ def score(decision: Decision, trace: ExitTrace) -> float | None:
     if not trace.labelled:
         return None
     if trace.n_classes == 1:
-        return float(np.corrcoef(np.asarray(decision.prediction, dtype=np.float64), trace.labels)[0, 1])
+        return pearson(decision.prediction, trace.labels)
     return float(np.mean(decision.prediction == trace.labels))
-
-
-def exit_scores(trace: ExitTrace) -> tuple[float, ...] | None:
-    """Return the score of every exit as if all sentences left there."""
-    if not trace.labelled:
-        return None
-    last = range(1, trace.n_layers + 1)
-    decisions = (decide_integer(FixedDepthExit(layer=k), trace.logits, trace.scale) for k in last)
-    return tuple(value for value in (score(decision, trace) for decision in decisions) if value is not None)
 
 
 def sweep_rules(source: Source, chosen: ExitRule) -> dict[str, tuple[RulePoint, ...]]:
@@ -220,9 +209,9 @@ def sweep_rules(source: Source, chosen: ExitRule) -> dict[str, tuple[RulePoint, 
     trace = source.trace
     for name, kind in RULES.items():
         base = chosen if isinstance(chosen, kind) else kind()
+        settings = base.sweep(trace.n_layers, trace.n_classes)
         try:
-            check_serves(base, trace.n_layers, trace.n_classes)
-            settings = base.sweep(trace.n_layers, trace.n_classes)
+            check_serves(settings[0], trace.n_layers, trace.n_classes)
             points = [RulePoint(rule=rule, mean_layer=decision.mean_layer, score=score(decision, trace))
                       for rule in settings for decision in [decide_source(rule, source)[0]]]  # fmt: skip
         except ConfigError:  # regression rules on classes, the oracle without labels
@@ -237,10 +226,9 @@ def layer_breakdown(outcome: Outcome) -> dict[str, int]:
     return {unit.name.lower(): int(busy[unit]) for unit in Unit if busy[unit]}
 
 
-def layer_latencies(outcome: Outcome) -> NDArray[np.int64]:
-    """Return the cycles that each layer adds to a lone sentence's latency, [n evaluated exits]."""
-    decisions = outcome.table.latency_cycles
-    return np.asarray(np.diff(decisions[decisions != NONE], prepend=0), dtype=np.int64)
+def last_layer_cycles(program: Program) -> int:
+    """Return the cycles that the last layer and its exit add to a lone sentence that asks every exit."""
+    return int(np.diff(simulate_sentence(program).decision_cycle, prepend=0)[-1])
 
 
 def is_bound(rule: ExitRule) -> bool:

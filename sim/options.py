@@ -12,21 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw_model.accelerator import Accelerator, ExitOverlap, load_design
-from hw_model.device import load_device
+from hw_model.device import Device, load_device
 from quant.config import EncoderShape, QuantConfig, check_bits
 from quant.errors import ConfigError
 from quant.exits import ExitRule, parse_rule
 from quant.hub import DEFAULT_DATA, DEFAULT_MODEL
-from quant.profile import load_profile
+from quant.profile import Profile, load_profile
 from quant.reference import Reference, load_reference
 from quant.store import ModelCard, Stage, Store, cache_folder, calibration_of
 from quant.tasks import TextSet, load_texts
 from quant.workload import SHAPES
-from sim.experiment import Outcome, Setup, Source, check_design, evaluate, profile_source, text_source
+from sim.experiment import Outcome, Setup, check_design, evaluate, profile_source, text_source
 
 DEFAULT_RULE = "hardware"
 PROFILE_RULE = "entropy"  # a profile tells entropies, so that is the rule it is for
 DEFAULT_LENGTH = 64  # tokens; longer than 99 % of SST-2 and of the shipped reviews
+TEXT_ONLY = {"model", "calibration", "data", "split", "text_column", "label_column", "limit", "reference"}
+PROFILE_ONLY = {"profile_columns", "shape"}
 PROFILE_LENGTH = 128  # tokens; the sequence length of the published ALBERT and BERT runs on GLUE
 
 
@@ -71,9 +73,15 @@ class RunOptions:
                 raise ConfigError(flag, value, "must not be negative", f"Try {flag} 0")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise ConfigError("--threshold", self.threshold, "must be a finite number", "Try --threshold 2")
-        if self.profile and (self.model or self.data):
-            rule = "replaces model and text"
-            raise ConfigError("--profile", self.profile, rule, "Leave out --model and --data")
+        self._check_profile()
+
+    def _check_profile(self) -> None:
+        unused = PROFILE_ONLY if not self.profile else TEXT_ONLY
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in unused and value and value != field.default:
+                rule = "means nothing with --profile" if self.profile else "means nothing without --profile"
+                raise ConfigError(f"--{field.name.replace('_', '-')}", value, rule, "Leave it out")
 
 
 def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
@@ -90,17 +98,18 @@ def simulate(options: RunOptions, stage: Stage) -> tuple[Outcome, Reference | No
     quant = quantisation(options)
     store = Store(folder=cache_folder(options.cache_dir), stage=stage)
     if options.profile:
-        source_shape, make = _profile(options)
-        setup = _setup(options, source_shape, quant, rule, options.seq_len or PROFILE_LENGTH)
+        length = PROFILE_LENGTH if options.seq_len is None else options.seq_len
+        shape, profile = _profile(options)
+        setup = _setup(options, shape, quant, rule, length)
         check_design(setup)
-        return evaluate(setup, make), reference
+        return evaluate(setup, profile_source(profile, length)), None
     card, texts = load_inputs(options, store)
     setup = _setup(options, card.shape, quant, rule, default_length(options.seq_len, card))
     check_design(setup)
     calibration = calibration_of(card, options.calibration)
-    source = text_source(store, card, texts, quant, calibration, setup.sequence_length)
     if reference is not None:
         _check_reference(reference, card, texts, setup.sequence_length)
+    source = text_source(store, card, texts, quant, calibration, setup.sequence_length)
     return evaluate(setup, source), reference
 
 
@@ -138,33 +147,34 @@ def _rule(options: RunOptions) -> ExitRule:
     return parse_rule(text, options.threshold)
 
 
-def _profile(options: RunOptions) -> tuple[EncoderShape, Source]:
+def _profile(options: RunOptions) -> tuple[EncoderShape, Profile]:
     check_choice("--shape", options.shape, tuple(SHAPES))
     shape = SHAPES[options.shape]
     profile = load_profile(Path(options.profile), options.profile_columns)
     if profile.n_layers != shape.n_layers:
         rule = f"has {profile.n_layers} columns, {options.shape} has {shape.n_layers} layers"
         raise ConfigError("--profile", options.profile, rule, "Name its network with --shape")
-    return shape, profile_source(profile, options.seq_len or PROFILE_LENGTH)
+    return shape, profile
 
 
 def _setup(options: RunOptions, shape: EncoderShape, quant: QuantConfig, rule: ExitRule, length: int) -> Setup:
-    design = _design(options)
+    device = load_device(options.device) if options.device else None
+    design = _design(options, device)
     return Setup(
         shape=shape,
         quant=quant,
         rule=rule,
         design=design,
-        device=load_device(design.device),
+        device=device or load_device(design.device),
         sequence_length=length,
         seed=options.seed,
     )
 
 
-def _design(options: RunOptions) -> Accelerator:
+def _design(options: RunOptions, device: Device | None) -> Accelerator:
     design = load_design(options.design)
-    if options.device:
-        design = dataclasses.replace(design, device=load_device(options.device).name)
+    if device is not None:
+        design = dataclasses.replace(design, device=device.name)
     if options.clock_mhz is not None:
         design = dataclasses.replace(design, clock_mhz=options.clock_mhz)
     if options.batch is not None:
@@ -179,7 +189,8 @@ def _design(options: RunOptions) -> Accelerator:
     if options.overlap == "interleave":
         raise ConfigError("--overlap", "interleave", "needs at least two resident sentences", "Add --batch 2")
     if options.overlap in {"stall", "speculate"} or options.batch == 1:
-        overlap: ExitOverlap = "speculate" if options.overlap == "speculate" else "stall"
+        speculates = (options.overlap or design.exit_overlap) == "speculate"
+        overlap: ExitOverlap = "speculate" if speculates else "stall"
         return dataclasses.replace(design, exit_overlap=overlap, n_interleaved=1)
     return design
 

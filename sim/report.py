@@ -24,8 +24,9 @@ from quant.config import EncoderShape, QuantConfig
 from quant.exits import format_rule
 from quant.records import to_json
 from quant.reference import Reference
+from quant.scores import exit_scores
 from quant.workload import parameter_counts
-from sim.experiment import Outcome, ProfileSource, TextSource, exit_scores, is_bound, layer_breakdown, score
+from sim.experiment import Outcome, ProfileSource, TextSource, is_bound, last_layer_cycles, layer_breakdown, score
 from sim.schedule import NONE, UNIT_NAMES
 from sim.stream import StreamResult
 
@@ -191,7 +192,7 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         sentences_per_joule=1e6 / per_sentence_uj,
         utilisation=dict(zip(UNIT_NAMES, stream.utilisation_fraction.tolist(), strict=True)),
         wasted_fraction=wasted / (busy + wasted),
-        layer_cycles=int(np.diff(layers[layers != NONE], prepend=0)[-1]),
+        layer_cycles=last_layer_cycles(outcome.program),
         layer_roofline_cycles=roofline_cycles(outcome.workload.layer_macs, setup.design),
         layer_busy_cycles=layer_breakdown(outcome),
         layer_macs=outcome.workload.layer_macs,
@@ -229,7 +230,7 @@ def _data_report(outcome: Outcome) -> DataReport:
     source = outcome.source
     trace = source.trace
     return DataReport(
-        name=trace.origin.data,
+        name=source.texts.name if isinstance(source, TextSource) else trace.origin.data,  # a cached trace has its own
         n_samples=trace.n_samples,
         n_truncated=trace.origin.n_truncated,
         mean_tokens=float(trace.lengths.mean()),
@@ -245,7 +246,8 @@ def _accuracy_report(outcome: Outcome, reference: Reference | None) -> AccuracyR
         nothing: dict[str, Any] = dict.fromkeys(("float", "quantised", "with_exits", "float_with_exits",
                                                  "float_by_exit", "quantised_by_exit"))  # fmt: skip
         return AccuracyReport(metric=metric, reference=reference, **nothing)
-    by_float, by_integer = _float_scores(source), exit_scores(source.trace)
+    by_float, by_integer = (exit_scores(trace.logits, trace.labels) if trace.labelled else None
+                            for trace in (source.float_trace, source.trace))  # fmt: skip
     float_decision = outcome.float_decision
     return AccuracyReport(
         metric=metric,
@@ -257,15 +259,6 @@ def _accuracy_report(outcome: Outcome, reference: Reference | None) -> AccuracyR
         quantised_by_exit=by_integer,
         reference=reference,
     )
-
-
-def _float_scores(source: TextSource) -> tuple[float, ...] | None:
-    trace = source.float_trace
-    if not trace.labelled:
-        return None
-    if trace.n_classes == 1:
-        return tuple(float(np.corrcoef(layer[:, 0], trace.labels)[0, 1]) for layer in trace.logits)
-    return tuple(float(np.mean(layer.argmax(1) == trace.labels)) for layer in trace.logits)
 
 
 def _exit_report(outcome: Outcome) -> ExitReport:

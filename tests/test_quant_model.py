@@ -12,8 +12,9 @@ from torch import Tensor
 from quant.checkpoint import Checkpoint
 from quant.encoding import encode_strings, equal_length_batches, evaluation_batches
 from quant.errors import ConfigError
-from quant.evaluate import all_logits, exit_scores
+from quant.evaluate import all_logits
 from quant.model import EarlyExitEncoder, ExitConfig
+from quant.scores import exit_scores
 
 # float32 sums of at most 64 products around 1, in another order: some 2**-23 x 64 over a few layers
 FLOAT32_NOISE = 1e-5

@@ -27,9 +27,10 @@ from safetensors.torch import load_file, save_file
 from quant.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from quant.encoding import Encoded, encode, encode_strings, make_batch, training_order
 from quant.errors import ConfigError
-from quant.evaluate import all_logits, exit_scores
+from quant.evaluate import all_logits
 from quant.model import EarlyExitEncoder, ExitConfig
 from quant.records import from_json, to_json
+from quant.scores import exit_scores
 from quant.tasks import UNLABELLED, TextSet
 from quant.training.losses import LayerWeights, LossName, exit_losses
 from quant.training.unlabelled import load_sentences
