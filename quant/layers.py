@@ -30,13 +30,14 @@ from torch import Tensor, nn
 
 from quant.config import QuantConfig
 from quant.encoding import Batch
+from quant.errors import ConfigError
 from quant.model import EarlyExitEncoder
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # deprecations inside brevitas' own imports, which a user cannot act on
     import brevitas.nn as qnn
     from brevitas.core.restrict_val import RestrictValueType
-    from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPointMSE
+    from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPointMSE, Int8WeightPerTensorFixedPoint
     from brevitas.quant.scaled_int import (
         Int8ActPerTensorFloatMinMaxInit,
         Int8WeightPerChannelFloat,
@@ -96,7 +97,8 @@ class Observer(nn.Module):
         """
         if self.maximum <= SMALLEST:
             return SMALLEST  # a tensor that is always zero still needs a scale
-        exponents = (torch.arange(len(self.counts), dtype=torch.float64) + 0.5) / BINS_PER_OCTAVE
+        # upper edges: a bin's middle would hide that a range clips the values above it, which dominates at 16 bits
+        exponents = (torch.arange(len(self.counts), dtype=torch.float64) + 1) / BINS_PER_OCTAVE
         values = (SMALLEST * torch.exp2(exponents)).clamp_max(self.maximum)
         levels = 2**bits - 1 if self.unsigned else 2 ** (bits - 1) - 1
         if power_of_two:
@@ -144,8 +146,8 @@ class QuantisedEncoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Return the integer logits of every exit, int32 [n_layers, n, n_classes]."""
         quantised = self.logit_quantiser(self.encoder(input_ids, attention_mask, token_type_ids))
-        integers: Tensor = quantised.int().to(torch.int32)
-        return integers
+        # not quantised.int(), which takes float32 rounding of 24-bit integers for an error
+        return (quantised.value.double() / quantised.scale.double()).round().to(torch.int32)
 
 
 def quantise(model: EarlyExitEncoder, config: QuantConfig, calibration: Iterable[Batch]) -> QuantisedEncoder:
@@ -158,6 +160,8 @@ def quantise(model: EarlyExitEncoder, config: QuantConfig, calibration: Iterable
     with torch.inference_mode():
         for batch in calibration:
             observers["logits"](encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids))
+    if not observers["logits"].counts.any():
+        raise ConfigError("--calibration", "(nothing)", "must hold at least one sentence", "Give text like the data's")
     _convert(encoder, config)
     return QuantisedEncoder(encoder, _activation(observers["logits"], config.logit_bits, config, tensor=True)).eval()
 
@@ -303,7 +307,7 @@ def _embedding(source: nn.Embedding, config: QuantConfig) -> nn.Module:
         source.num_embeddings,
         source.embedding_dim,
         padding_idx=source.padding_idx,
-        weight_quant=Int8WeightPerTensorFloat,
+        weight_quant=Int8WeightPerTensorFixedPoint if config.power_of_two else Int8WeightPerTensorFloat,
         weight_bit_width=max(8, config.weight_bits),
         return_quant_tensor=False,
     )
