@@ -12,7 +12,6 @@ from quant.errors import ConfigError
 from quant.files import write_whole
 from quant.store import Stage
 from sim.experiment import Outcome, TextSource
-from sim.plots import draw_all
 from sim.report import Report, report_json
 from sim.timeline import Level, chrome_trace_json, sentence_timeline
 
@@ -30,9 +29,12 @@ def check_folder(folder: Path) -> None:
 
 def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, stage: Stage) -> None:
     """Write report.json, sentences.csv, timeline.json and the pictures."""
+    from sim.plots import draw_all  # here, because matplotlib takes longer to load than a run to simulate
+
     write_whole(folder / "report.json", report_json(report))
     write_whole(folder / "sentences.csv", sentences_csv(outcome))
-    write_whole(folder / "timeline.json", chrome_trace_json(sentence_timeline(outcome.sentence, shown_exit(outcome)), level))
+    timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
+    write_whole(folder / "timeline.json", chrome_trace_json(timeline, level))
     draw_all(outcome, report, folder, stage)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Finished, Hexit, hexit
 from models import MODEL_KINDS, SENTENCES, tiny_model
 
 from quant.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -38,3 +39,36 @@ def tiny_folders(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> di
 def tiny_checkpoints(tiny_folders: dict[str, Path]) -> dict[str, Checkpoint]:
     """The checkpoints of `tiny_folders`, loaded; tests must not change their models."""
     return {kind: load_checkpoint(str(folder)) for kind, folder in tiny_folders.items()}
+
+
+@pytest.fixture(scope="session")
+def tiny_tsv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ten sentences with labels of the tiny models' classes, in turn."""
+    path = tmp_path_factory.mktemp("data") / "ten.tsv"
+    rows = [f"{text}\t{('bad', 'good')[index % 2]}" for index, text in enumerate(SENTENCES)]
+    path.write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for every test that does not look at the cache."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_folders: dict[str, Path],
+    tiny_tsv: Path,
+    warm_cache: Path,
+) -> Hexit:
+    """`hexit run` of the tiny ALBERT on the ten sentences, of 24 tokens at most, but for what the test says."""
+    monkeypatch.setenv("HEXIT_CACHE", str(warm_cache))
+
+    def run_tiny(*words: object) -> Finished:
+        given = [] if "--profile" in words else ["--model", tiny_folders["albert"], "--data", tiny_tsv]
+        return hexit(capsys, "run", *given, *words)  # the last of two equal options counts
+
+    return run_tiny
