@@ -147,7 +147,8 @@ class QuantisedEncoder(nn.Module):
         """Return the integer logits of every exit, int32 [n_layers, n, n_classes]."""
         quantised = self.logit_quantiser(self.encoder(input_ids, attention_mask, token_type_ids))
         # not quantised.int(), which takes float32 rounding of 24-bit integers for an error
-        return (quantised.value.double() / quantised.scale.double()).round().to(torch.int32)
+        integers: Tensor = (quantised.value.double() / quantised.scale.double()).round().to(torch.int32)
+        return integers
 
 
 def quantise(model: EarlyExitEncoder, config: QuantConfig, calibration: Iterable[Batch]) -> QuantisedEncoder:
