@@ -17,7 +17,7 @@ from sim.command_run import run
 from sim.command_train import train
 
 USER_ERROR = 2  # exit code of every error that another command line would avoid
-INTERRUPTED = 130  # shell convention: 128 + SIGINT
+INTERRUPTED = 130  # shell convention: 128 + SIGINT; what typer returns for one
 
 app = typer.Typer(
     name="hexit",
@@ -53,9 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         place = f" = {error.filename}" if error.filename else ""
         stderr.print(f"ConfigError: file{place}: {error.strerror or error}", style="bold red", markup=False)
         code = USER_ERROR
-    except (typer.Abort, KeyboardInterrupt):
+    if code == INTERRUPTED:
         stderr.print("interrupted; nothing half-written, a repeated command resumes", markup=False)
-        code = INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)
 
 

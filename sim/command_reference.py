@@ -13,7 +13,9 @@ from sim.help_panels import DATA, MODEL, OUTPUT
 
 
 def reference(
-    out: Annotated[Path, typer.Option(help="JSON file to write; `hexit run --reference` shows it.", rich_help_panel=OUTPUT)],
+    out: Annotated[
+        Path, typer.Option(help="JSON file to write; `hexit run --reference` shows it.", rich_help_panel=OUTPUT)
+    ],
     model: Annotated[
         str, typer.Option(help="Checkpoint: folder or hub name. Default: the shipped ALBERT.", rich_help_panel=MODEL)
     ] = "",
@@ -32,11 +34,10 @@ def reference(
         str, typer.Option(help="Column of labels, if not found by name.", rich_help_panel=DATA)
     ] = "",
     seq_len: Annotated[
-        int | None, typer.Option(help="Tokens at which sentences are cut, as in `hexit run`. Default: 64.", rich_help_panel=DATA)
+        int | None,
+        typer.Option(help="Tokens at which sentences are cut, as in `hexit run`. Default: 64.", rich_help_panel=DATA),
     ] = None,
-    cache_dir: Annotated[
-        Path | None, typer.Option(help="As in `hexit run`.", rich_help_panel=OUTPUT)
-    ] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="As in `hexit run`.", rich_help_panel=OUTPUT)] = None,
 ) -> None:
     """Evaluate the float model at every exit: the accuracy that every quantised run is held against.
 
@@ -62,7 +63,8 @@ def reference(
         card, texts = load_inputs(options, Store(folder=cache_folder(cache_dir), stage=stage))
         length = default_length(seq_len, card)
         if not 1 <= length <= card.shape.n_positions:
-            raise ConfigError("--seq-len", length, f"must be 1..{card.shape.n_positions} (positions of the model)", "Try 64")
+            rule = f"must be 1..{card.shape.n_positions} (positions of the model)"
+            raise ConfigError("--seq-len", length, rule, f"Try --seq-len {default_length(None, card)}")
         record = evaluate_reference(
             load_checkpoint(card.folder), texts, max_length=length, compute=device, batch_size=batch_size,
             progress=stage(f"float model on {device}", len(texts)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,6 +75,10 @@ def train(
     plan = from_json(TrainingPlan, {key: given[key] for key in keys}, "hexit train")
     if dtype not in {"fp16", "fp32"}:
         raise ConfigError("--dtype", dtype, "must be fp16 or fp32", "Try --dtype fp16")
+    if limit < 0:
+        raise ConfigError("--limit", limit, "must not be negative", "Try --limit 0")
+    device = pick_compute(compute)
+    calibration_lines = read_lines(calibration) if calibration else ()
     columns: dict[str, Any] = {"text_columns": tuple(text_column or ()), "label_column": label_column}
     training_set = load_texts(data, split="train", **columns)
     if limit:
@@ -81,7 +86,8 @@ def train(
     dev_set = _dev_set(data, training_set.label_names, columns)
     console = Console(highlight=False, soft_wrap=True)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-                  TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:  # fmt: skip
+                  TimeElapsedColumn(), TimeRemainingColumn(), console=console,
+                  disable=not console.is_terminal) as progress:  # fmt: skip
         current = progress.add_task("start", total=None, note="")
 
         last_line = time.monotonic()
@@ -105,15 +111,15 @@ def train(
                                    + (f", dev score by exit: {scores}" if scores else ""))  # fmt: skip
 
         watchers = Watchers(stage=stage, advance=advance, epoch=report)
-        run_training(plan, training_set, dev_set, out, device=pick_compute(compute), save_every_s=save_every_s,
-                     half=dtype == "fp16", calibration=read_lines(calibration) if calibration else (), watchers=watchers)  # fmt: skip
+        run_training(plan, training_set, dev_set, out, device=device, save_every_s=save_every_s,
+                     half=dtype == "fp16", calibration=calibration_lines, watchers=watchers)  # fmt: skip
     console.print(f"checkpoint: {out}")
 
 
 def _dev_set(data: str, label_names: tuple[str, ...], columns: dict[str, Any]) -> Any:
     from quant.tasks import load_texts
 
-    folder = Path(data).expanduser()
+    folder = Path(os.path.expanduser(data))
     if folder.is_file() or (folder.is_dir() and not any(folder.glob("dev.*"))):
         return None
     return load_texts(data, split="dev", label_names=label_names, **columns)
