@@ -51,6 +51,7 @@ ATTENTION = "hexit_quantised"  # name of the attention function in transformers'
 BINS_PER_OCTAVE, OCTAVES = 32, 40  # bins 2 % wide, from SMALLEST to 2**16
 SMALLEST = 2.0**-24  # magnitudes below count as this
 CLIP_CANDIDATES = 100
+LOGIT_HEADROOM = 2.0  # range of the logits over the largest one seen in calibration; costs one bit of resolution
 PO2_CANDIDATES = 6  # powers of two tried, down from the one that holds the largest magnitude
 CLIP_FRACTIONS = (0.05, 1.0)  # of the largest magnitude: ranges tried for each tensor
 LOW_BITS = 4  # at and below, weights too are clipped for least squared error: their tails no longer pay
@@ -164,7 +165,7 @@ def quantise(model: EarlyExitEncoder, config: QuantConfig, calibration: Iterable
     if not observers["logits"].counts.any():
         raise ConfigError("--calibration", "(nothing)", "must hold at least one sentence", "Give text like the data's")
     _convert(encoder, config)
-    return QuantisedEncoder(encoder, _activation(observers["logits"], config.logit_bits, config, tensor=True)).eval()
+    return QuantisedEncoder(encoder, _logits(observers["logits"], config)).eval()
 
 
 def quantised_linears(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -253,26 +254,28 @@ def _convert(module: nn.Module, config: QuantConfig) -> None:
             _convert(child, config)
 
 
-def _activation(observer: Observer, bits: int, config: QuantConfig, *, tensor: bool = False) -> nn.Module:
-    quantiser: nn.Module = qnn.QuantIdentity(
-        bit_width=bits, return_quant_tensor=tensor, **_activation_range(observer, bits, config, "")
-    )
-    return quantiser
-
-
-def _activation_range(observer: Observer, bits: int, config: QuantConfig, prefix: str) -> dict[str, Any]:
+def _activation(observer: Observer, bits: int, config: QuantConfig) -> nn.Module:
     limit = observer.clip(bits, power_of_two=config.power_of_two)
-    quantiser = "act_quant" if not prefix else f"{prefix}quant"
-    if observer.unsigned:
-        return {
-            quantiser: UnsignedPo2 if config.power_of_two else Uint8ActPerTensorFloatMaxInit,
-            f"{prefix}max_val": limit,
-        }
-    return {
-        quantiser: SignedPo2 if config.power_of_two else Int8ActPerTensorFloatMinMaxInit,
-        f"{prefix}min_val": -limit,
-        f"{prefix}max_val": limit,
-    }
+    return qnn.QuantIdentity(  # type: ignore[no-any-return]
+        bit_width=bits, return_quant_tensor=False, **_range(limit, config, unsigned=observer.unsigned)
+    )
+
+
+def _logits(observer: Observer, config: QuantConfig) -> nn.Module:
+    """The quantiser of all exits, with room for sentences that are surer than any of the calibration text."""
+    limit = LOGIT_HEADROOM * observer.clip(config.logit_bits, power_of_two=config.power_of_two)
+    return qnn.QuantIdentity(  # type: ignore[no-any-return]
+        bit_width=config.logit_bits, return_quant_tensor=True, **_range(limit, config, unsigned=False)
+    )
+
+
+def _range(limit: float, config: QuantConfig, *, unsigned: bool, prefix: str = "") -> dict[str, Any]:
+    quantiser = f"{prefix}quant" if prefix else "act_quant"
+    if unsigned:
+        kind = UnsignedPo2 if config.power_of_two else Uint8ActPerTensorFloatMaxInit
+        return {quantiser: kind, f"{prefix}max_val": limit}
+    kind = SignedPo2 if config.power_of_two else Int8ActPerTensorFloatMinMaxInit
+    return {quantiser: kind, f"{prefix}min_val": -limit, f"{prefix}max_val": limit}
 
 
 def _weight_quantiser(config: QuantConfig) -> Any:
@@ -283,6 +286,7 @@ def _weight_quantiser(config: QuantConfig) -> Any:
 
 def _linear(observed: ObservedLinear, config: QuantConfig) -> nn.Module:
     source = observed.linear
+    limit = observed.observer.clip(config.activation_bits, power_of_two=config.power_of_two)
     quantised = qnn.QuantLinear(
         source.in_features,
         source.out_features,
@@ -292,7 +296,7 @@ def _linear(observed: ObservedLinear, config: QuantConfig) -> nn.Module:
         bias_quant=Int32Bias if source.bias is not None else None,
         input_bit_width=config.activation_bits,
         return_quant_tensor=False,
-        **_activation_range(observed.observer, config.activation_bits, config, "input_"),
+        **_range(limit, config, unsigned=observed.observer.unsigned, prefix="input_"),
     )
     quantised.load_state_dict(source.state_dict(), strict=False)
     quantised.eval()
