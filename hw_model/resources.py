@@ -288,7 +288,8 @@ def exit_decision_resources(
 ) -> Resources:
     """Return the area of the unit that decides to leave, from its logits; three pipeline stages.
 
-    Two classes: subtraction, absolute value, comparison with the threshold, run counter on the sign. More: a
+    Two classes: subtraction, absolute value, comparison with the threshold, run counter on the sign. One real output
+    (regression): the same, its other operand the value of the layer before. More: a
     tree for the two largest logits (2 K - 3 comparisons, one multiplexer each), their difference against the
     threshold, label and patience counter; with `exponentials` (the default for K > 2: entropy and probability
     rules) also an exp table, a sum and one product with the threshold. `n_resident` sentences keep a counter each.
@@ -300,7 +301,7 @@ def exit_decision_resources(
     )
     control = Resources(lut=16, ff=16)  # valid flags, last layer, result; assumed
     compare = Resources(lut=-(-difference // 2), ff=3 * difference)  # two bits per LUT; threshold in every stage
-    if n_classes == 2:
+    if n_classes <= 2:
         datapath = Resources(lut=2 * difference, ff=2 * bits + 2 * difference)
         return datapath + compare + counter + control
     n_compares = 2 * n_classes - 3

@@ -234,3 +234,9 @@ def last_layer_cycles(program: Program) -> int:
 def is_bound(rule: ExitRule) -> bool:
     """Whether a rule is a bound that no hardware can build (the oracle)."""
     return isinstance(rule, OracleExit)
+
+
+def shown_exit(outcome: Outcome) -> int:
+    """Return the exit layer of the sentence that pictures show: the median one."""
+    leaves = sorted(outcome.decision.exit_layer.tolist())
+    return int(leaves[len(leaves) // 2])

@@ -11,7 +11,7 @@ from pathlib import Path
 from quant.errors import ConfigError
 from quant.files import write_whole
 from quant.store import Stage
-from sim.experiment import Outcome, TextSource
+from sim.experiment import Outcome, TextSource, shown_exit
 from sim.report import Report, report_json
 from sim.timeline import Level, chrome_trace_json, sentence_timeline
 
@@ -36,12 +36,6 @@ def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, 
     timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
     write_whole(folder / "timeline.json", chrome_trace_json(timeline, level))
     draw_all(outcome, report, folder, stage)
-
-
-def shown_exit(outcome: Outcome) -> int:
-    """Return the exit layer of the sentence that pictures show: the median one."""
-    leaves = sorted(outcome.decision.exit_layer.tolist())
-    return int(leaves[len(leaves) // 2])
 
 
 def sentences_csv(outcome: Outcome) -> str:

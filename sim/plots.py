@@ -36,7 +36,7 @@ from quant.exits import RULES, FixedDepthExit, OracleExit
 from quant.files import write_whole
 from quant.store import Stage
 from quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax
-from sim.experiment import Outcome, RulePoint, decide_source, is_bound, sweep_rules
+from sim.experiment import Outcome, RulePoint, decide_source, is_bound, shown_exit, sweep_rules
 from sim.report import Report
 from sim.schedule import NONE, UNIT_NAMES, TaskProgram, Unit
 from sim.timeline import Interval, Timeline, sentence_timeline
@@ -489,8 +489,6 @@ def _joins(before: Slice, after: Slice, gap_cycles: float) -> bool:
 
 def draw_gantt(outcome: Outcome, report: Report) -> Figure:
     """Draw the median sentence on the design: all of it, its last layer, and its last exit."""
-    from sim.output import shown_exit  # here, because sim.output imports this module
-
     timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
     layer, total = timeline.exit_layer, timeline.total_cycles
     figure = _figure(TWO_COLUMNS, 5.2, f"One sentence, alone on the design, that leaves after layer {layer}", report)

@@ -226,7 +226,7 @@ def test_exit_unit_of_four_logits_against_synthesis(lut: int, ff: int | None) ->
     assert ff is None or abs(error(needed.ff, ff)) < 0.10
 
 
-@given(st.integers(2, 64), st.integers(4, 24))
+@given(st.integers(1, 64), st.integers(4, 24))
 def test_more_classes_bits_and_sentences_never_make_the_exit_unit_smaller(n_classes: int, bits: int) -> None:
     base = exit_decision_resources(n_classes, bits)
     assert base.fits(exit_decision_resources(n_classes + 1, bits))
@@ -234,8 +234,9 @@ def test_more_classes_bits_and_sentences_never_make_the_exit_unit_smaller(n_clas
     assert base.fits(exit_decision_resources(n_classes, bits, n_resident=2))
 
 
-def test_two_classes_need_neither_multiplier_nor_table() -> None:
-    needed = exit_decision_resources(2, 16)
+@pytest.mark.parametrize("n_classes", [1, 2])
+def test_two_classes_and_one_real_output_need_neither_multiplier_nor_table(n_classes: int) -> None:
+    needed = exit_decision_resources(n_classes, 16)
     assert (needed.dsp, needed.bram18) == (0, 0)
     assert needed.lut < 100
 

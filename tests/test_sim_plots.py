@@ -20,13 +20,21 @@ from strategies import LAWS, programs
 from hw_model.accelerator import load_design
 from hw_model.device import load_device
 from quant.config import EncoderShape, QuantConfig
-from quant.exits import PabeeRegressionExit, parse_rule
+from quant.exits import parse_rule
 from quant.profile import Profile
 from quant.store import Calibration, ModelCard, silent
 from quant.tasks import TextSet
 from quant.trace import ExitTrace, TraceOrigin
-from sim.experiment import Outcome, Setup, TextSource, evaluate, layer_breakdown, profile_source, sweep_rules
-from sim.output import shown_exit
+from sim.experiment import (
+    Outcome,
+    Setup,
+    TextSource,
+    evaluate,
+    layer_breakdown,
+    profile_source,
+    shown_exit,
+    sweep_rules,
+)
 from sim.plots import METADATA, PICTURES, STYLE, draw_all, merged_slices, roofline_points, unit_op_cycles
 from sim.report import Report, build_report
 from sim.schedule import UNIT_NAMES, Program, Unit
@@ -82,11 +90,7 @@ def profile_outcome() -> Outcome:
 
 
 def regression_outcome() -> Outcome:
-    """A two-class outcome whose logits and rule are those of a regression: pictures read nothing else."""
-    shape, rule = dataclasses.replace(SHAPE, n_classes=1), PabeeRegressionExit(patience=1, tolerance=0.5)
-    found = outcome()
-    return dataclasses.replace(found, setup=dataclasses.replace(found.setup, shape=shape, rule=rule),
-                               source=text_source(trace(n_classes=1), shape))  # fmt: skip
+    return outcome("pabee-regression:patience=1,tolerance=0.5", n_classes=1)
 
 
 def drawn(name: str, found: Outcome, report: Report | None = None) -> Figure:
