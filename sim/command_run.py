@@ -38,7 +38,7 @@ def run(
     profile_columns: Annotated[str, typer.Option(help="Usable columns of the profile.", rich_help_panel=DATA)] = "1-11",
     shape: Annotated[str, typer.Option(help="Network that the profile came from; see --list shapes.", rich_help_panel=DATA)] = "albert-base",
     rule: Annotated[str, typer.Option(help="Exit rule with parameters, e.g. `elbert:threshold=0.3,window=8`; see --list rules. "
-                    "Default: hardware (with --profile: entropy).", rich_help_panel=RULE)] = "",
+                    "Default: hardware for two classes, max-probability for more, pabee-regression for none; with --profile entropy.", rich_help_panel=RULE)] = "",
     threshold: Annotated[float | None, typer.Option(help="The rule's main parameter (patience for pabee, layer for fixed-depth).",
                          rich_help_panel=RULE)] = None,
     device: Annotated[str, typer.Option(help="FPGA part or board; see --list devices. Default: the design's own.",

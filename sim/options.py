@@ -24,7 +24,8 @@ from quant.tasks import TextSet, load_texts
 from quant.workload import SHAPES
 from sim.experiment import Outcome, Setup, check_design, evaluate, profile_source, text_source
 
-DEFAULT_RULE = "hardware"
+DEFAULT_RULES = {1: "pabee-regression", 2: "hardware"}  # by number of classes; the cheapest unit that can serve it
+MANY_CLASSES_RULE = "max-probability"
 PROFILE_RULE = "entropy"  # a profile tells entropies, so that is the rule it is for
 DEFAULT_LENGTH = 64  # tokens; longer than 99 % of SST-2 and of the shipped reviews
 TEXT_ONLY = {"model", "calibration", "data", "split", "text_column", "label_column", "limit", "reference"}
@@ -94,16 +95,17 @@ def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
 def simulate(options: RunOptions, stage: Stage) -> tuple[Outcome, Reference | None]:
     """Run the loop that the options describe; return the outcome and the reference to show beside it."""
     reference = load_reference(Path(options.reference)) if options.reference else None
-    rule = _rule(options)
+    rule = parse_rule(options.rule, options.threshold) if options.rule else None  # a wrong one fails before models load
     quant = quantisation(options)
     store = Store(folder=cache_folder(options.cache_dir), stage=stage)
     if options.profile:
         length = PROFILE_LENGTH if options.seq_len is None else options.seq_len
         shape, profile = _profile(options)
-        setup = _setup(options, shape, quant, rule, length)
+        setup = _setup(options, shape, quant, rule or parse_rule(PROFILE_RULE, options.threshold), length)
         check_design(setup)
         return evaluate(setup, profile_source(profile, length)), None
     card, texts = load_inputs(options, store)
+    rule = rule or parse_rule(DEFAULT_RULES.get(card.shape.n_classes, MANY_CLASSES_RULE), options.threshold)
     setup = _setup(options, card.shape, quant, rule, default_length(options.seq_len, card))
     check_design(setup)
     calibration = calibration_of(card, options.calibration)
@@ -140,11 +142,6 @@ def load_inputs(options: RunOptions, store: Store) -> tuple[ModelCard, TextSet]:
 def default_length(seq_len: int | None, card: ModelCard) -> int:
     """Return the sequence length: the chosen one, else the default as far as the model's positions go."""
     return seq_len if seq_len is not None else min(DEFAULT_LENGTH, card.shape.n_positions)
-
-
-def _rule(options: RunOptions) -> ExitRule:
-    text = options.rule or (PROFILE_RULE if options.profile else DEFAULT_RULE)
-    return parse_rule(text, options.threshold)
 
 
 def _profile(options: RunOptions) -> tuple[EncoderShape, Profile]:
