@@ -110,6 +110,13 @@ def test_a_plain_classifier_becomes_an_exit_that_all_layers_share(
     assert torch.equal(logits_of(loaded.model, batch)[-1], expected)
 
 
+@pytest.mark.parametrize("kind", MODEL_KINDS)
+def test_a_plain_classifier_may_lack_a_pooler(kind: str, tokenizer: Any, tmp_path: Path) -> None:
+    plain_classifier(kind, 2, tokenizer, tmp_path)
+    edit_tensors(lambda tensors: [tensors.pop(key) for key in list(tensors) if "pooler" in key])(tmp_path)
+    assert not load_checkpoint(str(tmp_path)).model.exits.pooler
+
+
 def test_tensors_under_their_first_names_are_read(folder: Path, batch: Batch) -> None:
     expected = logits_of(load_checkpoint(str(folder)).model, batch)
     renamed = {

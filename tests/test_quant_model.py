@@ -120,6 +120,13 @@ def test_all_logits_come_in_input_order(batch_size: int, tiny_checkpoints: dict[
         np.testing.assert_allclose(logits[:, batch.indices[0]], alone, rtol=0, atol=FLOAT32_NOISE)
 
 
+def test_evaluation_switches_dropout_off(tokenizer: Any) -> None:
+    model = tiny_model("bert", tokenizer).train()
+    encoded = encode_strings(SENTENCES, tokenizer, 24)
+    first, second = (all_logits(model, encoded, n_layers=2, n_classes=2, pad_id=0) for _ in range(2))
+    assert first.tolist() == second.tolist()
+
+
 def test_scores_are_accuracy_or_correlation() -> None:
     logits = np.array([[[1, 0], [0, 1], [3, 2], [0, 5]], [[0, 1], [0, 1], [0, 1], [2, 1]]], dtype=np.float32)
     assert exit_scores(logits, np.array([0, 1, 0, 0])) == (0.75, 0.5)

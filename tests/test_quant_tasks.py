@@ -107,8 +107,9 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
 
 def test_scores_and_many_numbers_are_regression(tmp_path: Path) -> None:
     assert load_texts(written(tmp_path, "sentence\tscore\na\t1\nb\t0\n")).regression
-    rows = "".join(f"a\t{i / 4}\n" for i in range(21))
-    many = load_texts(written(tmp_path, "sentence\tlabel\n" + rows))
+    rows = [f"a\t{i / 4}\n" for i in range(21)]
+    assert len(load_texts(written(tmp_path, "sentence\tlabel\n" + "".join(rows[:20]))).label_names) == 20
+    many = load_texts(written(tmp_path, "sentence\tlabel\n" + "".join(rows)))
     assert many.regression
     assert many.labels[:3] == (0.0, 0.25, 0.5)
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from quant.checkpoint import load_checkpoint
+from quant.encoding import training_order
 from quant.errors import ConfigError
 from quant.hub import checkpoint_hash
 from quant.model import ExitConfig
@@ -182,11 +183,26 @@ def test_borrowed_rows_are_the_teachers_up_to_turning_and_scale(embedding_size: 
     assert torch.equal(ours[:, 32:], start[:, 32:])
 
 
-def test_a_narrow_table_keeps_the_leading_axes() -> None:
-    ours, _, _ = borrowed(4)
-    wide, _, _ = borrowed(32)
-    torch.testing.assert_close(torch.pdist(ours), torch.pdist(wide[:, :4]) * (ours.std() / wide[:, :4].std()))
-    assert float(wide.var(0)[:4].min()) >= float(wide.var(0)[4:].max()) * 0.5  # leading: more variance than the rest
+def test_a_narrow_table_keeps_the_leading_axes_of_the_mean_rows() -> None:
+    teacher_tokenizer = train_tokenizer([TEACHER_WORDS] * 2, 100)
+    teacher = tiny_model("bert", teacher_tokenizer)
+    rows = teacher.backbone.embeddings.word_embeddings.weight.detach().double()
+    tokenizer = train_tokenizer(["goodbad filmplot stories"] * 2, 100)  # spelled in several pieces of the teacher's
+    model = tiny_model("albert", tokenizer)
+    borrow_embeddings(model, tokenizer, teacher, teacher_tokenizer)
+    spelled = []
+    for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer))):
+        known = piece in teacher_tokenizer.get_vocab()
+        pieces = [piece] if known else teacher_tokenizer.tokenize(piece.removeprefix("##"))
+        spelled.append(rows[teacher_tokenizer.convert_tokens_to_ids(pieces)].mean(0))
+    table = torch.stack(spelled)
+    _, axes = torch.linalg.eigh(torch.cov(table.T))  # in ascending order
+    projected = (table - table.mean(0)) @ axes[:, -16:]
+    ours = model.backbone.embeddings.word_embeddings.weight.detach().double()
+    assert ours.std().item() == pytest.approx(0.02, rel=1e-4)
+    # distances do not depend on the signs of the axes; float32 decomposition against float64
+    expected = torch.pdist(projected) * 0.02 / projected.std()
+    torch.testing.assert_close(torch.pdist(ours), expected, rtol=1e-3, atol=1e-5)
 
 
 REVIEW = (
@@ -473,6 +489,32 @@ def test_a_teacher_labels_text_that_has_no_labels(
         train(plan, wrong, None, tmp_path / "again", half=False, save_every_s=0, watchers=stop_after(640 + 40 + 12))
     train(plan, wrong, None, tmp_path / "again", half=False)
     assert same_weights(tmp_path / "student", tmp_path / "again")
+
+
+def test_every_epoch_has_its_own_order_and_its_own_unlabelled_text(
+    trained: tuple[Path, tuple[EpochResult, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders, drawn = [], []
+
+    def order(*arguments: Any) -> list[list[int]]:
+        orders.append(training_order(*arguments))
+        return orders[-1]
+
+    def draw(*arguments: Any) -> tuple[str, ...]:
+        drawn.append(load_sentences(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr("quant.training.loop.training_order", order)
+    monkeypatch.setattr("quant.training.loop.load_sentences", draw)
+    (tmp_path / "u.jsonl").write_text(json.dumps({"text": ". ".join(text.capitalize() for text in DEV_SET.texts)}))
+    unlabelled: dict[str, Any] = {"unlabelled": str(tmp_path / "u.jsonl"), "unlabelled_per_epoch": 20}
+    train(dataclasses.replace(PLAN, teacher=str(trained[0]), **unlabelled), TRAINING_SET, None, tmp_path / "m")
+    assert [sorted(i for batch in batches for i in batch) for batches in orders] == [list(range(660))] * 2
+    assert orders[0] != orders[1]
+    vocabulary_text, first, second = drawn
+    assert len(first) == len(second) == 20
+    assert set(first) != set(second)
+    assert set(vocabulary_text) > set(first) | set(second)
 
 
 def test_a_teacher_must_know_the_task(trained: tuple[Path, tuple[EpochResult, ...]], tmp_path: Path) -> None:
