@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sim.cli import main
+from sim.experiment import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Finished:
 
 
 Hexit = Callable[..., Finished]
+Simulate = Callable[..., Outcome]
 
 
 def hexit(capsys: pytest.CaptureFixture[str], *words: object) -> Finished:

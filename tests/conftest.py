@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Finished, Hexit, hexit
+from command_line import Finished, Hexit, Simulate, hexit
 from models import MODEL_KINDS, SENTENCES, tiny_model
 
 from quant.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from quant.store import silent
 from quant.training.vocabulary import train_tokenizer
+from sim.experiment import Outcome
+from sim.options import RunOptions, simulate
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +75,32 @@ def run(
         return hexit(capsys, "run", *given, *words)  # the last of two equal options counts
 
     return run_tiny
+
+
+@pytest.fixture
+def simulated(tiny_folders: dict[str, Path], tiny_tsv: Path, warm_cache: Path) -> Simulate:
+    def run(**options: Any) -> Outcome:
+        given: dict[str, Any] = {"model": str(tiny_folders["albert"]), "data": str(tiny_tsv), "cache_dir": warm_cache}
+        return simulate(RunOptions(**(given | options)), silent)[0]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def regression(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A tiny BERT with one real output, and the ten sentences with real labels."""
+    folder = tmp_path_factory.mktemp("regression")
+    model = tiny_model("bert", tokenizer, label_names=())
+    save_checkpoint(model, tokenizer, folder / "model", half=False, notes={}, calibration=SENTENCES)
+    rows = [f"{text}\t{index / 2}" for index, text in enumerate(SENTENCES)]
+    (folder / "scores.tsv").write_text("\n".join(["sentence\tscore", *rows]) + "\n")
+    return {"model": str(folder / "model"), "data": str(folder / "scores.tsv"), "rule": "pabee-regression:patience=1"}
+
+
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Twelve layers that grow surer, sentence by sentence at another pace."""
+    path = tmp_path_factory.mktemp("profile") / "profile.csv"
+    rows = [",".join(f"{0.69 * 0.5 ** (pace * layer / 4):.4f}" for layer in range(12)) for pace in range(1, 7)]
+    path.write_text("\n".join(rows) + "\n")
+    return str(path)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from hw_model.accelerator import list_designs
+from hw_model.device import list_devices, load_device
+from quant.errors import ConfigError
+from quant.exits import RULES, parameters
+from quant.workload import SHAPES
+from sim.command_run import LISTS
+from sim.listing import print_list
+
+
+def shown(what: str) -> str:
+    console = Console(file=io.StringIO(), width=400)
+    print_list(what, console)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_every_rule_shows_its_equation_its_parameters_and_its_source() -> None:
+    text = shown("rules")
+    for name, kind in RULES.items():
+        assert all(part in text for part in (name, kind.equation, kind.source))
+        for parameter in parameters(kind):
+            assert f"{'*' if parameter.name == kind.principal else ' '}{parameter.name}={parameter.default}: " in text
+
+
+def test_every_device_shows_its_resources_and_its_source() -> None:
+    text = shown("devices")
+    for name in list_devices():
+        part = load_device(name)
+        assert all(figure in text for figure in (name, part.part, f"{part.lut:,}", f"{part.dsp:,}", part.source))
+
+
+def test_every_design_and_every_shape_is_listed() -> None:
+    designs, shapes = shown("designs"), shown("shapes")
+    assert all(name in designs for name in list_designs())
+    assert "32 x 32" in designs
+    assert all(name in shapes for name in SHAPES)
+    assert "11.68" in shapes or "11.69" in shapes  # M parameters of ALBERT-base
+
+
+def test_the_lists_that_help_promises_exist_and_no_other() -> None:
+    assert all(shown(name) for name in LISTS)
+    with pytest.raises(ConfigError, match=r"--list = parts: must be one of rules, devices, designs, shapes"):
+        shown("parts")

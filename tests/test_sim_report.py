@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import Simulate
+
+from quant.records import from_json
+from quant.reference import Reference
+from quant.store import silent
+from sim.experiment import TextSource
+from sim.options import RunOptions, simulate
+from sim.report import SCHEMA, SCHEMA_VERSION, Report, build_report, report_json
+
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "report.md").read_text(encoding="utf-8")
+EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}  # sentences leave after layers 1 and 2 of the tiny model
+KINDS = ("lut", "ff", "dsp", "bram18", "uram")
+PROMISED = [
+    *(f"accuracy.{key}" for key in ("float", "quantised", "with_exits")),
+    *(f"exits.{key}" for key in ("mean_layer", "histogram")),
+    *(f"speedup.{key}" for key in ("layer", "mac", "latency")),
+    *(f"latency_us.{key}" for key in ("mean", "p50", "p95", "p99")),
+    "throughput_per_s",
+    "energy_uj",
+    *(f"resources.{kind}.{key}" for kind in KINDS for key in ("used", "available")),
+]
+
+
+@pytest.fixture
+def reference(simulated: Simulate) -> Reference:
+    """What `hexit reference` would say of the ten sentences."""
+    source = simulated().source
+    assert isinstance(source, TextSource)
+    return Reference(
+        version=1, model="albert", checkpoint_hash=source.card.content_hash, data="ten", data_hash="beef", n_samples=10,
+        n_truncated=0, max_length=24, metric="accuracy_fraction", scores=(0.4, 0.5, 0.6), compute="cpu",
+        processor="a processor", torch="2", transformers="5",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def reports(simulated: Simulate, regression: dict[str, str], profile: str, reference: Reference) -> dict[str, Report]:
+    replayed, _ = simulate(RunOptions(profile=profile), silent)
+    return {
+        "text": build_report(simulated(**EAGER)),
+        "speculate": build_report(simulated(**EAGER, overlap="speculate")),
+        "interleave": build_report(simulated(**EAGER, batch=3)),
+        "reference": build_report(simulated(rule="oracle"), reference),
+        "truncated": build_report(simulated(rule="fixed-depth:layer=1")),
+        "regression": build_report(simulated(**regression)),
+        "profile": build_report(replayed),
+    }
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
+def test_the_promised_keys_are_numbers_of_a_report_on_text(reports: dict[str, Report]) -> None:
+    found = dict(leaves(json.loads(report_json(reports["text"]))))
+    for key in PROMISED:
+        kind = list if key == "exits.histogram" else (int, float)
+        assert isinstance(found[key], kind), key
+    assert (found["schema"], found["schema_version"]) == (SCHEMA, SCHEMA_VERSION) == ("hexit.report", 1)
+
+
+def test_a_report_comes_back_from_its_json(reports: dict[str, Report]) -> None:
+    for name, report in reports.items():
+        assert from_json(Report, json.loads(report_json(report))) == report, name
+
+
+def test_the_document_explains_every_key_and_no_other(reports: dict[str, Report]) -> None:
+    documented = re.findall(r"^\| `([\w.]+)` \|", DOCUMENT, re.M)
+    patterns = {key: re.compile(re.sub(r"\b[A-Z]+\b", "[a-z0-9_]+", key.replace(".", r"\."))) for key in documented}
+    keys = {key for report in reports.values() for key, _ in leaves(json.loads(report_json(report)))}
+    explained = {key: [name for name, pattern in patterns.items() if pattern.fullmatch(key)] for key in keys}
+    assert {key: names for key, names in explained.items() if len(names) != 1} == {}
+    assert {name for name, pattern in patterns.items() if not any(map(pattern.fullmatch, keys))} == set()
+    assert len(documented) == len(patterns)
+    assert f"`{SCHEMA}` version {SCHEMA_VERSION}\n" in DOCUMENT
+
+
+def test_figures_are_those_of_hand_formulas(simulated: Simulate) -> None:
+    outcome = simulated(**EAGER)
+    report = build_report(outcome)
+    layers = outcome.decision.exit_layer.tolist()
+    cycles = outcome.table.latency_cycles.tolist()
+    latencies_us = sorted(cycles[layer - 1] / 200 for layer in layers)
+    full_us = report.latency_us.full_depth
+    assert report.exits.mean_layer == sum(layers) / 10
+    assert report.exits.histogram == tuple(layers.count(layer) for layer in (1, 2, 3))
+    assert report.speedup.layer == pytest.approx(3 / (sum(layers) / 10))
+    assert report.latency_us.mean == pytest.approx(sum(latencies_us) / 10)
+    assert (report.latency_us.p50, report.latency_us.p99) == (latencies_us[5], latencies_us[9])  # never interpolated
+    assert report.latency_us.max == latencies_us[9]
+    assert report.latency_us.by_exit == tuple(c / 200 for c in cycles)
+    assert report.speedup.latency == pytest.approx(full_us / report.latency_us.mean)
+    assert report.throughput_per_s == pytest.approx(10 / (sum(latencies_us) * 1e-6))
+    work = outcome.workload
+    macs = 10 * work.prologue_macs + sum(layers) * (work.layer_macs + work.exit_macs)
+    assert report.speedup.mac == pytest.approx(
+        10 * (work.prologue_macs + 3 * work.layer_macs + work.exit_macs) / macs
+    )  # fmt: skip
+    assert report.average_power_mw == pytest.approx(report.energy_uj * report.throughput_per_s / 1000)
+    assert report.sentences_per_joule == pytest.approx(1e6 / report.energy_uj)
+    assert report.energy_parts_uj.total_uj == pytest.approx(report.energy_uj)
+    labels = outcome.source.trace.labels
+    assert report.accuracy.with_exits == float(np.mean(outcome.decision.prediction == labels))
+    by_exit = [float(np.mean(layer.argmax(1) == labels)) for layer in outcome.source.trace.logits]
+    assert report.accuracy.quantised_by_exit == tuple(by_exit)
+    assert report.accuracy.quantised == by_exit[-1]
+
+
+def test_figures_keep_within_their_bounds(reports: dict[str, Report]) -> None:
+    for name, report in reports.items():
+        assert all(0 <= share <= 1 for share in report.utilisation.values()), name
+        assert 0 <= report.wasted_fraction < 1
+        assert (report.wasted_fraction > 0) == (name == "speculate")
+        assert sum(report.exits.histogram) == report.data.n_samples
+        assert report.latency_us.p50 <= report.latency_us.p95 <= report.latency_us.p99 <= report.latency_us.max
+        assert report.layer_roofline_cycles <= report.layer_cycles
+        assert report.exits.is_bound == (name == "reference")
+        for kind, usage in report.resources.items():
+            assert usage.used == sum(part[kind] for part in report.resource_parts.values()) <= usage.available
+
+
+def test_what_nobody_knows_is_null(reports: dict[str, Report]) -> None:
+    accuracy = reports["profile"].accuracy
+    assert (accuracy.float, accuracy.quantised, accuracy.with_exits, accuracy.reference) == (None,) * 4
+    assert reports["profile"].exits.agree_with_float_fraction is None
+    assert reports["profile"].data.calibration is None
+    assert set(reports["profile"].hashes) == {"data", "trace"}
+    assert reports["truncated"].latency_us.by_exit[1] is None
+    assert reports["text"].accuracy.reference is None
+    assert reports["regression"].accuracy.metric == "pearson"
+
+
+def test_the_reference_stands_beside_the_result(reports: dict[str, Report], reference: Reference) -> None:
+    assert reports["reference"].accuracy.reference == reference
+    assert json.loads(report_json(reports["reference"]))["accuracy"]["reference"]["scores"] == [0.4, 0.5, 0.6]

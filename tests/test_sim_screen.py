@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import pytest
+from command_line import Simulate
+from rich.console import Console
+
+from quant.reference import Reference
+from quant.store import silent
+from sim.options import RunOptions, simulate
+from sim.progress import stages
+from sim.report import Report, build_report
+from sim.screen import print_report
+
+EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}
+
+
+def screen(report: Report, width: int = 140) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    print_report(report, console)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_screen_shows_every_figure(width: int, simulated: Simulate) -> None:
+    report = build_report(simulated(**EAGER))
+    text = screen(report, width)
+    for figure in (
+        "hardware:threshold=1.2,run_length=2",
+        f"{100 * (report.accuracy.float or 0):.2f} %",
+        f"{100 * (report.accuracy.with_exits or 0):.2f} %",
+        f"mean layer {report.exits.mean_layer:.2f} of 3",
+        f"{report.speedup.layer:.2f}x",
+        f"{report.speedup.mac:.2f}x",
+        f"{report.speedup.latency:.2f}x",
+        *(f"{value:.1f} us" for value in (report.latency_us.mean, report.latency_us.p50, report.latency_us.p95,
+                                          report.latency_us.p99)),
+        f"{report.throughput_per_s:,.0f}",
+        f"{report.energy_uj:,.0f} uJ",
+        f"{report.sentences_per_joule:,.1f}",
+        f"array {100 * report.utilisation['array']:.1f} %",
+        f"{report.resources['lut'].used:,}",
+        f"{report.resources['lut'].available:,}",
+        "weights on chip" if width > 80 else "on",
+    ):  # fmt: skip
+        assert figure in text, figure
+    assert all(check.figures.split(",")[0] in text for check in report.checks)
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_one_screen_of_60_lines_is_enough_for_a_wide_terminal(simulated: Simulate) -> None:
+    assert len(screen(build_report(simulated()), 160).splitlines()) <= 60
+
+
+def test_what_is_special_is_said(simulated: Simulate) -> None:
+    cut = screen(build_report(simulated(seq_len=8, po2=True)))
+    assert " cut" in cut
+    assert "power-of-two scales" in cut
+    squashed = screen(build_report(simulated(**EAGER, overlap="speculate")))
+    assert "of all busy cycles squashed" in " ".join(squashed.split())
+    assert "interleave 3" in screen(build_report(simulated(**EAGER, batch=3)))
+
+
+def test_a_profile_has_no_accuracy_and_a_reference_has_a_row(simulated: Simulate, profile: str) -> None:
+    replayed, _ = simulate(RunOptions(profile=profile), silent)
+    assert "unknown" in screen(build_report(replayed))
+    report = build_report(simulated())
+    reference = Reference(
+        version=1, model="m", checkpoint_hash="c", data="d", data_hash="d", n_samples=10, n_truncated=0, max_length=24,
+        metric="accuracy_fraction", scores=(0.5, 0.625), compute="cuda", processor="a GPU", torch="2", transformers="5",
+    )  # fmt: skip
+    text = screen(dataclasses.replace(report, accuracy=dataclasses.replace(report.accuracy, reference=reference)))
+    assert "reference (cuda, a GPU)" in text
+    assert "62.50 %" in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_stages_are_bars_on_a_terminal_and_nothing_elsewhere(terminal: bool) -> None:
+    file = io.StringIO()
+    with stages(Console(file=file, force_terminal=terminal, width=100)) as stage:
+        advance = stage("quantised model", 4)
+        advance(3)
+        advance(1)
+    assert ("quantised model" in file.getvalue()) == terminal
