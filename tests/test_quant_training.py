@@ -506,11 +506,13 @@ def test_every_epoch_has_its_own_order_and_its_own_unlabelled_text(
 
     monkeypatch.setattr("quant.training.loop.training_order", order)
     monkeypatch.setattr("quant.training.loop.load_sentences", draw)
+    train(PLAN, TRAINING_SET, None, tmp_path / "labelled")
+    assert orders[0] != orders[1]
+    orders.clear()
     (tmp_path / "u.jsonl").write_text(json.dumps({"text": ". ".join(text.capitalize() for text in DEV_SET.texts)}))
     unlabelled: dict[str, Any] = {"unlabelled": str(tmp_path / "u.jsonl"), "unlabelled_per_epoch": 20}
     train(dataclasses.replace(PLAN, teacher=str(trained[0]), **unlabelled), TRAINING_SET, None, tmp_path / "m")
     assert [sorted(i for batch in batches for i in batch) for batches in orders] == [list(range(660))] * 2
-    assert orders[0] != orders[1]
     vocabulary_text, first, second = drawn
     assert len(first) == len(second) == 20
     assert set(first) != set(second)
