@@ -379,8 +379,6 @@ class _Run:
         tensors: dict[str, torch.Tensor] = {"generator": torch.get_rng_state()}
         if self.device == "cuda":
             tensors["generator.cuda"] = torch.cuda.get_rng_state()
-        if self.device == "cuda":
-            tensors["generator.cuda"] = torch.cuda.get_rng_state()
         for name, parameter in self._named_parameters().items():
             tensors[f"parameter.{name}"] = parameter.detach().cpu().contiguous()
             for key, value in self.optimizer.state.get(parameter, {}).items():
@@ -430,8 +428,6 @@ class _Run:
                 }
         torch.set_rng_state(tensors["generator"])
         if self.device == "cuda" and "generator.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["generator.cuda"])
-        if self.device == "cuda":
             torch.cuda.set_rng_state(tensors["generator.cuda"])
         self.epoch, self.step = int(metadata["epoch"]), int(metadata["step"])
         self.loss_sum = float(metadata.get("loss_sum", "0"))
