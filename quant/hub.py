@@ -23,7 +23,7 @@ TOKENIZER_FILES = {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "spie
 def locate(model: str, where: str = "--model") -> Path:
     """Return the local folder of a checkpoint, fetching a hub name into the hub's own cache."""
     path = Path(os.path.expanduser(model))
-    if path.is_dir():
+    if model and path.is_dir():
         return path
     if path.is_file():
         raise ConfigError(where, model, "must be a checkpoint folder or a hub name, not a file", "Name its folder")
