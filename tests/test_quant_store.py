@@ -9,7 +9,6 @@ import numpy as np
 import platformdirs
 import pytest
 
-import quant.store
 from quant.checkpoint import Checkpoint
 from quant.config import QuantConfig
 from quant.errors import ConfigError
@@ -75,10 +74,11 @@ def test_traces_are_computed_once_and_come_back_the_same(
     watched: Watched, tiny_folders: dict[str, Path], texts: TextSet
 ) -> None:
     card = watched.store.card(str(tiny_folders["albert"]))
-    for ask, title in (
-        (lambda: quantised(watched.store, card, texts), "quantised model, 8-bit weights"),
-        (lambda: watched.store.float_trace(card, texts, 24), "float model"),
-    ):
+    asks: dict[str, Callable[[], ExitTrace]] = {
+        "quantised model, 8-bit weights": lambda: quantised(watched.store, card, texts),
+        "float model": lambda: watched.store.float_trace(card, texts, 24),
+    }
+    for title, ask in asks.items():
         watched.titles.clear()
         first, second = ask(), ask()
         assert watched.titles == [title]
@@ -133,7 +133,7 @@ def test_another_version_of_a_library_is_another_trace(
 ) -> None:
     card = watched.store.card(str(tiny_folders["albert"]))
     quantised(watched.store, card, texts)
-    monkeypatch.setattr(quant.store.metadata, "version", lambda name: "0")
+    monkeypatch.setattr("quant.store.metadata.version", lambda name: "0")
     quantised(watched.store, card, texts)
     assert sum(title.startswith("quantised") for title in watched.titles) == 2
 
