@@ -28,7 +28,17 @@ def main(
     rule: str = "",
     threshold: float | None = None,
 ) -> None:
-    columns = ("model", "data", "bits", "float", "quantised", "float exits", "quantised exits", "mean layer", "speed-up")
+    columns = (
+        "model",
+        "data",
+        "bits",
+        "float",
+        "quantised",
+        "float exits",
+        "quantised exits",
+        "mean layer",
+        "speed-up",
+    )
     table = Table(*columns, title="accuracy at full depth and with exits")
     with stages(Console(stderr=True)) as stage:
         for name in model:

@@ -66,9 +66,12 @@ class Device:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"device.{name}", getattr(self, name), "must not be negative", "Correct the file")
         if self.power_source.split(":")[0] not in POWER_LABELS:
-            raise ConfigError("device.power_source", self.power_source,
-                              f"must begin with one of {', '.join(POWER_LABELS)} and a colon",
-                              "Say how static_power_mw was obtained")  # fmt: skip
+            raise ConfigError(
+                "device.power_source",
+                self.power_source,
+                f"must begin with one of {', '.join(POWER_LABELS)} and a colon",
+                "Say how static_power_mw was obtained",
+            )
 
     @property
     def memory_bytes_per_second(self) -> float:

@@ -42,7 +42,7 @@ SOURCES = {
     "off_chip_byte_pj": f"DDR: {_HOROWITZ}, 1.3 nJ per 64 bit (low end); HBM2: O'Connor et al., MICRO 2017, 3.9 pJ/bit",
     "static_power_mw": "the part's file: measured, fitted, scaled or assumed, as it says",
     "fpga_factor": "I. Kuon, J. Rose, IEEE TCAD 26(2), 2007: dynamic power, circuits with memory and DSP blocks, 7.1",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +83,9 @@ class MacCount:
         """Reject counts below zero and operands without bits."""
         _check_not_negative("macs", self)
         if not self.activation_bits or not self.weight_bits:
-            raise ConfigError("macs", (self.activation_bits, self.weight_bits), "operands need at least 1 bit",
-                              "Correct the widths")  # fmt: skip
+            raise ConfigError(
+                "macs", (self.activation_bits, self.weight_bits), "operands need at least 1 bit", "Correct the widths"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +122,13 @@ class EnergyCounts:
     def __mul__(self, n: int) -> EnergyCounts:
         """Return the same work done `n` times."""
         return EnergyCounts(
-            macs=tuple(MacCount(activation_bits=m.activation_bits, weight_bits=m.weight_bits, n=m.n * n)
-                       for m in self.macs),
+            macs=tuple(
+                MacCount(activation_bits=m.activation_bits, weight_bits=m.weight_bits, n=m.n * n) for m in self.macs
+            ),
             vector_elements=self.vector_elements * n,
             on_chip_bytes=self.on_chip_bytes * n,
             off_chip_bytes=self.off_chip_bytes * n,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,8 +136,10 @@ def estimate(workload: Workload, accelerator: Accelerator, device: Device) -> Re
     n_products = products_per_dsp(quant.activation_bits, right_operand_bits(workload), device.dsp_primitive)
     n_products = min(n_products, accelerator.macs_per_dsp)
     free = available(device)
-    array_ports_bits = (accelerator.array_rows * quant.activation_bits,
-                        accelerator.array_columns * right_operand_bits(workload))  # fmt: skip
+    array_ports_bits = (
+        accelerator.array_rows * quant.activation_bits,
+        accelerator.array_columns * right_operand_bits(workload),
+    )
     port_bits = accelerator.array_columns * quant.weight_bits
     bank_bits = -(-accelerator.weight_buffer_kib * 8192 // accelerator.n_weight_buffers)
     weight_buffer = Resources()
@@ -145,8 +147,9 @@ def estimate(workload: Workload, accelerator: Accelerator, device: Device) -> Re
         weight_buffer += _bank(bank_bits, port_bits, free, weight_buffer)
     activation_buffer = Resources()
     for bits in array_ports_bits:  # one bank per operand: attention reads both from here in the same cycle
-        activation_buffer += _bank(accelerator.activation_buffer_kib * 4096, bits, free,
-                                   weight_buffer + activation_buffer)  # fmt: skip
+        activation_buffer += _bank(
+            accelerator.activation_buffer_kib * 4096, bits, free, weight_buffer + activation_buffer
+        )
     return ResourceEstimate(
         workload=workload,
         accelerator=accelerator,
@@ -159,12 +162,13 @@ def estimate(workload: Workload, accelerator: Accelerator, device: Device) -> Re
         gelu=_gelu(accelerator.gelu_lanes, quant.activation_bits),
         residual_add=_residual_add(accelerator.add_lanes, quant.activation_bits),
         exit_head=_exit_head(workload, accelerator),
-        exit_decision=exit_decision_resources(workload.shape.n_classes, quant.logit_bits,
-                                              n_resident=accelerator.n_interleaved),
+        exit_decision=exit_decision_resources(
+            workload.shape.n_classes, quant.logit_bits, n_resident=accelerator.n_interleaved
+        ),
         weight_buffer=weight_buffer,
         activation_buffer=activation_buffer,
         dma_control=_dma_control(accelerator, device),
-    )  # fmt: skip
+    )
 
 
 def products_per_dsp(activation_bits: int, weight_bits: int, primitive: DspPrimitive) -> int:
@@ -278,8 +282,9 @@ def _exit_head(workload: Workload, accelerator: Accelerator) -> Resources:
     quant, n_lanes = workload.quant, accelerator.head_lanes
     sums = accumulator_bits(workload)
     tree = Resources(lut=n_lanes * sums, ff=n_lanes * sums, dsp=n_lanes)
-    rescale = Resources(lut=(1 + LUT_PER_SHIFTED_BIT) * sums + 2 * quant.logit_bits,
-                        ff=3 * sums + quant.logit_bits, dsp=2)  # fmt: skip
+    rescale = Resources(
+        lut=(1 + LUT_PER_SHIFTED_BIT) * sums + 2 * quant.logit_bits, ff=3 * sums + quant.logit_bits, dsp=2
+    )
     return tree + rescale + (_table(1) if workload.shape.pooler else Resources())
 
 
@@ -305,8 +310,9 @@ def exit_decision_resources(
         datapath = Resources(lut=2 * difference, ff=2 * bits + 2 * difference)
         return datapath + compare + counter + control
     n_compares = 2 * n_classes - 3
-    tree = Resources(lut=n_compares * (-(-bits // 2) + bits + label_bits),
-                     ff=(2 * n_classes + 2) * bits + 4 * label_bits)  # fmt: skip
+    tree = Resources(
+        lut=n_compares * (-(-bits // 2) + bits + label_bits), ff=(2 * n_classes + 2) * bits + 4 * label_bits
+    )
     margin = Resources(lut=difference, ff=difference)
     unit = tree + margin + compare + counter + control
     if exponentials is False:
@@ -316,8 +322,9 @@ def exit_decision_resources(
 
 def _dma_control(accelerator: Accelerator, device: Device) -> Resources:
     """A memory port as wide as the bandwidth at this clock, read and write, with burst buffers; the sequencer."""
-    bytes_per_cycle = (device.memory_bytes_per_second * accelerator.memory_efficiency_fraction
-                       / (accelerator.clock_mhz * 1e6))  # fmt: skip
+    bytes_per_cycle = (
+        device.memory_bytes_per_second * accelerator.memory_efficiency_fraction / (accelerator.clock_mhz * 1e6)
+    )
     port_bits = 64 * math.ceil(bytes_per_cycle / 8)
     lut, ff, bram18 = AXI_MASTER
     port = Resources(lut=lut + port_bits, ff=ff + 2 * port_bits, bram18=bram18 + bram18_blocks(FIFO_WORDS, port_bits))

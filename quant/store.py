@@ -92,17 +92,28 @@ class Store:
         except (OSError, ValueError):  # absent, or damaged: ConfigError and JSON errors are ValueErrors
             self.stage("load model", 1)
             checkpoint = _load(str(folder))
-            card = ModelCard(name=folder.name, folder=str(folder), content_hash=content_hash,
-                             shape=checkpoint.model.shape(), label_names=checkpoint.model.exits.label_names)  # fmt: skip
+            card = ModelCard(
+                name=folder.name,
+                folder=str(folder),
+                content_hash=content_hash,
+                shape=checkpoint.model.shape(),
+                label_names=checkpoint.model.exits.label_names,
+            )
             write_whole(path, json.dumps(to_json(card), indent=2) + "\n", "--cache-dir")
         name = folder.resolve().name if Path(os.path.expanduser(model)).is_dir() else model
-        return ModelCard(name=name, folder=str(folder), content_hash=content_hash, shape=card.shape,
-                         label_names=card.label_names)  # fmt: skip
+        return ModelCard(
+            name=name, folder=str(folder), content_hash=content_hash, shape=card.shape, label_names=card.label_names
+        )
 
     def float_trace(self, card: ModelCard, texts: TextSet, max_length: int) -> ExitTrace:
         """Return the float model's logits at every exit, kept as integers of step FLOAT_SCALE."""
-        content = {"float": PIPELINE_VERSION, "checkpoint": card.content_hash, "data": texts.content_hash,
-                   "max_length": max_length, "torch": metadata.version("torch")}  # fmt: skip
+        content = {
+            "float": PIPELINE_VERSION,
+            "checkpoint": card.content_hash,
+            "data": texts.content_hash,
+            "max_length": max_length,
+            "torch": metadata.version("torch"),
+        }
 
         def compute() -> ExitTrace:
             from quant.reference import evaluate_reference
@@ -110,8 +121,14 @@ class Store:
             done = self.stage("float model", len(texts))
             checkpoint = _load(card.folder)
             run = evaluate_reference(checkpoint, texts, max_length=max_length, compute="cpu", progress=done)
-            origin = TraceOrigin(checkpoint_hash=card.content_hash, model=card.name, data=texts.name,
-                                 data_hash=texts.content_hash, quant=None, n_truncated=run.record.n_truncated)  # fmt: skip
+            origin = TraceOrigin(
+                checkpoint_hash=card.content_hash,
+                model=card.name,
+                data=texts.name,
+                data_hash=texts.content_hash,
+                quant=None,
+                n_truncated=run.record.n_truncated,
+            )
             integers = np.rint(run.logits.astype(np.float64) / FLOAT_SCALE).astype(np.int32)
             return ExitTrace(
                 logits=integers, scale=FLOAT_SCALE, labels=_labels(texts), lengths=run.lengths, origin=origin
@@ -123,9 +140,16 @@ class Store:
         self, card: ModelCard, texts: TextSet, quant: QuantConfig, calibration: Calibration, max_length: int
     ) -> ExitTrace:
         """Return the integer logits of the quantised model at every exit."""
-        content = {"quantised": PIPELINE_VERSION, "checkpoint": card.content_hash, "data": texts.content_hash,
-                   "quant": quant, "calibration": calibration.content_hash, "max_length": max_length,
-                   "torch": metadata.version("torch"), "brevitas": metadata.version("brevitas")}  # fmt: skip
+        content = {
+            "quantised": PIPELINE_VERSION,
+            "checkpoint": card.content_hash,
+            "data": texts.content_hash,
+            "quant": quant,
+            "calibration": calibration.content_hash,
+            "max_length": max_length,
+            "torch": metadata.version("torch"),
+            "brevitas": metadata.version("brevitas"),
+        }
 
         def compute() -> ExitTrace:
             from quant.tracing import record_trace

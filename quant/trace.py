@@ -36,8 +36,19 @@ FORMAT_VERSION = 1
 UNLABELLED = -1
 
 # What numpy and zipfile raise on bytes that are not theirs.
-_DAMAGE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError,
-           struct.error, zipfile.BadZipFile, zlib.error)  # fmt: skip
+_DAMAGE = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _ARRAYS = ("logits", "scale", "labels", "lengths", "origin", "version")
 
 

@@ -36,10 +36,23 @@ def record_trace(
     calibration_set = encode_strings(calibration, tokenizer, max_length)
     network = quantise(checkpoint.model, config, equal_length_batches(calibration_set, CALIBRATION_BATCH))
     encoded = encode(texts, tokenizer, max_length)
-    logits = all_logits(network, encoded, n_layers=checkpoint.model.n_layers, n_classes=checkpoint.model.exits.n_classes,
-                        pad_id=pad_id, batch_size=batch_size, progress=progress)  # fmt: skip
-    origin = TraceOrigin(checkpoint_hash=checkpoint.content_hash, model=checkpoint.name, data=texts.name,
-                         data_hash=texts.content_hash, quant=config, n_truncated=encoded.n_truncated)  # fmt: skip
+    logits = all_logits(
+        network,
+        encoded,
+        n_layers=checkpoint.model.n_layers,
+        n_classes=checkpoint.model.exits.n_classes,
+        pad_id=pad_id,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    origin = TraceOrigin(
+        checkpoint_hash=checkpoint.content_hash,
+        model=checkpoint.name,
+        data=texts.name,
+        data_hash=texts.content_hash,
+        quant=config,
+        n_truncated=encoded.n_truncated,
+    )
     return ExitTrace(
         logits=logits.astype(np.int32),  # exact: float32 holds every integer of at most 24 bits
         scale=network.logit_scale,
