@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("quant", "hw_model", "sim", "hls")
+MAY_IMPORT = {
+    "quant": {"quant"},
+    "hw_model": {"hw_model", "quant"},
+    "sim": {"sim", "hw_model", "quant"},
+    "hls": {"hls", "hw_model", "quant"},
+}
+HEAVY = {"torch", "transformers", "brevitas", "safetensors", "tokenizers", "datasets", "huggingface_hub", "matplotlib"}
+LIGHT_QUANT = {
+    "errors", "records", "config", "files", "hub", "tasks", "trace", "exit_rules", "exit_float", "exit_integer", "exits",
+    "profile", "store", "workload", "reference", "scores",
+}  # fmt: skip
+ALLOWED_ROOT = {
+    "quant", "hw_model", "hls", "sim", "tests", "docs", "examples", "benchmarks", "README.md", "LICENSE", "NOTICE",
+    "CHANGELOG.md", "CITATION.cff", "Makefile", "pyproject.toml", ".gitignore", ".gitattributes", ".ci",
+}  # fmt: skip
+ALLOWED_FOLDERS = {
+    "quant": {"assets", "training"},
+    "hw_model": {"designs", "devices"},
+    "hls": {"kernels", "templates"},
+    "sim": set(),
+}
+UNITS = ("_pj", "_uj", "_mw", "_us", "_ns", "_mhz", "_gb_s", "_fraction", "_factor", "_per_cycle")
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path for p in PACKAGES for path in (ROOT / p).rglob("*.py")
+}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def imports(nodes: list[ast.stmt], everywhere: bool) -> Iterator[str]:
+    """Names of imported modules; without `everywhere` only of imports that happen when the module is loaded."""
+    for node in nodes:
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(name), names=names):
+                yield name
+                yield from (f"{name}.{alias.name}" for alias in names if f"{name}.{alias.name}" in MODULES)
+            case ast.ImportFrom():
+                yield "a relative import"
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if not everywhere:
+                pass
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")) if not everywhere:
+                yield from imports(node.orelse, everywhere)
+            case _:
+                inner = [child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node]
+                direct = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+                handlers = [stmt for child in getattr(node, "handlers", ()) for stmt in child.body]
+                yield from imports(direct + handlers, everywhere) if inner else ()
+
+
+@cache
+def loads(module: str) -> frozenset[str]:
+    """Every package that is loaded with a module, its own project modules followed."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    ahead = [module]
+    while ahead:
+        name = ahead.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for imported in imports(tree(name).body, everywhere=False):
+            found.add(imported.split(".")[0])
+            known = imported if imported in MODULES else f"{imported}.__init__"
+            ahead += [known] if known in MODULES else []
+    return frozenset(found)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module: str) -> None:
+    package = module.split(".")[0]
+    used = {name.split(".")[0] for name in imports(tree(module).body, everywhere=True)}
+    assert "a relative import" not in used
+    assert used & set(PACKAGES) <= MAY_IMPORT[package]
+
+
+def test_the_test_of_imports_sees_every_kind_of_import() -> None:
+    code = """
+import a
+from b import c
+if TYPE_CHECKING:
+    import d
+with open("x"):
+    import e
+try:
+    import f
+except ImportError:
+    import g
+class K:
+    import h
+def function():
+    import i
+from . import j
+"""
+    body = ast.parse(code).body
+    loaded = ["a", "b", "e", "f", "g", "h", "a relative import"]
+    assert list(imports(body, everywhere=False)) == loaded
+    assert sorted(imports(body, everywhere=True)) == sorted([*loaded, "d", "i"])
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(name for name in MODULES if name.startswith("hw_model.")),
+        *(f"quant.{name}" for name in sorted(LIGHT_QUANT)),
+        *(name for name in MODULES if name.startswith("sim.") and name != "sim.plots"),
+    ],
+)
+def test_models_of_hardware_and_replays_of_traces_load_without_the_network(module: str) -> None:
+    assert loads(module) & HEAVY == set()
+
+
+def test_one_module_alone_touches_brevitas() -> None:
+    users = {
+        name
+        for name in MODULES
+        if any(used.split(".")[0] == "brevitas" for used in imports(tree(name).body, everywhere=True))
+    }
+    assert users == {"quant.layers"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_hides_one_of_the_standard_library(module: str) -> None:
+    assert module.split(".")[-1] not in sys.stdlib_module_names | {"utils", "helpers", "misc", "common"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_everything_public_says_what_it_is(module: str) -> None:
+    silent = [] if ast.get_docstring(tree(module)) else [module]
+    for node in tree(module).body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            silent += [] if ast.get_docstring(node) else [node.name]
+            members = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+        else:
+            members = [node] if isinstance(node, ast.FunctionDef) else []
+        silent += [m.name for m in members if not m.name.startswith("_") and not ast.get_docstring(m)]
+    assert silent == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_code_is_finished_and_opens_no_pickle(module: str) -> None:
+    source = MODULES[module].read_text(encoding="utf-8")
+    assert re.findall(r"\b(TODO|FIXME|XXX)\b", source) == []
+    assert not {"pickle", "joblib", "dill"} & {n.split(".")[0] for n in imports(tree(module).body, everywhere=True)}
+    assert not re.search(r"torch\.load\(|allow_pickle=True|weights_only=False", source)
+    calls = {
+        node.func.id
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not {"eval", "exec"} & calls
+    if not module.startswith("sim."):
+        assert "print" not in calls
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("hw_model.")])
+def test_every_real_quantity_of_the_hardware_names_its_unit(module: str) -> None:
+    fields = [
+        item.target.id
+        for node in tree(module).body
+        if isinstance(node, ast.ClassDef)
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+        and re.match(r"float\b", ast.unparse(item.annotation))
+    ]  # fmt: skip
+    assert [name for name in fields if not name.endswith(UNITS)] == []
+
+
+def tracked() -> list[Path]:
+    """Files under version control, or all files where there is none."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [Path(name) for name in listed.stdout.split("\0") if name]
+
+
+def test_the_root_and_the_packages_hold_what_belongs_there() -> None:
+    paths = tracked()
+    assert {path.parts[0] for path in paths} <= ALLOWED_ROOT
+    for package, folders in ALLOWED_FOLDERS.items():
+        assert {path.parts[1] for path in paths if path.parts[0] == package and len(path.parts) > 2} <= folders
+
+
+def test_tests_are_flat_and_named_after_what_they_test() -> None:
+    tests = [path for path in tracked() if path.parts[0] == "tests" and path.suffix == ".py"]
+    assert {len(path.parts) for path in tests} == {2}
+    names = {path.stem for path in tests if path.stem.startswith("test_")}
+    prefixes = ("test_quant_", "test_hw_model_", "test_sim_", "test_hls_", "test_architecture", "test_readme")
+    assert {name for name in names if not name.startswith(prefixes)} == set()
+
+
+def test_no_file_is_large() -> None:
+    sizes = {path: (ROOT / path).stat().st_size for path in tracked() if (ROOT / path).is_file()}
+    limits = {path: 12_000_000 if path.suffix == ".safetensors" else 1_000_000 for path in sizes}
+    assert {str(path): size for path, size in sizes.items() if size > limits[path]} == {}
