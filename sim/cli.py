@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two busy processes on two cores are 5x slower with spinning threads
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin make two processes on two cores 5x slower
 
 import typer
 from rich.console import Console
@@ -38,16 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = app(args=words, prog_name="hexit", standalone_mode=False)
-        sys.stdout.flush()
     except (ConfigError, DoesNotFit) as error:
         stderr.print(f"{type(error).__name__}: {error}", style="bold red", markup=False)
         code = USER_ERROR
     except typer.TyperException as error:
         line = " ".join(error.format_message().split())
         stderr.print(f"ConfigError: {line}", style="bold red", markup=False)
-        code = USER_ERROR
-    except BrokenPipeError:  # whoever read our output has left; without this Python complains at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = USER_ERROR
     except OSError as error:  # a full disk, a path too long: places that nobody checks one by one
         place = f" = {error.filename}" if error.filename else ""

@@ -17,49 +17,57 @@ def print_list(what: str, console: Console) -> None:
     """Print one catalogue; ConfigError for a name that is none."""
     catalogues = {"rules": _rules, "devices": _devices, "designs": _designs, "shapes": _shapes}
     check_choice("--list", what, tuple(catalogues))
-    console.print(catalogues[what]())
+    console.print(*catalogues[what](), sep="\n")
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column.startswith("# ") else "left", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, column in enumerate(columns):
+        name = column.removeprefix("# ")  # marks a column of numbers
+        table.add_column(name, justify="left" if name == column else "right", overflow="fold",
+                         no_wrap=index == 0 or name != column)  # fmt: skip
     return table
 
 
-def _rules() -> Table:
+def _rules() -> tuple[Table]:
     table = _table("rule", "exits when", "parameters (* set by --threshold)", "source")
     for name, kind in RULES.items():
-        lines = [f"{'*' if p.name == kind.principal else ' '}{p.name}={p.default}: {p.help} ({p.legal})" for p in parameters(kind)]
+        lines = [
+            f"{'*' if p.name == kind.principal else ' '}{p.name}={p.default}: {p.help} ({p.legal})"
+            for p in parameters(kind)
+        ]
         table.add_row(name, kind.equation, "\n".join(lines), kind.source)
         table.add_section()
-    return table
+    return (table,)
 
 
-def _devices() -> Table:
-    table = _table("device", "part", "# LUT", "# FF", "# DSP", "# BRAM18", "# URAM", "# GB/s", "memory", "source")
+def _devices() -> tuple[Table, Table]:
+    table = _table("device", "# LUT", "# FF", "# DSP", "# BRAM18", "# URAM", "# GB/s", "memory")
+    origins = _table("device", "part", "source")
     for name in list_devices():
         part = load_device(name)
         counts = (f"{n:,}" for n in (part.lut, part.ff, part.dsp, part.bram18, part.uram))
-        table.add_row(name, part.part, *counts, f"{part.memory_bandwidth_gb_s:g}", part.memory_kind, part.source)
-    return table
+        table.add_row(name, *counts, f"{part.memory_bandwidth_gb_s:g}", part.memory_kind)
+        origins.add_row(name, part.part, part.source)
+    return table, origins
 
 
-def _designs() -> Table:
-    table = _table("design", "device", "# MHz", "# array", "# MAC/DSP", "# weights KiB", "# activations KiB", "exit overlap")
+def _designs() -> tuple[Table]:
+    table = _table("design", "device", "# MHz", "# array", "# MAC/DSP", "# buffers KiB", "exit overlap")
     for name in list_designs():
         design = load_design(name)
         overlap = design.exit_overlap + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
         table.add_row(name, design.device, f"{design.clock_mhz:g}", f"{design.array_rows} x {design.array_columns}",
-                      str(design.macs_per_dsp), f"{design.weight_buffer_kib:,}", f"{design.activation_buffer_kib:,}",
+                      str(design.macs_per_dsp), f"{design.weight_buffer_kib:,} + {design.activation_buffer_kib:,}",
                       overlap)  # fmt: skip
-    return table
+    table.caption = "buffers: weights + activations"
+    return (table,)
 
 
-def _shapes() -> Table:
-    table = _table("shape", "# layers", "# hidden", "# heads", "# ffn", "# embedding", "layers", "# M parameters")
+def _shapes() -> tuple[Table]:
+    table = _table("shape", "# layers", "# hidden", "# heads", "# ffn", "# embedding", "weights", "# M parameters")
     for name, shape in SHAPES.items():
         numbers = (shape.n_layers, shape.hidden_size, shape.n_heads, shape.ffn_size, shape.embedding_size)
         table.add_row(name, *map(str, numbers), "shared" if shape.shared_layers else "own",
                       f"{parameter_counts(shape).n_published / 1e6:.2f}")  # fmt: skip
-    return table
+    return (table,)

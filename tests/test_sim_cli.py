@@ -294,8 +294,8 @@ def test_a_full_disk_or_an_interrupt_is_one_line_too(run: Hexit, monkeypatch: py
         assert (done.code, done.out, done.err) == (code, "", message)
 
 
-def test_a_reader_that_leaves_early_is_no_crash() -> None:
-    command = [sys.executable, str(ROOT / "sim" / "run.py"), "--list", "rules"]
+def test_a_reader_that_leaves_early_is_no_crash(profile: str) -> None:
+    command = [sys.executable, str(ROOT / "sim" / "run.py"), "--profile", profile, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -325,6 +325,14 @@ def test_run_py_is_hexit_run_from_any_folder(tmp_path: Path) -> None:
     ]
     assert outputs[0] == outputs[1]
     assert b"elbert" in outputs[0]
+
+
+@pytest.mark.parametrize("what", ["rules", "devices", "designs", "shapes"])
+def test_list_shows_what_there_is_and_stops(what: str, run: Hexit, tmp_path: Path) -> None:
+    done = run("--list", what, "--model", "./none", "--out", tmp_path / "out")
+    assert (done.code, done.err) == (0, "")
+    assert {"rules": "pabee", "devices": "zcu102", "designs": "default", "shapes": "bert-large"}[what] in done.out
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["run", "-h"], ["train", "--help"], ["reference", "--help"]])

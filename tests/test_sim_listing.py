@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -14,8 +15,8 @@ from sim.command_run import LISTS
 from sim.listing import print_list
 
 
-def shown(what: str) -> str:
-    console = Console(file=io.StringIO(), width=400)
+def shown(what: str, width: int = 400) -> str:
+    console = Console(file=io.StringIO(), width=width)
     print_list(what, console)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
@@ -48,3 +49,14 @@ def test_the_lists_that_help_promises_exist_and_no_other() -> None:
     assert all(shown(name) for name in LISTS)
     with pytest.raises(ConfigError, match=r"--list = parts: must be one of rules, devices, designs, shapes"):
         shown("parts")
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_names_and_numbers_are_whole_on_80_columns(what: str) -> None:
+    lines = shown(what, 80).splitlines()
+    names = {"rules": RULES, "devices": list_devices(), "designs": list_designs(), "shapes": SHAPES}[what]
+    for name in names:
+        assert any(line.strip().startswith(f"{name} ") for line in lines), name
+    assert max(map(len, lines)) <= 80
+    if what == "devices":
+        assert any(re.search(r"zcu102 +274,080 +548,160 +2,520 +1,824 +0 +17.072 +ddr4", line) for line in lines)
