@@ -120,6 +120,16 @@ def test_figures_are_those_of_hand_formulas(simulated: Simulate) -> None:
     assert report.accuracy.quantised == by_exit[-1]
 
 
+def test_squashed_work_counts_as_work(simulated: Simulate) -> None:
+    outcome = simulated(**EAGER, overlap="speculate")
+    report, stream = build_report(outcome), outcome.stream
+    assert stream.wasted_macs > 0
+    assert report.speedup.mac == pytest.approx(outcome.full.macs / (stream.macs + stream.wasted_macs))
+    busy, wasted = int(stream.busy_cycles.sum()), int(stream.wasted_cycles.sum())
+    assert report.wasted_fraction == pytest.approx(wasted / (busy + wasted))
+    assert report.energy_parts_uj.wasted_uj > 0
+
+
 def test_figures_keep_within_their_bounds(reports: dict[str, Report]) -> None:
     for name, report in reports.items():
         assert all(0 <= share <= 1 for share in report.utilisation.values()), name
