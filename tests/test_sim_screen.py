@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from typing import Any
 
 import pytest
 from command_line import Simulate
@@ -27,7 +28,7 @@ def screen(report: Report, width: int = 140) -> str:
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_screen_shows_every_figure(width: int, simulated: Simulate) -> None:
     report = build_report(simulated(**EAGER))
-    scores = {"float": 0.91, "float_with_exits": 0.92, "quantised": 0.93, "with_exits": 0.94}
+    scores: dict[str, Any] = {"float": 0.91, "float_with_exits": 0.92, "quantised": 0.93, "with_exits": 0.94}
     report = dataclasses.replace(report, accuracy=dataclasses.replace(report.accuracy, **scores))
     text = screen(report, width)
     for figure in (
