@@ -66,9 +66,13 @@ def reference(
             rule = f"must be 1..{card.shape.n_positions} (positions of the model)"
             raise ConfigError("--seq-len", length, rule, f"Try --seq-len {default_length(None, card)}")
         record = evaluate_reference(
-            load_checkpoint(card.folder), texts, max_length=length, compute=device, batch_size=batch_size,
+            load_checkpoint(card.folder),
+            texts,
+            max_length=length,
+            compute=device,
+            batch_size=batch_size,
             progress=stage(f"float model on {device}", len(texts)),
-        ).record  # fmt: skip
+        ).record
     save_reference(record, out)
     shown = " ".join(f"{value:.4f}" for value in record.scores)
     typer.echo(f"{record.metric} by exit on {record.compute} ({record.processor}): {shown}")

@@ -19,11 +19,23 @@ LOSSES = "elbert (learnt weights), pabee (weights by layer number), equal, last"
 
 
 def train(
-    data: Annotated[str, typer.Option(help="Task to learn: GLUE-style folder (train.tsv, dev.tsv), tsv or jsonl file, or a "
-                                      "`datasets` name such as glue:sst2.")],  # fmt: skip
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoint. A stopped run resumes when its command is repeated.")],
-    model: Annotated[str, typer.Option(help="Checkpoint to start from: folder or hub name. Empty: a new ALBERT of the sizes "
-                                       "below, with its own word-piece vocabulary.")] = "",  # fmt: skip
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Task to learn: GLUE-style folder (train.tsv, dev.tsv), tsv or jsonl file, or a "
+            "`datasets` name such as glue:sst2."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the checkpoint. A stopped run resumes when its command is repeated.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Checkpoint to start from: folder or hub name. Empty: a new ALBERT of the sizes "
+            "below, with its own word-piece vocabulary."
+        ),
+    ] = "",
     hidden_size: Annotated[int, typer.Option(help="New model: columns of the hidden state.")] = 256,
     n_layers: Annotated[int, typer.Option(help="New model: layers, all sharing one set of weights.")] = 12,
     n_heads: Annotated[int, typer.Option(help="New model: attention heads.")] = 4,
@@ -31,7 +43,9 @@ def train(
     vocabulary_size: Annotated[int, typer.Option(help="New model: word pieces.")] = 8000,
     pooler: Annotated[bool, typer.Option(help="Exit head has a linear + tanh before its classifier.")] = True,
     pooling: Annotated[str, typer.Option(help="What an exit reads: first (token) or mean (of all tokens).")] = "first",
-    shared_head: Annotated[bool, typer.Option(help="One exit head for all layers (ELBERT) or one per layer (PABEE).")] = True,
+    shared_head: Annotated[
+        bool, typer.Option(help="One exit head for all layers (ELBERT) or one per layer (PABEE).")
+    ] = True,
     loss: Annotated[str, typer.Option(help=f"Joint loss over the exits: {LOSSES}.")] = "elbert",
     epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Sentences per step.")] = 32,
@@ -43,17 +57,26 @@ def train(
     teacher: Annotated[str, typer.Option(help="Trained checkpoint whose last exit labels every sentence softly.")] = "",
     distill_fraction: Annotated[float, typer.Option(help="Share of the teacher in the loss.")] = 0.9,
     temperature: Annotated[float, typer.Option(help="Softmax temperature of the distillation.")] = 2.0,
-    unlabelled: Annotated[str, typer.Option(help="Json lines (.xz allowed) of reviews; the teacher labels their sentences.")] = "",
+    unlabelled: Annotated[
+        str, typer.Option(help="Json lines (.xz allowed) of reviews; the teacher labels their sentences.")
+    ] = "",
     unlabelled_per_epoch: Annotated[int, typer.Option(help="Sentences of --unlabelled drawn for each epoch.")] = 0,
-    precision: Annotated[str, typer.Option(help="fp32, or bf16 (about 2x faster where the processor has it).")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="fp32, or bf16 (about 2x faster where the processor has it).")
+    ] = "fp32",
     seed: Annotated[int, typer.Option(help="Decides initial weights, order and dropout.")] = 0,
     text_column: Annotated[list[str] | None, typer.Option(help="Column(s) of text, if not found by name.")] = None,
     label_column: Annotated[str, typer.Option(help="Column of labels, if not found by name.")] = "",
     limit: Annotated[int, typer.Option(help="Use only the first N training samples; 0 means all.")] = 0,
     compute: Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")] = "auto",
     save_every_s: Annotated[float, typer.Option(help="Seconds between two saved states.")] = 120.0,
-    calibration: Annotated[str, typer.Option(help="Text (a sentence a line) that quantisation will calibrate on. Empty: "
-                                             "256 training sentences, drawn by --seed.")] = "",  # fmt: skip
+    calibration: Annotated[
+        str,
+        typer.Option(
+            help="Text (a sentence a line) that quantisation will calibrate on. Empty: "
+            "256 training sentences, drawn by --seed."
+        ),
+    ] = "",
     dtype: Annotated[str, typer.Option(help="Stored weights: fp16 or fp32.")] = "fp16",
 ) -> None:
     """Train an exit after every layer of ALBERT or BERT.
@@ -85,9 +108,16 @@ def train(
         training_set = training_set.subset(range(min(limit, len(training_set))))
     dev_set = _dev_set(data, training_set.label_names, columns)
     console = Console(highlight=False, soft_wrap=True)
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-                  TimeElapsedColumn(), TimeRemainingColumn(), console=console,
-                  disable=not console.is_terminal) as progress:  # fmt: skip
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
         current = progress.add_task("start", total=None, note="")
 
         last_line = time.monotonic()
@@ -107,12 +137,23 @@ def train(
 
         def report(result: EpochResult) -> None:
             scores = " ".join(f"{score:.3f}" for score in result.dev_scores)
-            progress.console.print(f"epoch {result.epoch}: loss {result.mean_loss:.4f}, {result.wall_s:.0f} s"
-                                   + (f", dev score by exit: {scores}" if scores else ""))  # fmt: skip
+            progress.console.print(
+                f"epoch {result.epoch}: loss {result.mean_loss:.4f}, {result.wall_s:.0f} s"
+                + (f", dev score by exit: {scores}" if scores else "")
+            )
 
         watchers = Watchers(stage=stage, advance=advance, epoch=report)
-        run_training(plan, training_set, dev_set, out, device=device, save_every_s=save_every_s,
-                     half=dtype == "fp16", calibration=calibration_lines, watchers=watchers)  # fmt: skip
+        run_training(
+            plan,
+            training_set,
+            dev_set,
+            out,
+            device=device,
+            save_every_s=save_every_s,
+            half=dtype == "fp16",
+            calibration=calibration_lines,
+            watchers=watchers,
+        )
     console.print(f"checkpoint: {out}")
 
 

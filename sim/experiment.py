@@ -212,8 +212,11 @@ def sweep_rules(source: Source, chosen: ExitRule) -> dict[str, tuple[RulePoint, 
         settings = base.sweep(trace.n_layers, trace.n_classes)
         try:
             check_serves(settings[0], trace.n_layers, trace.n_classes)
-            points = [RulePoint(rule=rule, mean_layer=decision.mean_layer, score=score(decision, trace))
-                      for rule in settings for decision in [decide_source(rule, source)[0]]]  # fmt: skip
+            points = [
+                RulePoint(rule=rule, mean_layer=decision.mean_layer, score=score(decision, trace))
+                for rule in settings
+                for decision in [decide_source(rule, source)[0]]
+            ]
         except ConfigError:  # regression rules on classes, the oracle without labels
             continue
         curves[name] = tuple(points)

@@ -24,8 +24,9 @@ def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         name = column.removeprefix("# ")  # marks a column of numbers
-        table.add_column(name, justify="left" if name == column else "right", overflow="fold",
-                         no_wrap=index == 0 or name != column)  # fmt: skip
+        table.add_column(
+            name, justify="left" if name == column else "right", overflow="fold", no_wrap=index == 0 or name != column
+        )
     return table
 
 
@@ -57,9 +58,15 @@ def _designs() -> tuple[Table]:
     for name in list_designs():
         design = load_design(name)
         overlap = design.exit_overlap + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
-        table.add_row(name, design.device, f"{design.clock_mhz:g}", f"{design.array_rows} x {design.array_columns}",
-                      str(design.macs_per_dsp), f"{design.weight_buffer_kib:,} + {design.activation_buffer_kib:,}",
-                      overlap)  # fmt: skip
+        table.add_row(
+            name,
+            design.device,
+            f"{design.clock_mhz:g}",
+            f"{design.array_rows} x {design.array_columns}",
+            str(design.macs_per_dsp),
+            f"{design.weight_buffer_kib:,} + {design.activation_buffer_kib:,}",
+            overlap,
+        )
     table.caption = "buffers: weights + activations"
     return (table,)
 
@@ -68,6 +75,10 @@ def _shapes() -> tuple[Table]:
     table = _table("shape", "# layers", "# hidden", "# heads", "# ffn", "# embedding", "weights", "# M parameters")
     for name, shape in SHAPES.items():
         numbers = (shape.n_layers, shape.hidden_size, shape.n_heads, shape.ffn_size, shape.embedding_size)
-        table.add_row(name, *map(str, numbers), "shared" if shape.shared_layers else "own",
-                      f"{parameter_counts(shape).n_published / 1e6:.2f}")  # fmt: skip
+        table.add_row(
+            name,
+            *map(str, numbers),
+            "shared" if shape.shared_layers else "own",
+            f"{parameter_counts(shape).n_published / 1e6:.2f}",
+        )
     return (table,)

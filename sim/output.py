@@ -45,9 +45,16 @@ def sentences_csv(outcome: Outcome) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("index", "label", "prediction", "exit_layer", "n_tokens", "start_us", "latency_us", "text"))
-    rows = zip(trace.labels.tolist(), outcome.decision.prediction.tolist(), stream.exit_layer.tolist(),
-               trace.lengths.tolist(), stream.start_cycle.tolist(), stream.latency_cycles.tolist(), texts,
-               strict=True)  # fmt: skip
+    rows = zip(
+        trace.labels.tolist(),
+        outcome.decision.prediction.tolist(),
+        stream.exit_layer.tolist(),
+        trace.lengths.tolist(),
+        stream.start_cycle.tolist(),
+        stream.latency_cycles.tolist(),
+        texts,
+        strict=True,
+    )
     for index, (label, prediction, layer, n_tokens, start, latency, text) in enumerate(rows):
         writer.writerow((index, label, prediction, layer, n_tokens, start / clock_mhz, latency / clock_mhz, text))
     return buffer.getvalue()

@@ -43,8 +43,15 @@ from sim.timeline import Interval, Timeline, sentence_timeline
 
 # Okabe and Ito, "Color Universal Design" (2008): distinct for every common kind of colour vision
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
-)  # fmt: skip
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
 GREY, PALE = "#767676", "#D9D9D9"
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches; widths of a figure in a two-column IEEE paper
@@ -151,9 +158,13 @@ def draw_exits(outcome: Outcome, report: Report) -> Figure:
     share.set_yticks(range(0, 101, 20))
     share.set_ylabel("left by this layer (%)", color=BLUE)
     figure.legend(
-        [Patch(color=SKY), line, mean], ["sentences", "cumulative", f"mean layer {report.exits.mean_layer:.2f}"],
-        loc="outside lower center", ncols=3, columnspacing=1.0, handletextpad=0.5,
-    )  # fmt: skip
+        [Patch(color=SKY), line, mean],
+        ["sentences", "cumulative", f"mean layer {report.exits.mean_layer:.2f}"],
+        loc="outside lower center",
+        ncols=3,
+        columnspacing=1.0,
+        handletextpad=0.5,
+    )
     return figure
 
 
@@ -188,9 +199,17 @@ def _scores(report: Report, curves: dict[str, tuple[RulePoint, ...]]) -> Figure:
         axes.axhline(unit * report.accuracy.float, color=GREY, linestyle="--", label="float, full depth", zorder=1)
     if report.accuracy.with_exits is not None:
         axes.plot(
-            report.speedup.layer, unit * report.accuracy.with_exits, linestyle="none", marker="*", markersize=14,
-            color=YELLOW, markeredgecolor=BLACK, markeredgewidth=0.8, zorder=5, label="this run",
-        )  # fmt: skip
+            report.speedup.layer,
+            unit * report.accuracy.with_exits,
+            linestyle="none",
+            marker="*",
+            markersize=14,
+            color=YELLOW,
+            markeredgecolor=BLACK,
+            markeredgewidth=0.8,
+            zorder=5,
+            label="this run",
+        )
     if bound is not None:
         _bring_into_sight(axes, bound)
     if report.configuration.shape.n_classes == 2:
@@ -212,8 +231,16 @@ def _bring_into_sight(axes: Axes, bound: Line2D) -> None:
         return
     edge = high + 0.15 * (high - low)
     bound.set_data([x], [edge])
-    axes.annotate(f"oracle {y:.4g} ↑", (x, edge), (-8, 0), textcoords="offset points", ha="right", va="center",
-                  fontsize=7.5, color=GREY)  # fmt: skip
+    axes.annotate(
+        f"oracle {y:.4g} ↑",
+        (x, edge),
+        (-8, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=7.5,
+        color=GREY,
+    )
     axes.set_ylim(low - 0.06 * (high - low), edge + 0.06 * (high - low))
 
 
@@ -233,9 +260,17 @@ def _settings(outcome: Outcome, report: Report, points: Sequence[RulePoint]) -> 
     left.plot(values[order], layers[order], color=BLUE, marker="o", label="sweep")
     here = float(getattr(chosen, principal))
     left.plot(
-        here, report.exits.mean_layer, linestyle="none", marker="*", markersize=13, color=YELLOW,
-        markeredgecolor=BLACK, markeredgewidth=0.8, label=f"this run: {principal} {here:.3g}", zorder=5,
-    )  # fmt: skip
+        here,
+        report.exits.mean_layer,
+        linestyle="none",
+        marker="*",
+        markersize=13,
+        color=YELLOW,
+        markeredgecolor=BLACK,
+        markeredgewidth=0.8,
+        label=f"this run: {principal} {here:.3g}",
+        zorder=5,
+    )
     left.set(xlabel=f"{principal} ({chosen.name})", ylabel="mean exit layer", ylim=(0, n_layers + 0.5))
     left.yaxis.set_major_locator(MaxNLocator(7, integer=True))
     left.legend(loc="best")
@@ -244,10 +279,22 @@ def _settings(outcome: Outcome, report: Report, points: Sequence[RulePoint]) -> 
     picks = picks[1:-1] if picks.size > 2 else picks  # the ends are "at once" and "never"
     for pick, colour in zip(picks, matplotlib.colormaps["cividis"](np.linspace(0, 0.9, picks.size)), strict=True):
         decision, _ = decide_source(swept[pick].rule, outcome.source)
-        right.plot(steps, _left_by(decision.exit_layer, n_layers), color=colour, marker="o", markersize=3,
-                   label=f"{principal} {values[pick]:.3g}")  # fmt: skip
-    right.plot(steps, _left_by(outcome.decision.exit_layer, n_layers), color=VERMILION, linestyle="--", linewidth=1.8,
-               label=f"this run: {here:.3g}")  # fmt: skip
+        right.plot(
+            steps,
+            _left_by(decision.exit_layer, n_layers),
+            color=colour,
+            marker="o",
+            markersize=3,
+            label=f"{principal} {values[pick]:.3g}",
+        )
+    right.plot(
+        steps,
+        _left_by(outcome.decision.exit_layer, n_layers),
+        color=VERMILION,
+        linestyle="--",
+        linewidth=1.8,
+        label=f"this run: {here:.3g}",
+    )
     right.set(xlabel="layer", ylabel="left by this layer (%)", xlim=(0.6, n_layers + 0.4), ylim=(0, 103))
     _layer_ticks(right, n_layers)
     figure.legend(*right.get_legend_handles_labels(), loc="outside right center")
@@ -320,8 +367,15 @@ def _exit_latencies(axes: Axes, report: Report) -> None:
     heights = _spread([value for value, _ in groups], gap=0.13 * top, highest=0.96 * top)
     for (value, name), height, colour in zip(groups, heights, (VERMILION, ORANGE, BLACK), strict=False):
         axes.axhline(value, color=colour, linestyle="--", linewidth=1)
-        axes.annotate(f"{name}\n{_figures(value)}", (1.01, height), xycoords=axes.get_yaxis_transform(), color=colour,
-                      fontsize=7, va="center", annotation_clip=False)  # fmt: skip
+        axes.annotate(
+            f"{name}\n{_figures(value)}",
+            (1.01, height),
+            xycoords=axes.get_yaxis_transform(),
+            color=colour,
+            fontsize=7,
+            va="center",
+            annotation_clip=False,
+        )
     axes.set_title("Alone on the design; dashed: the stream")
     axes.set(xlabel="exit layer", ylabel="latency (µs)", ylim=(0, top), xlim=(0.4, len(by_exit) + 0.6))
     axes.yaxis.set_major_formatter(PLAIN)
@@ -369,10 +423,16 @@ def roofline_points(outcome: Outcome) -> tuple[RooflinePoint, ...]:
             if macs:
                 found.setdefault((macs, cycles, n_bytes), []).append(name)
     stream = outcome.stream
-    ops = [RooflinePoint(names=tuple(names), macs=macs, cycles=cycles, n_bytes=n_bytes)
-           for (macs, cycles, n_bytes), names in found.items()]  # fmt: skip
-    whole = RooflinePoint(names=("whole sentences",), macs=stream.macs, cycles=stream.total_cycles,
-                          n_bytes=stream.off_chip_bytes + stream.wasted_bytes)  # fmt: skip
+    ops = [
+        RooflinePoint(names=tuple(names), macs=macs, cycles=cycles, n_bytes=n_bytes)
+        for (macs, cycles, n_bytes), names in found.items()
+    ]
+    whole = RooflinePoint(
+        names=("whole sentences",),
+        macs=stream.macs,
+        cycles=stream.total_cycles,
+        n_bytes=stream.off_chip_bytes + stream.wasted_bytes,
+    )
     return (*ops, whole)
 
 
@@ -410,27 +470,54 @@ def draw_roofline(outcome: Outcome, report: Report) -> Figure:
         share = rate / (head_peak if set(point.names) <= on_head else peak)
         axes, at = (left, point.macs_per_byte) if point.n_bytes else (right, 1.0 + strip.index(point))
         names = textwrap.fill(", ".join(point.names), 24)
-        handles += axes.plot(at, rate, linestyle="none", markeredgecolor=BLACK, markeredgewidth=0.7, zorder=4,
-                             label=f"{names}\n{_figures(rate)} GMAC/s, {100 * share:.1f} %", **look)  # fmt: skip
+        handles += axes.plot(
+            at,
+            rate,
+            linestyle="none",
+            markeredgecolor=BLACK,
+            markeredgewidth=0.7,
+            zorder=4,
+            label=f"{names}\n{_figures(rate)} GMAC/s, {100 * share:.1f} %",
+            **look,
+        )
     low = min([point.gmac_s(clock_mhz) for point in points] + [head_peak]) / 2.5
     _log_axis(left, "y", (low, peak * 2.5), _round_numbers(low, peak * 2.5))
     _log_axis(left, "x", edges, _round_numbers(*edges))
     for ceiling, name, colour in ((peak, "array", BLACK), (head_peak, "exit head", GREY)):
-        left.annotate(f"{name}: {_figures(ceiling)} GMAC/s", (edges[1], ceiling), (-4, 10), textcoords="offset points",
-                      ha="right", fontsize=7.5, color=colour)  # fmt: skip
+        left.annotate(
+            f"{name}: {_figures(ceiling)} GMAC/s",
+            (edges[1], ceiling),
+            (-4, 10),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7.5,
+            color=colour,
+        )
     middle = math.sqrt(peak * head_peak) / gb_s
     at_left = middle > math.sqrt(edges[0] * edges[1])  # of the line, where there is more room
-    left.annotate(f"memory: {_figures(gb_s)} GB/s", (middle, gb_s * middle), (-6 if at_left else 6, -2), fontsize=7.5,
-                  textcoords="offset points", ha="right" if at_left else "left", va="bottom" if at_left else "top",
-                  )  # fmt: skip
+    left.annotate(
+        f"memory: {_figures(gb_s)} GB/s",
+        (middle, gb_s * middle),
+        (-6 if at_left else 6, -2),
+        fontsize=7.5,
+        textcoords="offset points",
+        ha="right" if at_left else "left",
+        va="bottom" if at_left else "top",
+    )
     left.set(xlabel="MAC per off-chip byte", ylabel="GMAC/s")
     right.set(xlim=(0, len(strip) + 1), xlabel="no off-chip bytes →", facecolor="#F4F4F4")
     right.set_xticks([])
     right.xaxis.label.set_size(8)
     right.tick_params(left=False)
     right.spines["left"].set_visible(False)
-    figure.legend(handles=handles, loc="outside right center", title="attained, share of the peak", title_fontsize=8,
-                  labelspacing=0.7, fontsize=7.5)  # fmt: skip
+    figure.legend(
+        handles=handles,
+        loc="outside right center",
+        title="attained, share of the peak",
+        title_fontsize=8,
+        labelspacing=0.7,
+        fontsize=7.5,
+    )
     return figure
 
 
@@ -470,9 +557,15 @@ def merged_slices(
             continue
         kind = kinds[interval.op]
         new = Slice(
-            unit=interval.unit, op="attention" if kind == "attention product" else interval.op, kind=kind,
-            layer=interval.layer, start_cycle=start, end_cycle=end, busy_cycles=end - start, squashed=interval.squashed,
-        )  # fmt: skip
+            unit=interval.unit,
+            op="attention" if kind == "attention product" else interval.op,
+            kind=kind,
+            layer=interval.layer,
+            start_cycle=start,
+            end_cycle=end,
+            busy_cycles=end - start,
+            squashed=interval.squashed,
+        )
         at = newest.get(interval.unit)
         if at is not None and _joins(slices[at], new, gap_cycles):
             slices[at] = replace(slices[at], end_cycle=end, busy_cycles=slices[at].busy_cycles + new.busy_cycles)
@@ -496,8 +589,11 @@ def draw_gantt(outcome: Outcome, report: Report) -> Figure:
     whole, last, leaving = (figure.add_subplot(cell) for cell in (grid[0, :], grid[1, 0], grid[1, 1]))
     kinds = _op_kinds(outcome)
     starts = _layer_starts(timeline)
-    heads = [i.start_cycle for i in timeline.intervals
-             if i.layer == layer and not i.squashed and i.unit == UNIT_NAMES[Unit.HEAD]]  # fmt: skip
+    heads = [
+        i.start_cycle
+        for i in timeline.intervals
+        if i.layer == layer and not i.squashed and i.unit == UNIT_NAMES[Unit.HEAD]
+    ]
     head = min(heads)
     used: set[str] = set()
     for axes, first, width, title in (
@@ -511,8 +607,16 @@ def draw_gantt(outcome: Outcome, report: Report) -> Figure:
             axes.axvline(start / timeline.clock_mhz, color=GREY, linewidth=0.6, zorder=1.5)
         decided = outcome.sentence.decision_cycle[:layer]
         decided = decided[(decided != NONE) & (decided >= first)] / timeline.clock_mhz
-        axes.plot(decided, np.full(decided.size, int(Unit.DECISION)), linestyle="none", marker="v", markersize=4.5,
-                  color=BLACK, clip_on=False, zorder=5)  # fmt: skip
+        axes.plot(
+            decided,
+            np.full(decided.size, int(Unit.DECISION)),
+            linestyle="none",
+            marker="v",
+            markersize=4.5,
+            color=BLACK,
+            clip_on=False,
+            zorder=5,
+        )
         axes.axvline(total / timeline.clock_mhz, color=VERMILION, linewidth=1.2)
     _number_layers(whole, starts, timeline)
     leaving.set_yticklabels([])
@@ -549,8 +653,15 @@ def _tracks(axes: Axes, timeline: Timeline, kinds: dict[str, str], first: int, n
         width = max(duration, span * HAIR_FRACTION) / timeline.clock_mhz
         axes.add_patch(Rectangle(corner, width, height, color=KIND_COLOURS[s.kind], linewidth=0, **look))
         if height > 0.6 and duration / span * named_pt > 3.7 * len(s.op):
-            axes.text((s.start_cycle + s.end_cycle) / 2 / timeline.clock_mhz, bottom - 0.38, s.op, fontsize=5.5,
-                      ha="center", va="center", color=BLACK if s.squashed else _ink(s.kind))  # fmt: skip
+            axes.text(
+                (s.start_cycle + s.end_cycle) / 2 / timeline.clock_mhz,
+                bottom - 0.38,
+                s.op,
+                fontsize=5.5,
+                ha="center",
+                va="center",
+                color=BLACK if s.squashed else _ink(s.kind),
+            )
     axes.set(xlabel="time (µs)", ylim=(len(UNIT_NAMES) - 0.4, -0.6))
     axes.set_xlim(first / timeline.clock_mhz, (timeline.total_cycles + 0.01 * span) / timeline.clock_mhz)
     axes.set_yticks(range(len(UNIT_NAMES)), [name.replace("_", " ") for name in UNIT_NAMES])
@@ -569,8 +680,16 @@ def _number_layers(axes: Axes, starts: dict[int, int], timeline: Timeline) -> No
     for number, start, end in zip(numbers, starts.values(), ends, strict=True):
         if number and (number - 1) % every == 0:
             text = f"layer {number}" if number == 1 else str(number)
-            axes.annotate(text, ((start + end) / 2 / timeline.clock_mhz, 1), (0, 2), fontsize=7, color=GREY,
-                          ha="center", xycoords=axes.get_xaxis_transform(), textcoords="offset points")  # fmt: skip
+            axes.annotate(
+                text,
+                ((start + end) / 2 / timeline.clock_mhz, 1),
+                (0, 2),
+                fontsize=7,
+                color=GREY,
+                ha="center",
+                xycoords=axes.get_xaxis_transform(),
+                textcoords="offset points",
+            )
 
 
 def _op_kinds(outcome: Outcome) -> dict[str, str]:
@@ -602,8 +721,15 @@ def _kind(op: Op) -> str:
 
 def _kind_legend(figure: Figure, used: set[str], extra: Sequence[Any] = ()) -> None:
     handles = [Patch(facecolor=colour, label=kind) for kind, colour in KIND_COLOURS.items() if kind in used]
-    figure.legend(handles=[*handles, *extra], loc="outside lower center", ncols=6, columnspacing=1.2, handlelength=1.0,
-                  handletextpad=0.5, fontsize=7.5)  # fmt: skip
+    figure.legend(
+        handles=[*handles, *extra],
+        loc="outside lower center",
+        ncols=6,
+        columnspacing=1.2,
+        handlelength=1.0,
+        handletextpad=0.5,
+        fontsize=7.5,
+    )
 
 
 def _figure(width: float, height: float, title: str, report: Report) -> Figure:

@@ -14,7 +14,13 @@ from quant.store import Stage
 @contextlib.contextmanager
 def stages(console: Console) -> Iterator[Stage]:
     """Give a function that opens a bar: (title, total) -> advance(n_done)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 
         def stage(title: str, n_total: int) -> Callable[[int], None]:

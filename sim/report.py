@@ -166,14 +166,22 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
     per_sentence_uj = outcome.energy.total_uj / n
     layers = outcome.table.latency_cycles
     placement = outcome.program.placement
-    parts: dict[str, dict[str, int]] = {name: {str(kind): getattr(used, kind) for kind in KINDS} for name, used in outcome.resources.parts.items()}
+    parts: dict[str, dict[str, int]] = {
+        name: {str(kind): getattr(used, kind) for kind in KINDS} for name, used in outcome.resources.parts.items()
+    }
     busy, wasted = int(stream.busy_cycles.sum()), int(stream.wasted_cycles.sum())
     return Report(
         schema=SCHEMA,
         schema_version=SCHEMA_VERSION,
         configuration=Configuration(
-            rule=format_rule(setup.rule), bits=setup.quant, shape=setup.shape, design=setup.design,
-            device=setup.device, sequence_length=setup.sequence_length, seed=setup.seed),
+            rule=format_rule(setup.rule),
+            bits=setup.quant,
+            shape=setup.shape,
+            design=setup.design,
+            device=setup.device,
+            sequence_length=setup.sequence_length,
+            seed=setup.seed,
+        ),
         versions=versions(),
         hashes=_hashes(outcome),
         data=_data_report(outcome),
@@ -182,7 +190,8 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         speedup=SpeedupReport(
             layer=setup.shape.n_layers / outcome.decision.mean_layer,
             mac=(full.macs + full.wasted_macs) / (stream.macs + stream.wasted_macs),
-            latency=float(full.latency_cycles.mean() / stream.latency_cycles.mean())),
+            latency=float(full.latency_cycles.mean() / stream.latency_cycles.mean()),
+        ),
         latency_us=_latency_report(stream, full, layers, setup.design.clock_mhz),
         throughput_per_s=n / seconds,
         energy_uj=per_sentence_uj,
@@ -199,11 +208,13 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         n_parameters=parameter_counts(setup.shape).n_total,
         weights_on_chip=not (placement.layer_streamed or placement.exit_streamed or placement.prologue_streamed),
         off_chip_bytes_per_sentence=(stream.off_chip_bytes + stream.wasted_bytes) / n,
-        resources={kind: Usage(used=getattr(outcome.resources.total, kind),
-                               available=getattr(available(setup.device), kind)) for kind in KINDS},
+        resources={
+            kind: Usage(used=getattr(outcome.resources.total, kind), available=getattr(available(setup.device), kind))
+            for kind in KINDS
+        },
         resource_parts=parts,
         checks=CHECKS,
-    )  # fmt: skip
+    )
 
 
 def report_json(report: Report) -> str:
@@ -222,7 +233,10 @@ def _hashes(outcome: Outcome) -> dict[str, str]:
     digest = hashlib.sha256(trace.logits.tobytes() + repr(trace.scale).encode()).hexdigest()
     hashes = {"data": trace.origin.data_hash, "trace": digest}
     if isinstance(outcome.source, TextSource):
-        hashes |= {"checkpoint": outcome.source.card.content_hash, "calibration": outcome.source.calibration.content_hash}
+        hashes |= {
+            "checkpoint": outcome.source.card.content_hash,
+            "calibration": outcome.source.calibration.content_hash,
+        }
     return dict(sorted(hashes.items()))
 
 
@@ -243,11 +257,14 @@ def _accuracy_report(outcome: Outcome, reference: Reference | None) -> AccuracyR
     source = outcome.source
     metric = "pearson" if source.trace.n_classes == 1 else "accuracy_fraction"
     if isinstance(source, ProfileSource):
-        nothing: dict[str, Any] = dict.fromkeys(("float", "quantised", "with_exits", "float_with_exits",
-                                                 "float_by_exit", "quantised_by_exit"))  # fmt: skip
+        nothing: dict[str, Any] = dict.fromkeys(
+            ("float", "quantised", "with_exits", "float_with_exits", "float_by_exit", "quantised_by_exit")
+        )
         return AccuracyReport(metric=metric, reference=reference, **nothing)
-    by_float, by_integer = (exit_scores(trace.logits, trace.labels) if trace.labelled else None
-                            for trace in (source.float_trace, source.trace))  # fmt: skip
+    by_float, by_integer = (
+        exit_scores(trace.logits, trace.labels) if trace.labelled else None
+        for trace in (source.float_trace, source.trace)
+    )
     float_decision = outcome.float_decision
     return AccuracyReport(
         metric=metric,
@@ -284,22 +301,34 @@ def _latency_report(stream: StreamResult, full: StreamResult, by_exit: Any, cloc
 
 
 CHECKS = (
-    Check(figures="accuracy, exits, layer speed-up",
-          how="counted on the recorded integer logits; integer rules equal the published float rules on every two-class "
-              "input (property tests against naive implementations)"),
-    Check(figures="cycles of matrix products",
-          how="closed form equals the schedule exactly; SCALE-Sim's published cycles for ALBERT-base reproduced with "
-              "overlap_folds = false"),
-    Check(figures="cycles of vector units, exit head and decision",
-          how="our own pipeline assumptions, exact against a naive cycle stepper of the same assumptions; not yet "
-              "against RTL"),
-    Check(figures="off-chip traffic",
-          how="bytes counted exactly; bandwidth is peak x efficiency with one latency per transfer, no DRAM page or "
-              "refresh effects"),
-    Check(figures="resources",
-          how="formulas from published designs, within 4 % LUT and 22 % DSP of FQ-BERT on ZCU102 (docs/model.md); not "
-              "synthesised"),
-    Check(figures="energy and power",
-          how="per-operation energies from the literature plus static board power fitted on FQ-BERT's 9.8 W; checked on "
-              "one other board within 3 % (almost all of it static); dynamic energy alone is unchecked"),
-)  # fmt: skip
+    Check(
+        figures="accuracy, exits, layer speed-up",
+        how="counted on the recorded integer logits; integer rules equal the published float rules on every two-class "
+        "input (property tests against naive implementations)",
+    ),
+    Check(
+        figures="cycles of matrix products",
+        how="closed form equals the schedule exactly; SCALE-Sim's published cycles for ALBERT-base reproduced with "
+        "overlap_folds = false",
+    ),
+    Check(
+        figures="cycles of vector units, exit head and decision",
+        how="our own pipeline assumptions, exact against a naive cycle stepper of the same assumptions; not yet "
+        "against RTL",
+    ),
+    Check(
+        figures="off-chip traffic",
+        how="bytes counted exactly; bandwidth is peak x efficiency with one latency per transfer, no DRAM page or "
+        "refresh effects",
+    ),
+    Check(
+        figures="resources",
+        how="formulas from published designs, within 4 % LUT and 22 % DSP of FQ-BERT on ZCU102 (docs/model.md); not "
+        "synthesised",
+    ),
+    Check(
+        figures="energy and power",
+        how="per-operation energies from the literature plus static board power fitted on FQ-BERT's 9.8 W; checked on "
+        "one other board within 3 % (almost all of it static); dynamic energy alone is unchecked",
+    ),
+)

@@ -528,10 +528,19 @@ class _Builder:
         zero = np.zeros(size, np.int64)
         turn = head + self.turn
         values = (
-            zero + unit, occupancy, latency, zero + self.op_index, head, panel, block,
-            zero if macs is None else macs, zero if n_bytes is None else n_bytes,
-            zero + self.group, turn, zero + (unit != Unit.DMA),
-        )  # fmt: skip
+            zero + unit,
+            occupancy,
+            latency,
+            zero + self.op_index,
+            head,
+            panel,
+            block,
+            zero if macs is None else macs,
+            zero if n_bytes is None else n_bytes,
+            zero + self.group,
+            turn,
+            zero + (unit != Unit.DMA),
+        )
         for name, value in zip(_COLUMNS, values, strict=True):
             self.columns[name].append(value.astype(np.int64))
         padded = np.full((size, _MAX_DEPENDENCIES), NONE, np.int64)
@@ -582,8 +591,19 @@ class _Builder:
 
 
 _COLUMNS = (
-    "unit", "occupancy", "latency", "op", "head", "panel", "block", "macs", "n_bytes", "group", "turn", "is_compute",
-)  # fmt: skip
+    "unit",
+    "occupancy",
+    "latency",
+    "op",
+    "head",
+    "panel",
+    "block",
+    "macs",
+    "n_bytes",
+    "group",
+    "turn",
+    "is_compute",
+)
 _MAX_DEPENDENCIES = 3  # two operands, and the gate
 
 

@@ -10,17 +10,22 @@ from rich.text import Text
 from sim.report import PERCENTILES, Report
 
 BAR_WIDTH = 24  # characters of the longest bar
+TWO_COLUMNS = 136  # characters that both halves need side by side
 
 
 def print_report(report: Report, console: Console) -> None:
     """Print the report: what ran, how good, how early, how fast, how large, and how far it was checked."""
     console.print(_title(report))
-    if console.width >= 110:
+    if console.width >= TWO_COLUMNS:
         grid = Table.grid(padding=(0, 3))
-        grid.add_row(Group(_accuracy(report), Text(), _speed(report)), Group(_exits(report), Text(), _resources(report)))
+        grid.add_row(
+            Group(_accuracy(report), Text(), _speed(report)), Group(_exits(report), Text(), _resources(report))
+        )
         console.print(grid)
     else:
-        console.print(Group(_accuracy(report), Text(), _exits(report), Text(), _speed(report), Text(), _resources(report)))
+        console.print(
+            Group(_accuracy(report), Text(), _exits(report), Text(), _speed(report), Text(), _resources(report))
+        )
     console.print(Text())
     console.print(_units(report))
     console.print(_checks(report))
@@ -31,17 +36,23 @@ def _title(report: Report) -> Text:
     shape, design, bits = configuration.shape, configuration.design, configuration.bits
     kind = "shared layers" if shape.shared_layers else "own weights per layer"
     text = Text()
-    text.append(f"{shape.n_layers} layers x {shape.hidden_size}, {kind}, {report.n_parameters / 1e6:.2f} M parameters; ")
+    text.append(
+        f"{shape.n_layers} layers x {shape.hidden_size}, {kind}, {report.n_parameters / 1e6:.2f} M parameters; "
+    )
     text.append(f"W{bits.weight_bits}A{bits.activation_bits}{' power-of-two scales' if bits.power_of_two else ''}; ")
     text.append(f"rule {configuration.rule}\n", style="bold")
-    text.append(f"{data.name}: {data.n_samples} sentences, {data.mean_tokens:.1f} tokens on average, padded to "
-                f"{configuration.sequence_length}")  # fmt: skip
+    text.append(
+        f"{data.name}: {data.n_samples} sentences, {data.mean_tokens:.1f} tokens on average, padded to "
+        f"{configuration.sequence_length}"
+    )
     if data.n_truncated:
         text.append(f", {data.n_truncated} cut", style="yellow")
-    text.append(f"\n{configuration.device.title}: design {design.name}, {design.array_rows} x {design.array_columns} array "
-                f"at {design.clock_mhz:g} MHz, {design.exit_overlap}"
-                + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
-                + f", weights {'on chip' if report.weights_on_chip else 'streamed'}\n")  # fmt: skip
+    text.append(
+        f"\n{configuration.device.title}: design {design.name}, {design.array_rows} x {design.array_columns} array "
+        f"at {design.clock_mhz:g} MHz, {design.exit_overlap}"
+        + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
+        + f", weights {'on chip' if report.weights_on_chip else 'streamed'}\n"
+    )
     return text
 
 
@@ -58,7 +69,9 @@ def _percent(value: float | None) -> str:
 
 def _accuracy(report: Report) -> RenderableType:
     accuracy = report.accuracy
-    table = _table("accuracy" if accuracy.metric == "accuracy_fraction" else accuracy.metric, "full depth", "with exits")
+    table = _table(
+        "accuracy" if accuracy.metric == "accuracy_fraction" else accuracy.metric, "full depth", "with exits"
+    )
     table.add_row("float", _percent(accuracy.float), _percent(accuracy.float_with_exits))
     table.add_row("quantised", _percent(accuracy.quantised), _percent(accuracy.with_exits), style="bold")
     if accuracy.reference is not None:
@@ -75,7 +88,9 @@ def _exits(report: Report) -> RenderableType:
     table.add_column(f"mean layer {report.exits.mean_layer:.2f} of {len(histogram)}")
     longest = max(histogram)
     for layer, count in enumerate(histogram, 1):
-        table.add_row(str(layer), str(count), f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %")
+        table.add_row(
+            str(layer), str(count), f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %"
+        )
     return table
 
 
@@ -85,17 +100,31 @@ def _speed(report: Report) -> RenderableType:
     clock = report.configuration.design.clock_mhz
     table.add_row("layers", f"{report.exits.mean_layer:.2f}", str(len(report.exits.histogram)), f"{speedup.layer:.2f}x")
     table.add_row("multiply-accumulates", "", "", f"{speedup.mac:.2f}x")
-    table.add_row("latency mean", f"{latency.mean:.1f} us", f"{latency.full_depth:.1f} us", f"{speedup.latency:.2f}x", style="bold")
+    table.add_row(
+        "latency mean",
+        f"{latency.mean:.1f} us",
+        f"{latency.full_depth:.1f} us",
+        f"{speedup.latency:.2f}x",
+        style="bold",
+    )
     for name in PERCENTILES:
         table.add_row(f"latency {name}", f"{getattr(latency, name):.1f} us", "", "")
     table.add_row("throughput", f"{report.throughput_per_s:,.0f} /s", "", "")
     ratio = report.energy_full_depth_uj / report.energy_uj
-    table.add_row("energy a sentence", f"{report.energy_uj:,.0f} uJ", f"{report.energy_full_depth_uj:,.0f} uJ", f"{ratio:.2f}x")
+    table.add_row(
+        "energy a sentence", f"{report.energy_uj:,.0f} uJ", f"{report.energy_full_depth_uj:,.0f} uJ", f"{ratio:.2f}x"
+    )
     table.add_row("power", f"{report.average_power_mw / 1000:.2f} W", "", "")
     table.add_row("sentences/s/W", f"{report.sentences_per_joule:,.1f}", "", "")
-    table.add_row("one layer and its exit", f"{report.layer_cycles:,} cycles", f"{report.layer_cycles / clock:.1f} us", "")
-    table.add_row("  of which array at its peak", f"{report.layer_roofline_cycles:,} cycles",
-                  f"{100 * report.layer_roofline_cycles / report.layer_cycles:.0f} %", "")  # fmt: skip
+    table.add_row(
+        "one layer and its exit", f"{report.layer_cycles:,} cycles", f"{report.layer_cycles / clock:.1f} us", ""
+    )
+    table.add_row(
+        "  of which array at its peak",
+        f"{report.layer_roofline_cycles:,} cycles",
+        f"{100 * report.layer_roofline_cycles / report.layer_cycles:.0f} %",
+        "",
+    )
     return table
 
 
@@ -104,8 +133,13 @@ def _resources(report: Report) -> RenderableType:
     for kind, usage in report.resources.items():
         largest = max(report.resource_parts, key=lambda part: report.resource_parts[part][kind])
         share = f"{100 * usage.used / usage.available:.1f} %" if usage.available else "-"
-        table.add_row(kind.upper(), f"{usage.used:,}", f"{usage.available:,}", share,
-                      largest.replace("_", " ") if usage.used else "")  # fmt: skip
+        table.add_row(
+            kind.upper(),
+            f"{usage.used:,}",
+            f"{usage.available:,}",
+            share,
+            largest.replace("_", " ") if usage.used else "",
+        )
     return table
 
 

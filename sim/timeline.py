@@ -117,8 +117,18 @@ def _append_group(
     if squashed:
         ends, readies = np.minimum(ends, decision), np.minimum(readies, decision)
     position = np.cumsum(begun) - 1 + len(intervals)
-    columns = (program.unit, program.op, program.head, program.panel, program.block, starts, ends, readies,
-               program.macs, program.n_bytes)  # fmt: skip
+    columns = (
+        program.unit,
+        program.op,
+        program.head,
+        program.panel,
+        program.block,
+        starts,
+        ends,
+        readies,
+        program.macs,
+        program.n_bytes,
+    )
     for unit, op, head, panel, block, start, end, ready, macs, n_bytes in zip(
         *(column[begun].tolist() for column in columns), strict=True
     ):
@@ -185,8 +195,16 @@ def chrome_trace(timeline: Timeline, level: Level = "op") -> dict[str, Any]:
         }
         if level == "tile":
             arguments |= {"head": first.head, "panel": first.panel, "block": first.block}
-        event = {"ph": "X", "pid": 1, "tid": tracks[first.unit], "name": first.op, "ts": start_us, "dur": duration_us,
-                 "cat": "squashed" if first.squashed else f"layer {first.layer}", "args": arguments}  # fmt: skip
+        event = {
+            "ph": "X",
+            "pid": 1,
+            "tid": tracks[first.unit],
+            "name": first.op,
+            "ts": start_us,
+            "dur": duration_us,
+            "cat": "squashed" if first.squashed else f"layer {first.layer}",
+            "args": arguments,
+        }
         events.append(event)
 
     arrows: dict[tuple[str, int, int], Flow] = {}  # one per pair of slices: the first
@@ -194,8 +212,15 @@ def chrome_trace(timeline: Timeline, level: Level = "op") -> dict[str, Any]:
         arrows.setdefault((flow.kind, slice_of[flow.source], slice_of[flow.target]), flow)
     for number, flow in enumerate(arrows.values(), start=1):
         for phase, end in (("s", timeline.intervals[flow.source]), ("f", timeline.intervals[flow.target])):
-            event = {"ph": phase, "pid": 1, "tid": tracks[end.unit], "name": flow.kind, "cat": flow.kind,
-                     "id": number, "ts": nanoseconds(end.start_cycle) / 1000}  # fmt: skip
+            event = {
+                "ph": phase,
+                "pid": 1,
+                "tid": tracks[end.unit],
+                "name": flow.kind,
+                "cat": flow.kind,
+                "id": number,
+                "ts": nanoseconds(end.start_cycle) / 1000,
+            }
             events.append(event | ({"bp": "e"} if phase == "f" else {}))
     return {
         "displayTimeUnit": "ns",

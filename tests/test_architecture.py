@@ -20,13 +20,43 @@ MAY_IMPORT = {
 }
 HEAVY = {"torch", "transformers", "brevitas", "safetensors", "tokenizers", "datasets", "huggingface_hub", "matplotlib"}
 LIGHT_QUANT = {
-    "errors", "records", "config", "files", "hub", "tasks", "trace", "exit_rules", "exit_float", "exit_integer",
-    "exits", "profile", "store", "workload", "reference", "scores",
-}  # fmt: skip
+    "errors",
+    "records",
+    "config",
+    "files",
+    "hub",
+    "tasks",
+    "trace",
+    "exit_rules",
+    "exit_float",
+    "exit_integer",
+    "exits",
+    "profile",
+    "store",
+    "workload",
+    "reference",
+    "scores",
+}
 ALLOWED_ROOT = {
-    "quant", "hw_model", "hls", "sim", "tests", "docs", "examples", "benchmarks", "README.md", "LICENSE", "NOTICE",
-    "CHANGELOG.md", "CITATION.cff", "Makefile", "pyproject.toml", ".gitignore", ".gitattributes", ".ci",
-}  # fmt: skip
+    "quant",
+    "hw_model",
+    "hls",
+    "sim",
+    "tests",
+    "docs",
+    "examples",
+    "benchmarks",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "Makefile",
+    "pyproject.toml",
+    ".gitignore",
+    ".gitattributes",
+    ".ci",
+}
 ALLOWED_FOLDERS = {
     "quant": {"assets", "training"},
     "hw_model": {"designs", "devices"},
@@ -182,9 +212,10 @@ def test_every_real_quantity_of_the_hardware_names_its_unit(module: str) -> None
         for node in tree(module).body
         if isinstance(node, ast.ClassDef)
         for item in node.body
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+        if isinstance(item, ast.AnnAssign)
+        and isinstance(item.target, ast.Name)
         and re.match(r"float\b", ast.unparse(item.annotation))
-    ]  # fmt: skip
+    ]
     assert [name for name in fields if not name.endswith(UNITS)] == []
 
 

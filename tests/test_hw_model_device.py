@@ -27,8 +27,10 @@ DATA_SHEETS = {
 def test_totals_are_those_of_the_data_sheet(name: str) -> None:
     device = load_device(name)
     assert (device.lut, device.ff, device.dsp, device.bram18, device.uram) == (
-        *DATA_SHEETS[name][:3], 2 * DATA_SHEETS[name][3], DATA_SHEETS[name][4],
-    )  # fmt: skip
+        *DATA_SHEETS[name][:3],
+        2 * DATA_SHEETS[name][3],
+        DATA_SHEETS[name][4],
+    )
     assert device.name == name
     assert device.source
 
@@ -49,9 +51,17 @@ def test_dsp_and_uram_belong_to_the_family(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "mega_transfers", "bits", "channels"),
-    [("zcu102", 2134, 64, 1), ("zcu104", 2134, 64, 1), ("zcu111", 2667, 64, 1), ("kv260", 2400, 64, 1),
-     ("zc706", 1600, 64, 1), ("pynq-z2", 1050, 16, 1), ("u200", 2400, 64, 4), ("u250", 2400, 64, 4)],
-)  # fmt: skip
+    [
+        ("zcu102", 2134, 64, 1),
+        ("zcu104", 2134, 64, 1),
+        ("zcu111", 2667, 64, 1),
+        ("kv260", 2400, 64, 1),
+        ("zc706", 1600, 64, 1),
+        ("pynq-z2", 1050, 16, 1),
+        ("u200", 2400, 64, 4),
+        ("u250", 2400, 64, 4),
+    ],
+)
 def test_bandwidth_is_transfers_times_width(name: str, mega_transfers: int, bits: int, channels: int) -> None:
     peak = mega_transfers * 1_000_000 * bits * channels // 8
     assert load_device(name).memory_bytes_per_second == pytest.approx(peak, rel=1e-9)

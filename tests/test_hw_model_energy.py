@@ -22,9 +22,12 @@ ZCU102 = energy_model(load_device("zcu102"))
 numbers = st.integers(0, 10**12)
 macs = st.builds(MacCount, activation_bits=st.sampled_from([4, 8, 16]), weight_bits=st.sampled_from([2, 8]), n=numbers)
 counts = st.builds(
-    EnergyCounts, macs=st.lists(macs, max_size=3).map(tuple), vector_elements=numbers, on_chip_bytes=numbers,
+    EnergyCounts,
+    macs=st.lists(macs, max_size=3).map(tuple),
+    vector_elements=numbers,
+    on_chip_bytes=numbers,
     off_chip_bytes=numbers,
-)  # fmt: skip
+)
 
 
 def mac(activation_bits: int, weight_bits: int, n: int) -> MacCount:

@@ -43,9 +43,10 @@ def test_overlapped_folds_equal_a_stepped_array(m: int, k: int, n: int, rows: in
 def test_separate_folds_equal_scale_sim_on_the_72_products_of_albert_base() -> None:
     design = replace(BARE, overlap_folds=False)
     linears = [
-        op for op in encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128).layer
+        op
+        for op in encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128).layer
         if isinstance(op, MatMul) and op.weights
-    ]  # fmt: skip
+    ]
     last_cycle_indices = [matmul_cycles(op, design) - 1 for op in linears]
     assert len(linears) * 12 == 72
     assert 12 * sum(last_cycle_indices) == 11_259_576  # SCALE-Sim 3.0.0, output stationary, 32 x 32

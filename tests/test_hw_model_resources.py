@@ -154,9 +154,13 @@ def test_total_is_the_sum_and_a_larger_array_is_never_cheaper(bits: int, name: s
 
 @pytest.mark.parametrize(
     ("lanes", "unit", "published"),
-    [("softmax_lanes", "softmax", (934, 557, 4.75)), ("layer_norm_lanes", "layer_norm", (1_597, 2_422, 10)),
-     ("gelu_lanes", "gelu", (721, 1_260, 4)), ("add_lanes", "residual_add", (205, 416, 2))],
-)  # fmt: skip
+    [
+        ("softmax_lanes", "softmax", (934, 557, 4.75)),
+        ("layer_norm_lanes", "layer_norm", (1_597, 2_422, 10)),
+        ("gelu_lanes", "gelu", (721, 1_260, 4)),
+        ("add_lanes", "residual_add", (205, 416, 2)),
+    ],
+)
 def test_a_fixed_point_lane_is_cheaper_than_the_published_floating_point_lane(
     lanes: str, unit: str, published: tuple[float, float, float]
 ) -> None:
@@ -176,9 +180,16 @@ def error(estimated: int, published: int) -> float:
 def fq_bert(n_pe: int, n_multipliers: int) -> Accelerator:
     """12 units of n_pe elements of n_multipliers; lanes are not published: 16."""
     return replace(
-        DEFAULT, clock_mhz=214.0, array_rows=n_multipliers, array_columns=12 * n_pe, softmax_lanes=16,
-        layer_norm_lanes=16, gelu_lanes=16, add_lanes=16, head_lanes=1,
-    )  # fmt: skip
+        DEFAULT,
+        clock_mhz=214.0,
+        array_rows=n_multipliers,
+        array_columns=12 * n_pe,
+        softmax_lanes=16,
+        layer_norm_lanes=16,
+        gelu_lanes=16,
+        add_lanes=16,
+        head_lanes=1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,9 +207,15 @@ def test_fq_bert_on_zcu102(
 
 def test_tmma_array_is_the_calibration_and_its_total_the_check() -> None:
     tmma = replace(
-        DEFAULT, device="kv260", clock_mhz=100.0, softmax_lanes=1, layer_norm_lanes=1, gelu_lanes=1, add_lanes=1,
+        DEFAULT,
+        device="kv260",
+        clock_mhz=100.0,
+        softmax_lanes=1,
+        layer_norm_lanes=1,
+        gelu_lanes=1,
+        add_lanes=1,
         head_lanes=1,
-    )  # fmt: skip
+    )
     needed = estimate(albert(), tmma, load_device("kv260"))
     assert needed.systolic_array.dsp == 1_024  # exact; the report's other 16 compute addresses
     without_lanes = needed.systolic_array + needed.dma_control

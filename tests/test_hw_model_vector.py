@@ -16,10 +16,19 @@ from hw_model.vector import (
 from quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
 
 DESIGN = replace(
-    load_design("default"), array_columns=8,
-    softmax_lanes=4, layer_norm_lanes=4, gelu_lanes=3, add_lanes=8, head_lanes=4,
-    softmax_depth_cycles=10, layer_norm_depth_cycles=20, gelu_depth_cycles=5, add_depth_cycles=2, head_depth_cycles=7,
-)  # fmt: skip
+    load_design("default"),
+    array_columns=8,
+    softmax_lanes=4,
+    layer_norm_lanes=4,
+    gelu_lanes=3,
+    add_lanes=8,
+    head_lanes=4,
+    softmax_depth_cycles=10,
+    layer_norm_depth_cycles=20,
+    gelu_depth_cycles=5,
+    add_depth_cycles=2,
+    head_depth_cycles=7,
+)
 
 
 def test_softmax_takes_three_passes_over_every_row_of_every_head() -> None:

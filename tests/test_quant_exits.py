@@ -207,9 +207,20 @@ def test_sampled_limits_of_bias_3_never_exit_early(q: np.ndarray[Any, Any], scal
 
 @pytest.mark.parametrize(
     ("d", "difference"),
-    [(0.05, 5.1781), (0.1, 4.3307), (0.15, 3.8161), (0.2, 3.4381), (0.3, 2.8783), (0.4, 2.4508), (0.5, 2.0905),
-     (0.6, 1.7655), (0.7, 1.4546), (0.8, 1.1363), (0.9, 0.7721)],
-)  # fmt: skip
+    [
+        (0.05, 5.1781),
+        (0.1, 4.3307),
+        (0.15, 3.8161),
+        (0.2, 3.4381),
+        (0.3, 2.8783),
+        (0.4, 2.4508),
+        (0.5, 2.0905),
+        (0.6, 1.7655),
+        (0.7, 1.4546),
+        (0.8, 1.1363),
+        (0.9, 0.7721),
+    ],
+)
 def test_entropy_threshold_is_this_logit_difference(d: float, difference: float) -> None:
     scale = 2.0**-18
     assert f"{least_difference(NormalizedEntropyExit(threshold=d), scale) * scale:.4f}" == f"{difference:.4f}"

@@ -139,8 +139,12 @@ def test_the_tokenizer_is_that_of_bert() -> None:
     tokenizer = train_tokenizer(["Good films, GOOD actors", "good film; good actor"] * 3, 100)
     assert tokenizer.convert_ids_to_tokens(range(5)) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     assert tokenizer.convert_ids_to_tokens(tokenizer("GOOD, film")["input_ids"]) == [
-        "[CLS]", "good", ",", "film", "[SEP]"
-    ]  # fmt: skip
+        "[CLS]",
+        "good",
+        ",",
+        "film",
+        "[SEP]",
+    ]
     assert tokenizer.convert_ids_to_tokens(tokenizer("good §")["input_ids"])[1:-1] == ["good", "[UNK]"]
     assert tokenizer.decode(tokenizer("good actor")["input_ids"], skip_special_tokens=True) == "good actor"
 

@@ -228,7 +228,7 @@ def test_the_other_commands_answer_bad_input_alike(
         ((*model, "--data", tmp_path / "none.tsv", "--out", tmp_path / "out"), r"--data = .*none\.tsv: no such file"),
         (("--data", tiny_tsv, "--out", tmp_path / "out", "--compute", "tpu"), r"--compute = tpu: must be auto, cpu or"),
         (("--data", tiny_tsv, "--out", tiny_tsv / "x", *SMALL[command]), r"--out = .*: cannot be written"),
-    ):  # fmt: skip
+    ):
         done = hexit(capsys, command, *words)
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done
         assert re.search(message, done.err), done.err
@@ -236,10 +236,26 @@ def test_the_other_commands_answer_bad_input_alike(
 
 
 SMALL = {
-    "train": ("--hidden-size", 32, "--n-layers", 2, "--n-heads", 2, "--embedding-size", 16, "--vocabulary-size", 120,
-              "--max-length", 64, "--batch-size", 4, "--epochs", 1),
+    "train": (
+        "--hidden-size",
+        32,
+        "--n-layers",
+        2,
+        "--n-heads",
+        2,
+        "--embedding-size",
+        16,
+        "--vocabulary-size",
+        120,
+        "--max-length",
+        64,
+        "--batch-size",
+        4,
+        "--epochs",
+        1,
+    ),
     "reference": (),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -360,15 +376,21 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "calibration": ([], ["--calibration", text("c.txt", "a good film\na bore\n")]),
     "data": ([], ["--data", text("d.tsv", OTHER_TASK)]),
     "split": (["--data", lambda f: str(f / "splits")], ["--data", lambda f: str(f / "splits"), "--split", "test"]),
-    "text_column": (["--data", text("d.tsv", OTHER_TASK)],
-                    ["--data", text("d.tsv", OTHER_TASK), "--text-column", "phrase"]),
-    "label_column": (["--data", text("d.tsv", OTHER_TASK)],
-                     ["--data", text("d.tsv", OTHER_TASK), "--label-column", "verdict"]),
+    "text_column": (
+        ["--data", text("d.tsv", OTHER_TASK)],
+        ["--data", text("d.tsv", OTHER_TASK), "--text-column", "phrase"],
+    ),
+    "label_column": (
+        ["--data", text("d.tsv", OTHER_TASK)],
+        ["--data", text("d.tsv", OTHER_TASK), "--label-column", "verdict"],
+    ),
     "limit": ([], ["--limit", 5]),
     "seed": (["--limit", 5], ["--limit", 5, "--seed", 1]),
     "profile": ([], ["--profile", text("p.csv", PROFILE)]),
-    "profile_columns": (["--profile", text("p.csv", PROFILE)],
-                        ["--profile", text("p.csv", PROFILE), "--profile-columns", "1-1"]),
+    "profile_columns": (
+        ["--profile", text("p.csv", PROFILE)],
+        ["--profile", text("p.csv", PROFILE), "--profile-columns", "1-1"],
+    ),
     "shape": (["--profile", text("p.csv", PROFILE)], ["--profile", text("p.csv", PROFILE), "--shape", "bert-base"]),
     "rule": ([], ["--rule", "pabee:patience=1"]),
     "threshold": ([], ["--threshold", 0.01]),
@@ -379,7 +401,7 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "overlap": ([], ["--overlap", "speculate"]),
     "batch": ([], ["--batch", 2]),
     "reference": ([], ["--reference", lambda folder: str(folder / "reference.json")]),
-}  # fmt: skip
+}
 SHOWN_ELSEWHERE = {"out", "trace_level", "json_output", "cache_dir", "listing"}
 
 
@@ -389,9 +411,13 @@ def test_the_table_of_changes_has_every_option_of_run() -> None:
 
 @pytest.mark.parametrize("option", CHANGES)
 def test_every_option_changes_the_result(
-    option: str, run: Hexit, capsys: pytest.CaptureFixture[str], tiny_folders: dict[str, Path], tiny_tsv: Path,
+    option: str,
+    run: Hexit,
+    capsys: pytest.CaptureFixture[str],
+    tiny_folders: dict[str, Path],
+    tiny_tsv: Path,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     (tmp_path / "bert").symlink_to(tiny_folders["bert"])
     (tmp_path / "splits").mkdir()
     lines = tiny_tsv.read_text().splitlines(keepends=True)

@@ -18,10 +18,21 @@ from sim.engine import flatten, run_interleaved, run_sentence, run_tasks
 from sim.schedule import UNIT_NAMES, Ints, Program, TaskProgram, Unit, compile_ops
 
 DESIGN = Accelerator(
-    name="story", device="zcu102", clock_mhz=100.0, array_rows=2, array_columns=2,
-    softmax_lanes=1, layer_norm_lanes=2, gelu_lanes=1, add_lanes=2, head_lanes=1,
-    layer_norm_depth_cycles=5, add_depth_cycles=1, weight_buffer_kib=1, activation_buffer_kib=1,
-)  # fmt: skip
+    name="story",
+    device="zcu102",
+    clock_mhz=100.0,
+    array_rows=2,
+    array_columns=2,
+    softmax_lanes=1,
+    layer_norm_lanes=2,
+    gelu_lanes=1,
+    add_lanes=2,
+    head_lanes=1,
+    layer_norm_depth_cycles=5,
+    add_depth_cycles=1,
+    weight_buffer_kib=1,
+    activation_buffer_kib=1,
+)
 
 
 def idle() -> Ints:
@@ -60,10 +71,16 @@ def test_a_small_story() -> None:
     log = sorted(
         (start, UNIT_NAMES[unit], tasks.op_names[op], (int(panel), int(block)), start + int(busy), start + int(latency))
         for start, unit, op, panel, block, busy, latency in zip(
-            engine_starts(tasks), tasks.unit, tasks.op, tasks.panel, tasks.block,
-            tasks.occupancy_cycles, tasks.latency_cycles, strict=True,
+            engine_starts(tasks),
+            tasks.unit,
+            tasks.op,
+            tasks.panel,
+            tasks.block,
+            tasks.occupancy_cycles,
+            tasks.latency_cycles,
+            strict=True,
         )
-    )  # fmt: skip
+    )
     assert log == [
         # start, unit, op, (panel, block), unit free, result ready
         (0, "dma", "x", (0, 0), 7, 11),

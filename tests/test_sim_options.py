@@ -109,21 +109,39 @@ def test_every_kind_of_task_has_a_default_rule(simulated: Simulate, regression: 
     ],
 )
 def test_a_reference_of_something_else_is_refused_before_anything_slow(
-    change: dict[str, Any], message: str | None, simulated: Simulate, tiny_folders: dict[str, Path], tiny_tsv: Path,
+    change: dict[str, Any],
+    message: str | None,
+    simulated: Simulate,
+    tiny_folders: dict[str, Path],
+    tiny_tsv: Path,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     source = simulated().source
     assert isinstance(source, TextSource)
     known: dict[str, Any] = {
-        "version": 1, "model": "albert", "checkpoint_hash": source.card.content_hash, "data": "ten.tsv",
-        "data_hash": source.texts.content_hash, "n_samples": 10, "n_truncated": 0, "max_length": 24,
-        "metric": "accuracy_fraction", "scores": (0.1, 0.2, 0.3), "compute": "cpu", "processor": "p", "torch": "2",
+        "version": 1,
+        "model": "albert",
+        "checkpoint_hash": source.card.content_hash,
+        "data": "ten.tsv",
+        "data_hash": source.texts.content_hash,
+        "n_samples": 10,
+        "n_truncated": 0,
+        "max_length": 24,
+        "metric": "accuracy_fraction",
+        "scores": (0.1, 0.2, 0.3),
+        "compute": "cpu",
+        "processor": "p",
+        "torch": "2",
         "transformers": "5",
-    }  # fmt: skip
+    }
     reference = Reference(**(known | change))
     (tmp_path / "reference.json").write_text(json.dumps(to_json(reference)))
-    options = RunOptions(model=str(tiny_folders["albert"]), data=str(tiny_tsv), cache_dir=tmp_path / "cache",
-                         reference=str(tmp_path / "reference.json"))  # fmt: skip
+    options = RunOptions(
+        model=str(tiny_folders["albert"]),
+        data=str(tiny_tsv),
+        cache_dir=tmp_path / "cache",
+        reference=str(tmp_path / "reference.json"),
+    )
     titles, stage = watched()
     if message is None:
         assert simulate(options, stage)[1] == reference

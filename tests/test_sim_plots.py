@@ -41,9 +41,21 @@ from sim.schedule import UNIT_NAMES, Program, Unit
 from sim.stream import simulate_sentence
 from sim.timeline import sentence_timeline
 
-SHAPE = EncoderShape(n_layers=4, hidden_size=16, n_heads=2, ffn_size=32, embedding_size=8, vocabulary_size=50,
-                     n_positions=32, n_token_types=2, shared_layers=True, n_classes=2, pooler=True, pooling="first",
-                     shared_head=True)  # fmt: skip
+SHAPE = EncoderShape(
+    n_layers=4,
+    hidden_size=16,
+    n_heads=2,
+    ffn_size=32,
+    embedding_size=8,
+    vocabulary_size=50,
+    n_positions=32,
+    n_token_types=2,
+    shared_layers=True,
+    n_classes=2,
+    pooler=True,
+    pooling="first",
+    shared_head=True,
+)
 STREAMED: dict[str, Any] = {"weight_placement": "streamed", "exit_overlap": "speculate"}
 
 
@@ -56,15 +68,25 @@ def trace(n_layers: int = 4, n_classes: int = 2, *, labelled: bool = True, n_sam
     origin = TraceOrigin(
         checkpoint_hash="c", model="random", data="random.tsv", data_hash="d", quant=None, n_truncated=0
     )
-    return ExitTrace(logits=np.rint(1024 * logits).astype(np.int32), scale=2.0**-10,
-                     labels=labels if labelled else np.full_like(labels, -1), lengths=np.full(n_samples, 8, np.int32),
-                     origin=origin)  # fmt: skip
+    return ExitTrace(
+        logits=np.rint(1024 * logits).astype(np.int32),
+        scale=2.0**-10,
+        labels=labels if labelled else np.full_like(labels, -1),
+        lengths=np.full(n_samples, 8, np.int32),
+        origin=origin,
+    )
 
 
 def text_source(recorded: ExitTrace, shape: EncoderShape) -> TextSource:
     names = tuple(str(k) for k in range(shape.n_classes)) if shape.n_classes > 1 else ()
-    texts = TextSet(name="random.tsv", texts=("a",) * recorded.n_samples, pairs=None, label_names=names,
-                    labels=tuple(recorded.labels.tolist()), content_hash="d")  # fmt: skip
+    texts = TextSet(
+        name="random.tsv",
+        texts=("a",) * recorded.n_samples,
+        pairs=None,
+        label_names=names,
+        labels=tuple(recorded.labels.tolist()),
+        content_hash="d",
+    )
     card = ModelCard(name="random", folder="", content_hash="c", shape=shape, label_names=names)
     calibration = Calibration(source="none", sentences=("a",))
     return TextSource(card=card, texts=texts, calibration=calibration, float_trace=recorded, trace=recorded)
@@ -72,12 +94,26 @@ def text_source(recorded: ExitTrace, shape: EncoderShape) -> TextSource:
 
 def setup(rule: str, shape: EncoderShape = SHAPE, **design: Any) -> Setup:
     accelerator = dataclasses.replace(load_design("default"), **design)
-    return Setup(shape=shape, quant=QuantConfig.uniform(8), rule=parse_rule(rule), design=accelerator,
-                 device=load_device("zcu102"), sequence_length=8, seed=0)  # fmt: skip
+    return Setup(
+        shape=shape,
+        quant=QuantConfig.uniform(8),
+        rule=parse_rule(rule),
+        design=accelerator,
+        device=load_device("zcu102"),
+        sequence_length=8,
+        seed=0,
+    )
 
 
-def outcome(rule: str = "hardware:threshold=1,run_length=3", *, labelled: bool = True, n_layers: int = 4,
-            n_classes: int = 2, n_samples: int = 30, **design: Any) -> Outcome:  # fmt: skip
+def outcome(
+    rule: str = "hardware:threshold=1,run_length=3",
+    *,
+    labelled: bool = True,
+    n_layers: int = 4,
+    n_classes: int = 2,
+    n_samples: int = 30,
+    **design: Any,
+) -> Outcome:
     shape = dataclasses.replace(SHAPE, n_layers=n_layers, n_classes=n_classes)
     recorded = trace(n_layers, n_classes, labelled=labelled, n_samples=n_samples)
     return evaluate(setup(rule, shape, **design), text_source(recorded, shape))
@@ -174,8 +210,11 @@ def test_curves_of_accuracy_are_the_sweep_and_the_star_is_this_run() -> None:
     assert report.accuracy.float is not None
     assert set(np.ravel(lines.pop("float, full depth").get_ydata())) == {100 * report.accuracy.float}
     sweep = sweep_rules(found.source, found.setup.rule)
-    assert set(lines) == set(sweep) == {"hardware", "elbert", "pabee", "normalized-entropy", "entropy",
-                                        "max-probability", "fixed-depth", "oracle"}  # fmt: skip
+    assert (
+        set(lines)
+        == set(sweep)
+        == {"hardware", "elbert", "pabee", "normalized-entropy", "entropy", "max-probability", "fixed-depth", "oracle"}
+    )
     for rule in set(sweep) - {"oracle"}:
         assert np.ravel(lines[rule].get_xdata()).tolist() == [4 / point.mean_layer for point in sweep[rule]]
         assert np.ravel(lines[rule].get_ydata()).tolist() == [100 * (point.score or 0) for point in sweep[rule]]

@@ -37,10 +37,21 @@ def reference(simulated: Simulate) -> Reference:
     source = simulated().source
     assert isinstance(source, TextSource)
     return Reference(
-        version=1, model="albert", checkpoint_hash=source.card.content_hash, data="ten", data_hash="beef", n_samples=10,
-        n_truncated=0, max_length=24, metric="accuracy_fraction", scores=(0.4, 0.5, 0.6), compute="cpu",
-        processor="a processor", torch="2", transformers="5",
-    )  # fmt: skip
+        version=1,
+        model="albert",
+        checkpoint_hash=source.card.content_hash,
+        data="ten",
+        data_hash="beef",
+        n_samples=10,
+        n_truncated=0,
+        max_length=24,
+        metric="accuracy_fraction",
+        scores=(0.4, 0.5, 0.6),
+        compute="cpu",
+        processor="a processor",
+        torch="2",
+        transformers="5",
+    )
 
 
 @pytest.fixture
@@ -107,9 +118,7 @@ def test_figures_are_those_of_hand_formulas(simulated: Simulate) -> None:
     assert report.throughput_per_s == pytest.approx(10 / (sum(latencies_us) * 1e-6))
     work = outcome.workload
     macs = 10 * work.prologue_macs + sum(layers) * (work.layer_macs + work.exit_macs)
-    assert report.speedup.mac == pytest.approx(
-        10 * (work.prologue_macs + 3 * work.layer_macs + work.exit_macs) / macs
-    )  # fmt: skip
+    assert report.speedup.mac == pytest.approx(10 * (work.prologue_macs + 3 * work.layer_macs + work.exit_macs) / macs)
     assert report.average_power_mw == pytest.approx(report.energy_uj * report.throughput_per_s / 1000)
     assert report.sentences_per_joule == pytest.approx(1e6 / report.energy_uj)
     assert report.energy_parts_uj.total_uj == pytest.approx(report.energy_uj)

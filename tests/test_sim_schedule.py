@@ -165,9 +165,16 @@ def test_the_heads_take_turns_so_that_scores_run_under_the_softmax() -> None:
     ]
     runs = [item for index, item in enumerate(sequence) if index == 0 or sequence[index - 1] != item]
     assert runs[:9] == [
-        ("query", 0), ("key", 0), ("value", 0),
-        ("scores", 0), ("scores", 1), ("context", 0), ("scores", 2), ("context", 1), ("scores", 3),
-    ]  # fmt: skip
+        ("query", 0),
+        ("key", 0),
+        ("value", 0),
+        ("scores", 0),
+        ("scores", 1),
+        ("context", 0),
+        ("scores", 2),
+        ("context", 1),
+        ("scores", 3),
+    ]
 
 
 def compile_for_albert(design: Accelerator) -> TaskProgram:

@@ -38,8 +38,10 @@ def test_the_screen_shows_every_figure(width: int, simulated: Simulate) -> None:
         f"{report.speedup.layer:.2f}x",
         f"{report.speedup.mac:.2f}x",
         f"{report.speedup.latency:.2f}x",
-        *(f"{value:.1f} us" for value in (report.latency_us.mean, report.latency_us.p50, report.latency_us.p95,
-                                          report.latency_us.p99)),
+        *(
+            f"{value:.1f} us"
+            for value in (report.latency_us.mean, report.latency_us.p50, report.latency_us.p95, report.latency_us.p99)
+        ),
         f"{report.throughput_per_s:,.0f}",
         f"{report.energy_uj:,.0f} uJ",
         f"{report.sentences_per_joule:,.1f}",
@@ -47,7 +49,7 @@ def test_the_screen_shows_every_figure(width: int, simulated: Simulate) -> None:
         f"{report.resources['lut'].used:,}",
         f"{report.resources['lut'].available:,}",
         "weights on chip" if width > 80 else "on",
-    ):  # fmt: skip
+    ):
         assert figure in text, figure
     assert all(check.figures.split(",")[0] in text for check in report.checks)
     assert max(map(len, text.splitlines())) <= width
@@ -71,9 +73,21 @@ def test_a_profile_has_no_accuracy_and_a_reference_has_a_row(simulated: Simulate
     assert "unknown" in screen(build_report(replayed))
     report = build_report(simulated())
     reference = Reference(
-        version=1, model="m", checkpoint_hash="c", data="d", data_hash="d", n_samples=10, n_truncated=0, max_length=24,
-        metric="accuracy_fraction", scores=(0.5, 0.625), compute="cuda", processor="a GPU", torch="2", transformers="5",
-    )  # fmt: skip
+        version=1,
+        model="m",
+        checkpoint_hash="c",
+        data="d",
+        data_hash="d",
+        n_samples=10,
+        n_truncated=0,
+        max_length=24,
+        metric="accuracy_fraction",
+        scores=(0.5, 0.625),
+        compute="cuda",
+        processor="a GPU",
+        torch="2",
+        transformers="5",
+    )
     text = screen(dataclasses.replace(report, accuracy=dataclasses.replace(report.accuracy, reference=reference)))
     assert "reference (cuda, a GPU)" in text
     assert "62.50 %" in text

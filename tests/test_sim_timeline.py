@@ -90,8 +90,12 @@ def test_a_trace_is_deterministic_and_ops_are_fewer_than_tiles() -> None:
     assert ops == chrome_trace_json(again)
     assert len(tiles) > 5 * len(ops)
     assert json.loads(ops)["otherData"] == {
-        "design": "default", "clock_mhz": 200.0, "exit_layer": 2, "total_cycles": timeline.total_cycles, "level": "op",
-    }  # fmt: skip
+        "design": "default",
+        "clock_mhz": 200.0,
+        "exit_layer": 2,
+        "total_cycles": timeline.total_cycles,
+        "level": "op",
+    }
     last = max((e for e in json.loads(tiles)["traceEvents"] if e["ph"] == "X"), key=lambda e: e["args"]["ready_cycle"])
     assert (last["name"], last["args"]["ready_cycle"]) == ("decision", timeline.total_cycles)
 
