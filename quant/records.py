@@ -44,7 +44,7 @@ def from_json(cls: type[Record], value: Any, where: str = "") -> Record:
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in value:
-            raise ConfigError(f"{where}.{name}", "(missing)", "is required", f"Add a line: {name} = ...")
+            raise ConfigError(f"{where}.{name}", "(missing)", "is required", f"Add a line {name} = VALUE")
     return cls(**{key: _convert(hints[key], item, f"{where}.{key}") for key, item in value.items()})
 
 

@@ -113,6 +113,7 @@ class Store:
             "data": texts.content_hash,
             "max_length": max_length,
             "torch": metadata.version("torch"),
+            "transformers": metadata.version("transformers"),
         }
 
         def compute() -> ExitTrace:
@@ -148,6 +149,7 @@ class Store:
             "calibration": calibration.content_hash,
             "max_length": max_length,
             "torch": metadata.version("torch"),
+            "transformers": metadata.version("transformers"),
             "brevitas": metadata.version("brevitas"),
         }
 

@@ -120,8 +120,8 @@ class ExitTrace:
 
     @property
     def labelled(self) -> bool:
-        """Whether every sample has a label."""
-        return not bool((self.labels == UNLABELLED).any())
+        """Whether every sample has a label; real values always count as labels, -1 too."""
+        return self.n_classes == 1 or not bool((self.labels == UNLABELLED).any())
 
     @property
     def real_logits(self) -> NDArray[np.float64]:
