@@ -25,6 +25,7 @@ from quant.exits import format_rule
 from quant.records import to_json
 from quant.reference import Reference
 from quant.scores import exit_scores
+from quant.trace import ExitTrace
 from quant.workload import parameter_counts
 from sim.experiment import Outcome, ProfileSource, TextSource, is_bound, last_layer_cycles, layer_breakdown, score
 from sim.schedule import NONE, UNIT_NAMES
@@ -32,6 +33,7 @@ from sim.stream import StreamResult
 
 SCHEMA = "hexit.report"
 SCHEMA_VERSION = 1
+SUFFICIENT = 0.01  # score; one point of accuracy
 Score = float | None
 Scores = tuple[float, ...] | None
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
@@ -78,10 +80,15 @@ class AccuracyReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitReport:
-    """Where sentences left; `histogram[k - 1]` sentences left after layer k."""
+    """Where sentences left; `histogram[k - 1]` sentences left after layer k.
+
+    `sufficient_layer` is the first layer whose exit alone, for all sentences, scores within SUFFICIENT of the last
+    exit: a network cut there would do, and no exit rule is worth more than that. None where there are no labels.
+    """
 
     mean_layer: float
     histogram: tuple[int, ...]
+    sufficient_layer: int | None
     agree_with_float_fraction: float | None
     is_bound: bool
 
@@ -284,9 +291,17 @@ def _exit_report(outcome: Outcome) -> ExitReport:
     return ExitReport(
         mean_layer=outcome.decision.mean_layer,
         histogram=tuple(np.bincount(leaves, minlength=outcome.setup.shape.n_layers + 1)[1:].tolist()),
+        sufficient_layer=_sufficient_layer(outcome.source.trace),
         agree_with_float_fraction=float(same.mean()) if same is not None else None,
         is_bound=is_bound(outcome.setup.rule),
     )
+
+
+def _sufficient_layer(trace: ExitTrace) -> int | None:
+    if not trace.labelled:
+        return None
+    alone = exit_scores(trace.logits, trace.labels)
+    return next(layer for layer, found in enumerate(alone, 1) if found >= alone[-1] - SUFFICIENT)
 
 
 def _latency_report(stream: StreamResult, full: StreamResult, by_exit: Any, clock_mhz: float) -> LatencyReport:

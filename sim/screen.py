@@ -10,7 +10,7 @@ from rich.text import Text
 from sim.report import PERCENTILES, Report
 
 BAR_WIDTH = 24  # characters of the longest bar
-TWO_COLUMNS = 136  # characters that both halves need side by side
+TWO_COLUMNS = 150  # characters that both halves need side by side
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -86,12 +86,17 @@ def _exits(report: Report) -> RenderableType:
     table.add_column("exit", justify="right")
     table.add_column("sentences", justify="right")
     table.add_column(f"mean layer {report.exits.mean_layer:.2f} of {len(histogram)}")
+    table.add_column("this exit alone", justify="right")
     longest = max(histogram)
-    for layer, count in enumerate(histogram, 1):
-        table.add_row(
-            str(layer), str(count), f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %"
-        )
-    return table
+    alone = report.accuracy.quantised_by_exit or (None,) * len(histogram)
+    for layer, (count, found) in enumerate(zip(histogram, alone, strict=True), 1):
+        bar = f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %"
+        table.add_row(str(layer), str(count), bar, _percent(found))
+    sufficient = report.exits.sufficient_layer
+    if sufficient is None or sufficient == len(histogram):
+        return table
+    note = f"a network cut after layer {sufficient} would be within a point of full depth"
+    return Group(table, Text(note, style="yellow" if sufficient <= report.exits.mean_layer else ""))
 
 
 def _speed(report: Report) -> RenderableType:

@@ -127,6 +127,8 @@ def test_figures_are_those_of_hand_formulas(simulated: Simulate) -> None:
     by_exit = [float(np.mean(layer.argmax(1) == labels)) for layer in outcome.source.trace.logits]
     assert report.accuracy.quantised_by_exit == tuple(by_exit)
     assert report.accuracy.quantised == by_exit[-1]
+    sufficient = [layer for layer, score in enumerate(by_exit, 1) if score >= by_exit[-1] - 0.01]
+    assert report.exits.sufficient_layer == sufficient[0]
 
 
 def test_squashed_work_counts_as_work(simulated: Simulate) -> None:
@@ -156,6 +158,7 @@ def test_what_nobody_knows_is_null(reports: dict[str, Report]) -> None:
     accuracy = reports["profile"].accuracy
     assert (accuracy.float, accuracy.quantised, accuracy.with_exits, accuracy.reference) == (None,) * 4
     assert reports["profile"].exits.agree_with_float_fraction is None
+    assert reports["profile"].exits.sufficient_layer is None
     assert reports["profile"].data.calibration is None
     assert set(reports["profile"].hashes) == {"data", "trace"}
     assert reports["truncated"].latency_us.by_exit[1] is None

@@ -18,14 +18,14 @@ from sim.screen import print_report
 EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}
 
 
-def screen(report: Report, width: int = 140) -> str:
+def screen(report: Report, width: int = 160) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     print_report(report, console)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 
 
-@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("width", [80, 160])
 def test_the_screen_shows_every_figure(width: int, simulated: Simulate) -> None:
     report = build_report(simulated(**EAGER))
     scores: dict[str, Any] = {"float": 0.91, "float_with_exits": 0.92, "quantised": 0.93, "with_exits": 0.94}
