@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from command_line import hexit
 
 ROOT = Path(__file__).resolve().parent.parent
