@@ -1,4 +1,4 @@
-"""What the shipped weights must keep: accuracy in float, at 8 bits, and with the default rule at its default threshold."""
+"""What the shipped weights must keep: accuracy in float, at 8 bits, and with the default rule as it is."""
 
 from __future__ import annotations
 
