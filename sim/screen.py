@@ -63,8 +63,10 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{100 * value:.2f} %"
+def _score(report: Report, value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{100 * value:.2f} %" if report.accuracy.metric == "accuracy_fraction" else f"{value:.3f}"
 
 
 def _accuracy(report: Report) -> RenderableType:
@@ -72,11 +74,13 @@ def _accuracy(report: Report) -> RenderableType:
     table = _table(
         "accuracy" if accuracy.metric == "accuracy_fraction" else accuracy.metric, "full depth", "with exits"
     )
-    table.add_row("float", _percent(accuracy.float), _percent(accuracy.float_with_exits))
-    table.add_row("quantised", _percent(accuracy.quantised), _percent(accuracy.with_exits), style="bold")
+    table.add_row("float", _score(report, accuracy.float), _score(report, accuracy.float_with_exits))
+    table.add_row("quantised", _score(report, accuracy.quantised), _score(report, accuracy.with_exits), style="bold")
     if accuracy.reference is not None:
         reference = accuracy.reference
-        table.add_row(f"reference ({reference.compute}, {reference.processor})", _percent(reference.scores[-1]), "")
+        table.add_row(
+            f"reference ({reference.compute}, {reference.processor})", _score(report, reference.scores[-1]), ""
+        )
     return table
 
 
@@ -91,7 +95,7 @@ def _exits(report: Report) -> RenderableType:
     alone = report.accuracy.quantised_by_exit or (None,) * len(histogram)
     for layer, (count, found) in enumerate(zip(histogram, alone, strict=True), 1):
         bar = f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %"
-        table.add_row(str(layer), str(count), bar, _percent(found))
+        table.add_row(str(layer), str(count), bar, _score(report, found))
     sufficient = report.exits.sufficient_layer
     if sufficient is None or sufficient == len(histogram):
         return table

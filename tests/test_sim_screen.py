@@ -101,3 +101,12 @@ def test_stages_are_bars_on_a_terminal_and_nothing_elsewhere(terminal: bool) -> 
         advance(3)
         advance(1)
     assert ("quantised model" in file.getvalue()) == terminal
+
+
+def test_a_correlation_is_no_percentage(simulated: Simulate) -> None:
+    report = build_report(simulated())
+    accuracy = dataclasses.replace(report.accuracy, metric="pearson", float=0.5, with_exits=None)
+    text = screen(dataclasses.replace(report, accuracy=accuracy))
+    assert "0.500" in text
+    assert "unknown" in text
+    assert "50.00 %" not in text
