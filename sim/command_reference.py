@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from quant.errors import ConfigError
-from sim.help_panels import DATA, MODEL, OUTPUT
+from sim.common_options import DATA, MODEL, OUTPUT, CacheDir, LabelColumn, Split, TextColumns
 
 
 def reference(
@@ -26,18 +26,14 @@ def reference(
     data: Annotated[
         str, typer.Option(help="As in `hexit run`. Default: the shipped reviews.", rich_help_panel=DATA)
     ] = "",
-    split: Annotated[str, typer.Option(help="Split of a folder or data set.", rich_help_panel=DATA)] = "dev",
-    text_column: Annotated[
-        list[str] | None, typer.Option(help="Column(s) of text, if not found by name.", rich_help_panel=DATA)
-    ] = None,
-    label_column: Annotated[
-        str, typer.Option(help="Column of labels, if not found by name.", rich_help_panel=DATA)
-    ] = "",
+    split: Split = "dev",
+    text_column: TextColumns = None,
+    label_column: LabelColumn = "",
     seq_len: Annotated[
         int | None,
         typer.Option(help="Tokens at which sentences are cut, as in `hexit run`. Default: 64.", rich_help_panel=DATA),
     ] = None,
-    cache_dir: Annotated[Path | None, typer.Option(help="As in `hexit run`.", rich_help_panel=OUTPUT)] = None,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Evaluate the float model at every exit: the accuracy that every quantised run is held against.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sim.help_panels import DATA, HARDWARE, MODEL, OUTPUT, RULE
+from sim.common_options import DATA, HARDWARE, MODEL, OUTPUT, RULE, CacheDir, LabelColumn, Split, TextColumns
 
 LISTS = ("rules", "devices", "designs", "shapes")
 
@@ -49,13 +49,9 @@ def run(
             rich_help_panel=DATA,
         ),
     ] = "",
-    split: Annotated[str, typer.Option(help="Split of a folder or data set.", rich_help_panel=DATA)] = "dev",
-    text_column: Annotated[
-        list[str] | None, typer.Option(help="Column(s) of text, if not found by name.", rich_help_panel=DATA)
-    ] = None,
-    label_column: Annotated[
-        str, typer.Option(help="Column of labels, if not found by name.", rich_help_panel=DATA)
-    ] = "",
+    split: Split = "dev",
+    text_column: TextColumns = None,
+    label_column: LabelColumn = "",
     limit: Annotated[
         int, typer.Option(help="Draw only N sentences at random (by --seed); 0 takes all.", rich_help_panel=DATA)
     ] = 0,
@@ -138,13 +134,7 @@ def run(
     json_output: Annotated[
         bool, typer.Option("--json", help="Print report.json instead of the screen.", rich_help_panel=OUTPUT)
     ] = False,
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where recorded logits are kept. Default: HEXIT_CACHE, or the system's cache folder.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    cache_dir: CacheDir = None,
     listing: Annotated[
         str, typer.Option("--list", help=f"Show what there is and stop: {', '.join(LISTS)}.", rich_help_panel=OUTPUT)
     ] = "",

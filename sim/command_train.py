@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from quant.errors import ConfigError
+from sim.common_options import LabelColumn, TextColumns
 
 LOG_EVERY_S = 60.0  # a log file gets a line a minute, a terminal a moving bar
 LOSSES = "elbert (learnt weights), pabee (weights by layer number), equal, last"
@@ -65,8 +66,8 @@ def train(
         str, typer.Option(help="fp32, or bf16 (about 2x faster where the processor has it).")
     ] = "fp32",
     seed: Annotated[int, typer.Option(help="Decides initial weights, order and dropout.")] = 0,
-    text_column: Annotated[list[str] | None, typer.Option(help="Column(s) of text, if not found by name.")] = None,
-    label_column: Annotated[str, typer.Option(help="Column of labels, if not found by name.")] = "",
+    text_column: TextColumns = None,
+    label_column: LabelColumn = "",
     limit: Annotated[int, typer.Option(help="Use only the first N training samples; 0 means all.")] = 0,
     compute: Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")] = "auto",
     save_every_s: Annotated[float, typer.Option(help="Seconds between two saved states.")] = 120.0,

@@ -1,4 +1,4 @@
-"""Encoders that tests share: the sizes of ALBERT-base, and tiny random networks."""
+"""Tiny random encoders that tests share."""
 
 from __future__ import annotations
 
@@ -7,24 +7,8 @@ from typing import Any
 import torch
 from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel
 
-from quant.config import EncoderShape
 from quant.model import EarlyExitEncoder, ExitConfig
 
-ALBERT_BASE = EncoderShape(
-    n_layers=12,
-    hidden_size=768,
-    n_heads=12,
-    ffn_size=3072,
-    embedding_size=128,
-    vocabulary_size=30000,
-    n_positions=512,
-    n_token_types=2,
-    shared_layers=True,
-    n_classes=2,
-    pooler=True,
-    pooling="first",
-    shared_head=True,
-)
 SENTENCES = (
     "a good film",
     "a dull and lifeless film",

@@ -4,10 +4,10 @@ import dataclasses
 from typing import Any
 
 import pytest
-from models import ALBERT_BASE
 
 from quant.config import LEGAL_BITS, QuantConfig
 from quant.errors import ConfigError
+from quant.workload import ALBERT_BASE
 
 
 @pytest.mark.parametrize("bits", LEGAL_BITS)

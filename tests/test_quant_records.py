@@ -8,7 +8,6 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import ALBERT_BASE
 from strategies import shapes
 
 from hw_model.accelerator import list_designs, load_design
@@ -24,6 +23,7 @@ from quant.reference import Reference
 from quant.trace import TraceOrigin
 from quant.training.loop import EpochResult, TrainingPlan
 from quant.workload import (
+    ALBERT_BASE,
     Add,
     Embed,
     ExitDecision,
