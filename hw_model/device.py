@@ -52,14 +52,13 @@ class Device:
     memory_kind: MemoryKind
     memory_bandwidth_gb_s: float
     memory_latency_ns: float
-    default_clock_mhz: float
     static_power_mw: float
     source: str
     power_source: str
 
     def __post_init__(self) -> None:
         """Reject a part that cannot exist."""
-        for name in ("lut", "ff", "dsp", "bram18", "memory_bandwidth_gb_s", "default_clock_mhz"):
+        for name in ("lut", "ff", "dsp", "bram18", "memory_bandwidth_gb_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"device.{name}", getattr(self, name), "must be positive", "Correct the file")
         for name in ("uram", "memory_latency_ns", "static_power_mw"):
