@@ -29,7 +29,7 @@ Not modelled: cycles and area, and the oracle, for which no unit can be built.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -276,12 +276,25 @@ def evaluate(form: IntegerRule, logits: ArrayLike) -> Decision:
     if q.min() < -limit or q.max() >= limit:
         worst = int(q.min() if q.min() < -limit else q.max())
         raise ConfigError("logits", worst, f"must fit {form.logit_bits} bits", "Use wider --logit-bits")
-    fires = np.zeros(q.shape[:2], dtype=np.bool_)
+    return decision_at(first_exit(fires(form, q)), q, form.scale)
+
+
+def fires(form: IntegerRule, logits: Integers, layers: Sequence[int] | None = None) -> Flags:
+    """Return whether the test holds at each layer, [n_layers, n_samples], as if no sample had left before.
+
+    `layers`: the numbers of the layers that `logits` come from, all from 1 by default; trends count over these.
+    """
+    held = np.zeros(logits.shape[:2], dtype=np.bool_)
     if form.confidence is not None:
-        fires |= _confident(form, form.confidence, q)
+        held |= _confident(form, form.confidence, logits, layers)
     if form.trend is not None:
-        fires |= _trending(form, form.trend, q)
-    return decision_at(first_exit(fires), q, form.scale)
+        held |= _trending(form, form.trend, logits)
+    return held
+
+
+def exponential_sum(exponential: Table, logits: Integers) -> Integers:
+    """Return A = sum_j e^-(m - z_j) of [..., n_classes], in steps of 2^-fraction_bits."""
+    return np.asarray(_look_up(exponential, logits.max(axis=-1, keepdims=True) - logits).sum(axis=-1))
 
 
 def _checked(logits: ArrayLike) -> Integers:
@@ -294,37 +307,45 @@ def _checked(logits: ArrayLike) -> Integers:
     return q.astype(np.int64)
 
 
-def _confident(form: IntegerRule, test: Test, q: Integers) -> Flags:
+def _confident(form: IntegerRule, test: Test, q: Integers, layers: Sequence[int] | None) -> Flags:
     match test:
         case DifferenceTest():
             return np.asarray(np.abs(q[..., 0] - q[..., 1]) >= test.minimum)
         case EntropyTest():
             below = q.max(axis=-1, keepdims=True) - q
-            total = _look_up(test.exponential, below).sum(axis=-1)
+            total = exponential_sum(test.exponential, q)
             weighted = _look_up(test.weighted, below).sum(axis=-1)
             log = _look_up(test.logarithm, total - (1 << form.fraction_bits))
             left = total * (log - test.threshold) + (weighted << form.fraction_bits)
             return np.asarray(left < 0)
         case ProbabilityTest():
-            total = _look_up(test.exponential, q.max(axis=-1, keepdims=True) - q).sum(axis=-1)
+            total = exponential_sum(test.exponential, q)
             return np.asarray(test.threshold * total <= 1 << 2 * form.fraction_bits)
         case FixedLayer():
-            return np.repeat(np.arange(1, len(q) + 1)[:, None] == test.layer, q.shape[1], axis=1)
+            numbers = np.arange(1, len(q) + 1) if layers is None else np.asarray(layers)
+            return np.repeat(numbers[:, None] == test.layer, q.shape[1], axis=1)
         case _:
             assert_never(test)
 
 
 def _trending(form: IntegerRule, trend: Trend, q: Integers) -> Flags:
     match trend:
-        case WinnerRun():
-            winner = q.argmax(axis=-1)
-            same = np.asarray(winner[1:] == winner[:-1])
-            return np.asarray(_run(same, first=1) >= trend.run_length)
-        case SmallStepRun():
-            small = np.abs(q[1:, :, 0] - q[:-1, :, 0]) < trend.minimum
-            return np.asarray(_run(small, first=0) >= trend.run_length)
+        case WinnerRun() | SmallStepRun():
+            return np.asarray(run_lengths(trend, q) >= trend.run_length)
         case SideRun():
             return _side_run(form, trend, q)
+        case _:
+            assert_never(trend)
+
+
+def run_lengths(trend: WinnerRun | SmallStepRun, q: Integers) -> Integers:
+    """Return the run that `trend` compares with its `run_length`, at each layer, [n_layers, n_samples]."""
+    match trend:
+        case WinnerRun():
+            winner = q.argmax(axis=-1)
+            return _run(np.asarray(winner[1:] == winner[:-1]), first=1)
+        case SmallStepRun():
+            return _run(np.abs(q[1:, :, 0] - q[:-1, :, 0]) < trend.minimum, first=0)
         case _:
             assert_never(trend)
 

@@ -1,13 +1,14 @@
 """Frozen records to plain JSON values and back.
 
 The type annotations of a record are its schema: reading back rejects unknown keys, missing keys and
-values of another type, so a file that loads is a file that was meant. Not handled: numpy arrays
-(`ExitTrace` has its own file format) and unions of two record types.
+values of another type, so a file that loads is a file that was meant. A field that may hold records of several classes
+says which in a key "kind". Not handled: numpy arrays (`ExitTrace` has its own file format).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from typing import Any, TypeVar
@@ -16,16 +17,37 @@ from quant.errors import ConfigError
 
 Record = TypeVar("Record")
 
+KIND = "kind"  # key that names the class of a record where a field allows several
+
 
 def to_json(value: Any) -> Any:
     """Return the JSON value (dict, list, number, string, bool, None) that stands for a record."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            name: _tagged(item) if several else to_json(item)
+            for name, several in _several(type(value)).items()
+            for item in [getattr(value, name)]
+        }
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
     return value
+
+
+@functools.cache
+def _several(cls: Any) -> dict[str, bool]:
+    """Return, by field, whether it may hold records of more than one class."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: len(_records(hints[field.name])) > 1 for field in dataclasses.fields(cls)}
+
+
+def _records(hint: Any) -> dict[str, Any]:
+    return {kind.__name__: kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)}
+
+
+def _tagged(value: Any) -> Any:
+    return None if value is None else {KIND: type(value).__name__, **to_json(value)}
 
 
 def from_json(cls: type[Record], value: Any, where: str = "") -> Record:
@@ -57,6 +79,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
             return None
+        if len(records := _records(kind)) > 1:
+            return _convert_tagged(records, value, where)
         return _convert(next(a for a in arguments if a is not type(None)), value, where)
     if origin is tuple:
         return _convert_tuple(arguments, value, where)
@@ -71,6 +95,13 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if kind is not Any and type(value) is not kind:
         raise ConfigError(where, value, f"must be of type {getattr(kind, '__name__', kind)}", "Correct the value")
     return value
+
+
+def _convert_tagged(records: dict[str, Any], value: Any, where: str) -> Any:
+    name = value.get(KIND) if isinstance(value, dict) else None
+    if name not in records:
+        raise ConfigError(f"{where}.{KIND}", name, f"must be one of {', '.join(records)}", "Pick one of these")
+    return from_json(records[name], {key: item for key, item in value.items() if key != KIND}, where)
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
