@@ -167,6 +167,7 @@ class ExitUnitSpec:
     @property
     def state_fields(self) -> tuple[StateField, ...]:
         """What one slot keeps between two exits of a sentence, in the order of the state word from bit 0."""
+        kept: tuple[StateField, ...]
         match self.form.trend:
             case None:
                 return ()
@@ -220,8 +221,8 @@ def exit_unit_spec(
     """
     check_serves(rule, n_layers, n_classes)
     if exit_layers is None:
-        fixed = isinstance(rule, FixedDepthExit)
-        exit_layers = tuple(sorted({rule.layer, n_layers})) if fixed else tuple(range(1, n_layers + 1))
+        all_layers = tuple(range(1, n_layers + 1))
+        exit_layers = tuple(sorted({rule.layer, n_layers})) if isinstance(rule, FixedDepthExit) else all_layers
     form = integer_form(rule, n_classes=n_classes, scale=scale, logit_bits=logit_bits, tables=tables)
     return ExitUnitSpec(
         rule=format_rule(rule),

@@ -43,7 +43,11 @@ def _several(cls: Any) -> dict[str, bool]:
 
 
 def _records(hint: Any) -> dict[str, Any]:
-    return {kind.__name__: kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)}
+    return {
+        kind.__name__: kind
+        for kind in typing.get_args(hint)
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type)
+    }
 
 
 def _tagged(value: Any) -> Any:

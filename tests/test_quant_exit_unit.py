@@ -35,7 +35,7 @@ def spec_of(rule: str, n_classes: int, **options: object) -> ExitUnitSpec:
 
 def walks(seed: int, n_classes: int, n: int = 64) -> np.ndarray:
     steps = np.random.default_rng(seed).integers(-60, 61, (N_LAYERS, n, n_classes))
-    return np.clip(steps.cumsum(axis=0) // 8 * 8, -512, 511)
+    return np.asarray(np.clip(steps.cumsum(axis=0) // 8 * 8, -512, 511))
 
 
 EVERY = [(rule, k) for rule in SPELLED for k in classes(rule)]
