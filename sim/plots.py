@@ -15,7 +15,6 @@ Not drawn: several sentences in one Gantt chart, confidence intervals.
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
 
-import matplotlib.style
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,59 +36,27 @@ from quant.files import write_whole
 from quant.store import Stage
 from quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax
 from sim.experiment import Outcome, RulePoint, decide_source, is_bound, shown_exit, sweep_rules
+from sim.plot_style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ONE_COLUMN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    TWO_COLUMNS,
+    VERMILION,
+    YELLOW,
+    plot_style,
+    render,
+)
 from sim.report import Report
 from sim.schedule import NONE, UNIT_NAMES, TaskProgram, Unit
 from sim.timeline import Interval, Timeline, sentence_timeline
 
-# Okabe and Ito, "Color Universal Design" (2008): distinct for every common kind of colour vision
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-)
-GREY, PALE = "#767676", "#D9D9D9"
-
-ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches; widths of a figure in a two-column IEEE paper
-PNG_DPI = 200  # dots per inch
 CLOSE_FRACTION = 1 / 150  # of an axis: tasks of one op that are closer are one bar, as high as their share of its time
 HAIR_FRACTION = 1 / 600  # of an axis: the thinnest bar that still prints
-
-STYLE: dict[str, Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": GREY,
-    "axes.grid": True,
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 8.5,
-    "figure.dpi": PNG_DPI,
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
-    "font.size": 9,
-    "grid.color": PALE,
-    "grid.linewidth": 0.5,
-    "hatch.color": GREY,
-    "hatch.linewidth": 0.5,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "legend.handlelength": 1.8,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4,
-    "savefig.dpi": PNG_DPI,
-    "svg.hashsalt": "hexit",  # ids in the SVG from its content alone
-    "text.parse_math": False,  # names of files may contain a dollar sign
-    "xtick.labelsize": 8,
-    "xtick.major.width": 0.6,
-    "ytick.labelsize": 8,
-    "ytick.major.width": 0.6,
-}
-METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 KIND_COLOURS = {
     "product with weights": BLUE,
@@ -120,21 +87,10 @@ def draw_all(outcome: Outcome, report: Report, folder: Path, stage: Stage) -> No
     """Write every picture of PICTURES to `folder` as NAME.png and NAME.svg."""
     advance = stage("pictures", len(PICTURES))
     for name, draw in PICTURES.items():
-        with matplotlib.style.context([STYLE], after_reset=True):  # whatever the user's matplotlibrc says
+        with plot_style():
             for kind, raw in render(draw(outcome, report)).items():
                 write_whole(folder / f"{name}.{kind}", raw)
         advance(1)
-
-
-def render(figure: Figure) -> dict[str, bytes]:
-    """Return the file contents of a figure by kind, without dates; equal figures give equal bytes."""
-    contents = {}
-    for kind, metadata in METADATA.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=metadata)
-        contents[kind] = buffer.getvalue()
-        figure.set_layout_engine("none")  # the second kind keeps the places of the first
-    return contents
 
 
 def draw_exits(outcome: Outcome, report: Report) -> Figure:

@@ -35,7 +35,8 @@ from sim.experiment import (
     shown_exit,
     sweep_rules,
 )
-from sim.plots import METADATA, PICTURES, STYLE, draw_all, merged_slices, roofline_points, unit_op_cycles
+from sim.plot_style import METADATA, STYLE
+from sim.plots import PICTURES, draw_all, merged_slices, roofline_points, unit_op_cycles
 from sim.report import Report, build_report
 from sim.schedule import UNIT_NAMES, Program, Unit
 from sim.stream import simulate_sentence
