@@ -9,55 +9,46 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sim.common_options import DATA, HARDWARE, MODEL, OUTPUT, RULE, CacheDir, LabelColumn, Split, TextColumns
+from sim.common_options import (
+    DATA,
+    HARDWARE,
+    OUTPUT,
+    ActivationBits,
+    Bits,
+    CacheDir,
+    CalibrationText,
+    Data,
+    LabelColumn,
+    Limit,
+    LogitBits,
+    Model,
+    PowerOfTwo,
+    Rule,
+    Seed,
+    SequenceLength,
+    Split,
+    TextColumns,
+    Threshold,
+    WeightBits,
+)
 
 LISTS = ("rules", "devices", "designs", "shapes")
 
 
 def run(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="Checkpoint: folder or hub name with ALBERT or BERT in safetensors. Default: the "
-            "shipped 12-layer ALBERT, trained by us on SST-2.",
-            rich_help_panel=MODEL,
-        ),
-    ] = "",
-    bits: Annotated[int, typer.Option(help="Width of weights and activations: 2..8 or 16.", rich_help_panel=MODEL)] = 8,
-    weight_bits: Annotated[int | None, typer.Option(help="Width of the weights alone.", rich_help_panel=MODEL)] = None,
-    activation_bits: Annotated[
-        int | None, typer.Option(help="Width of everything between linears.", rich_help_panel=MODEL)
-    ] = None,
-    logit_bits: Annotated[
-        int, typer.Option(help="Width of the logits that the exit unit reads: 4..24.", rich_help_panel=MODEL)
-    ] = 16,
-    po2: Annotated[
-        bool, typer.Option("--po2", help="Power-of-two scales: rescaling becomes a shift.", rich_help_panel=MODEL)
-    ] = False,
-    calibration: Annotated[
-        str,
-        typer.Option(
-            help="Text (a sentence a line) that sets activation ranges. Default: the text beside the weights.",
-            rich_help_panel=MODEL,
-        ),
-    ] = "",
-    data: Annotated[
-        str,
-        typer.Option(
-            help="Labelled sentences: tsv or jsonl file, GLUE folder, or a `datasets` name such as "
-            "glue:sst2. Default: the shipped reviews.",
-            rich_help_panel=DATA,
-        ),
-    ] = "",
+    model: Model = "",
+    bits: Bits = 8,
+    weight_bits: WeightBits = None,
+    activation_bits: ActivationBits = None,
+    logit_bits: LogitBits = 16,
+    po2: PowerOfTwo = False,
+    calibration: CalibrationText = "",
+    data: Data = "",
     split: Split = "dev",
     text_column: TextColumns = None,
     label_column: LabelColumn = "",
-    limit: Annotated[
-        int, typer.Option(help="Draw only N sentences at random (by --seed); 0 takes all.", rich_help_panel=DATA)
-    ] = 0,
-    seed: Annotated[
-        int, typer.Option(help="Decides which sentences --limit draws, and nothing else.", rich_help_panel=DATA)
-    ] = 0,
+    limit: Limit = 0,
+    seed: Seed = 0,
     profile: Annotated[
         str,
         typer.Option(
@@ -69,21 +60,8 @@ def run(
     shape: Annotated[
         str, typer.Option(help="Network that the profile came from; see --list shapes.", rich_help_panel=DATA)
     ] = "albert-base",
-    rule: Annotated[
-        str,
-        typer.Option(
-            help="Exit rule with parameters, e.g. `elbert:threshold=0.3,window=8`; see --list rules. "
-            "Default: hardware for two classes, max-probability for more, pabee-regression for none; entropy with "
-            "--profile.",
-            rich_help_panel=RULE,
-        ),
-    ] = "",
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            help="The rule's main parameter (patience for pabee, layer for fixed-depth).", rich_help_panel=RULE
-        ),
-    ] = None,
+    rule: Rule = "",
+    threshold: Threshold = None,
     device: Annotated[
         str,
         typer.Option(
@@ -99,14 +77,7 @@ def run(
     clock_mhz: Annotated[
         float | None, typer.Option(help="Clock instead of the design's.", rich_help_panel=HARDWARE)
     ] = None,
-    seq_len: Annotated[
-        int | None,
-        typer.Option(
-            help="Tokens that the hardware pads every sentence to; longer ones are cut. "
-            "Default: 64 (with --profile: 128).",
-            rich_help_panel=HARDWARE,
-        ),
-    ] = None,
+    seq_len: SequenceLength = None,
     overlap: Annotated[
         str,
         typer.Option(
