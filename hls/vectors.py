@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.errors import ConfigError
 from quant.exit_float import Integers
 from quant.exit_integer import IntegerRule, Limits, SideRun, SmallStepRun, fires
 from quant.exit_unit import ExitUnitSpec, decide_events
@@ -70,6 +71,45 @@ def event_stream(spec: ExitUnitSpec, logits: Source, seed: int) -> EventStream:
         winner=said.winner[index, sample],
         confidence=said.confidence[index, sample],
     )
+
+
+def answer(spec: ExitUnitSpec, slot: Source, layer: Source, logits: Source) -> EventStream:
+    """Return events, [n] and logits [n, n_classes], with what the unit must say to them.
+
+    A sentence of a slot ends where the layer does not rise. Raises ConfigError for slots and layers that the unit
+    does not have.
+    """
+    for where, found, low, high in (("slot", slot, 0, spec.n_slots - 1), ("layer", layer, 1, spec.n_layers)):
+        if found.size and not low <= found.min() <= found.max() <= high:
+            worst = int(found.min() if found.min() < low else found.max())
+            raise ConfigError(f"events {where}", worst, f"must be {low}..{high}", "Write the events again: hexit hls")
+    order = np.argsort(slot, kind="stable")
+    starts = np.append(True, (np.diff(slot[order]) != 0) | (np.diff(layer[order]) <= 0))[: order.size]
+    sentence = np.empty(order.size, dtype=np.int64)
+    sentence[order] = starts.cumsum() - 1
+    whole = np.zeros((spec.n_layers, int(starts.sum()), spec.n_classes), dtype=np.int64)
+    whole[layer - 1, sentence] = logits  # exits that were not sent come after an exit, or are layers without one
+    said = decide_events(spec, whole)
+    return EventStream(
+        slot=np.asarray(slot, dtype=np.int64),
+        layer=np.asarray(layer, dtype=np.int64),
+        logits=np.asarray(logits, dtype=np.int64),
+        exit=said.exit[layer - 1, sentence].astype(np.int64),
+        winner=said.winner[layer - 1, sentence],
+        confidence=said.confidence[layer - 1, sentence],
+    )
+
+
+def read_events(spec: ExitUnitSpec, text: str) -> EventStream:
+    """Return the events of events.txt with fresh golden answers; ConfigError for lines that are no events."""
+    remedy = "Write the events again: hexit hls"
+    try:
+        rows = np.loadtxt(io.StringIO(text), dtype=np.int64, ndmin=2)
+    except ValueError as error:
+        raise ConfigError("events.txt", str(error), "is not a table of integers", remedy) from None
+    if rows.shape[1:] != (2 + spec.n_classes,):
+        raise ConfigError("events.txt", rows.shape[-1], f"must have {2 + spec.n_classes} columns", remedy)
+    return answer(spec, rows[:, 0], rows[:, 1], rows[:, 2:])
 
 
 def proof_events(spec: ExitUnitSpec, n_events: int, seed: int, trace_logits: Source | None = None) -> EventStream:

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from hls.constants import constants
-from hls.vectors import EventStream, decisions_text, edge_logits, event_stream, events_text, proof_events, proof_logits
+from hls.vectors import (
+    EventStream,
+    decisions_text,
+    edge_logits,
+    event_stream,
+    events_text,
+    proof_events,
+    proof_logits,
+    read_events,
+)
+from quant.errors import ConfigError
 from quant.exit_unit import ExitUnitSpec, decide_events, exit_unit_spec
 from quant.exits import parse_rule
 
@@ -65,6 +75,30 @@ def test_edges_are_one_step_from_the_other_answer(rule: str, n_classes: int) -> 
             moved[..., position] = np.clip(moved[..., position] + step, -512, 511)
             flipped |= decide_events(spec, moved).exit[:5] != exits
     assert flipped.mean() > 0.5
+
+
+@pytest.mark.parametrize(("rule", "n_classes"), CASES)
+def test_events_read_back_get_the_answers_that_they_were_written_with(rule: str, n_classes: int) -> None:
+    spec = spec_of(rule, n_classes, n_slots=4, exit_layers=(1, 2, 4, 6))
+    stream = proof_events(spec, 3000, seed=7)
+    again = read_events(spec, events_text(stream))
+    assert decisions_text(again) == decisions_text(stream)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0 1 x 3\n", "events.txt = "),
+        ("0 1 3\n", "events.txt = 3: must have 4 columns."),
+        ("1 1 3 4\n", "events slot = 1: must be 0..0."),
+        ("0 7 3 4\n", "events layer = 7: must be 1..6."),
+        ("0 1 3 9999\n", "logits = 9999: must fit 10 bits."),
+    ],
+)
+def test_lines_that_are_no_events_are_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_events(spec_of("hardware", 2), text)
+    assert str(caught.value).startswith(said)
 
 
 def test_the_ends_of_the_range_and_ties_occur() -> None:
