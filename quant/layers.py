@@ -25,12 +25,15 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from quant.config import QuantConfig
 from quant.encoding import Batch
 from quant.errors import ConfigError
+from quant.exit_head import HeadScales, IntegerDense, IntegerHead, integer_head
 from quant.model import EarlyExitEncoder
 
 with warnings.catch_warnings():
@@ -146,10 +149,7 @@ class QuantisedEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Return the integer logits of every exit, int32 [n_layers, n, n_classes]."""
-        quantised = self.logit_quantiser(self.encoder(input_ids, attention_mask, token_type_ids))
-        # not quantised.int(), which takes float32 rounding of 24-bit integers for an error
-        integers: Tensor = (quantised.value.double() / quantised.scale.double()).round().to(torch.int32)
-        return integers
+        return _integers(self.logit_quantiser(self.encoder(input_ids, attention_mask, token_type_ids)))
 
 
 def quantise(model: EarlyExitEncoder, config: QuantConfig, calibration: Iterable[Batch]) -> QuantisedEncoder:
@@ -173,6 +173,77 @@ def quantised_linears(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, module in model.named_modules():
         if isinstance(module, qnn.QuantLinear):
             yield name, module
+
+
+def integer_heads(model: QuantisedEncoder) -> tuple[IntegerHead, ...]:
+    """Return the heads as integers: one that all layers share, or one per layer."""
+    return tuple(_integer_head(head, model) for head in model.encoder.heads)
+
+
+@torch.inference_mode()
+def head_run(model: QuantisedEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return what enters the heads, int32 [n_layers, n, hidden], and the logits, int32 [n_layers, n, n_classes]."""
+    states: list[Tensor] = []
+
+    def record(linear: Any, inputs: tuple[Tensor, ...]) -> None:
+        states.append(_integers(linear.input_quant(inputs[0])))
+
+    hooks = [_first_linear(head).register_forward_pre_hook(record) for head in model.encoder.heads]
+    try:
+        logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.stack(states), logits  # heads run in the order of their layers
+
+
+def _first_linear(head: Any) -> Any:
+    return head.classifier if head.pooler is None else head.pooler
+
+
+def _integers(quantised: Any) -> Tensor:
+    # not quantised.int(), which takes float32 rounding of 24-bit integers for an error
+    integers: Tensor = (quantised.value.double() / quantised.scale.double()).round().to(torch.int32)
+    return integers
+
+
+def _integer_head(head: Any, model: QuantisedEncoder) -> IntegerHead:
+    first, classifier = _first_linear(head), head.classifier
+    scales = HeadScales(
+        inputs=_input_scale(first),
+        pooler_weights=_weight_scales(first) if head.pooler is not None else np.zeros(0),
+        features=_input_scale(classifier),
+        classifier_weights=_weight_scales(classifier),
+        logits=model.logit_scale,
+    )
+    return integer_head(
+        pooler=_integer_dense(first) if head.pooler is not None else None,
+        classifier=_integer_dense(classifier),
+        scales=scales,
+        logit_bits=int(model.logit_quantiser.act_quant.bit_width()),  # type: ignore[operator,union-attr]
+    )
+
+
+def _input_scale(linear: Any) -> float:
+    return float(linear.input_quant.scale().detach())
+
+
+def _weight_scales(linear: Any) -> NDArray[np.float64]:
+    return np.asarray(linear.quant_weight().scale.detach().flatten().double().numpy())
+
+
+@torch.inference_mode()
+def _integer_dense(linear: Any) -> IntegerDense:
+    weight = linear.quant_weight()
+    step = linear.input_quant.scale() * weight.scale.flatten()  # in float32, as the quantiser of the bias computes it
+    limit = 2.0**31
+    bias = torch.round(linear.bias / step).double().clamp(-limit, limit - 1)
+    return IntegerDense(
+        weights=_integers(weight).long().numpy(),
+        bias=bias.long().numpy(),
+        weight_bits=int(weight.bit_width),
+        input_bits=int(linear.input_quant.bit_width()),
+    )
 
 
 def _insert_observers(encoder: EarlyExitEncoder, observers: dict[str, Observer]) -> None:
