@@ -1,16 +1,19 @@
 """The exit head in integers: what an FPGA computes between a pooled state and the exit unit, bit for bit.
 
-    a = W_p x + b_p          y = sat((a m_p + 2^(s_p - 1)) >> s_p)          f = table[y + 2^(address_bits - 1)]
+    a = W_p x + b_p          y = sat((a m_p + 2^(s_p - 1)) >> s_p)          f = feature[h] + (l > threshold[h])
     c = W_c f + b_c          q = sat((c m_c + 2^(s_c - 1)) >> s_c)
 
-x: the pooled state; a, c: accumulators; y: address of the table, which holds the feature that tanh gives; q: logits.
-Multipliers are positive, one per channel; the shift is common and arithmetic, so that it rounds half up; sat clamps to
-all of [-2^(bits - 1), 2^(bits - 1) - 1]. Without a pooler f = x. `integer_head` derives multipliers, shifts and table
-from the scales of a quantised network; where these are powers of two, so are the multipliers. `head_logits` is the
-golden model.
+x: the pooled state; a, c: accumulators; y: a position on the axis of tanh, h its high and l its low bits; f: features;
+q: logits. Multipliers are none negative, one per channel; the shift is common and arithmetic, so that it rounds half
+up; sat clamps to all of [-2^(bits - 1), 2^(bits - 1) - 1]. Without a pooler f = x. `integer_head` derives multipliers,
+shifts and table from the scales of a quantised network; where these are powers of two, so are the multipliers.
+`head_logits` is the golden model.
 
-Two things differ from the network in floating point, and `head_error` measures or bounds both: the table has a finite
-step, and a multiplier has a finite width. Ties round half up here, to even there.
+A table entry is not one feature but a feature and the position at which the next one begins: 1024 entries of 16 bits
+(one 18 Kib block RAM) know tanh at 8 bits as well as 2^18 entries of one feature would.
+
+Two things differ from the network in floating point, and `head_error` measures or bounds both: a position has a finite
+step, and a multiplier a finite width. Ties round half up here, to even there.
 
 Not modelled: the pooling (mean over the tokens, or the first one), cycles and area.
 """
@@ -31,9 +34,9 @@ Floats = NDArray[np.float64]
 MULTIPLIER_BITS = 18  # two's complement: the narrower port of a DSP48E1 or DSP48E2
 MAX_SHIFT = 47  # the rounding constant then fits the 48 bits of a DSP's adder
 MAX_PRODUCT_BITS = 63  # accumulator times multiplier, in 64-bit integers
-TABLE_GUARD_BITS = 4  # address bits of a tanh table beyond the bits of a feature
-MIN_ADDRESS_BITS, MAX_ADDRESS_BITS = 4, 16
-DEFAULT_MAX_ADDRESS_BITS = 14  # 16-bit features: 16384 x 16 bits, the largest table made unless more is asked for
+POSITION_BITS = 18  # as fine as the multipliers are: one bit more would resolve what they cannot tell apart
+MAX_POSITION_BITS = 20
+MAX_ADDRESS_BITS = 14  # 16-bit features: 16384 x 16 bits, eight 36 Kib block RAMs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,29 +116,57 @@ class Requantisation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class IntegerPooler:
-    """Linear, requantisation to a table address, and the table of tanh.
+class TanhTable:
+    """Position to feature, features[h] + (l > thresholds[h]), h = (y >> threshold_bits) + 2^(address_bits - 1).
 
-    `table` [2^address_bits] holds features of `feature_bits` bits; entry y + 2^(address_bits - 1) belongs to address y.
+    y is a position of `position_bits` = address_bits + threshold_bits, two's complement; l its lowest `threshold_bits`.
+    `features` [2^address_bits] of `feature_bits` bits, `thresholds` [2^address_bits], unsigned, of `threshold_bits`;
+    the largest threshold is never passed. With `threshold_bits` 0 the table is one of features alone.
     """
+
+    features: Integers
+    thresholds: Integers
+    feature_bits: int
+    threshold_bits: int
+
+    def __post_init__(self) -> None:
+        """Reject arrays that contradict each other or the widths."""
+        shape = self.features.shape
+        if len(shape) != 1 or shape != (1 << self.address_bits,) or self.thresholds.shape != shape:
+            _reject("tanh table", f"{shape} and {self.thresholds.shape}", "must be 2^address_bits entries of both")
+        for name, kind in (("features", self.features.dtype), ("thresholds", self.thresholds.dtype)):
+            if kind != np.int64:
+                _reject(name, str(kind), "must be int64")
+        if bits_of(self.features) > self.feature_bits:
+            _reject("features", bits_of(self.features), f"bits must be at most feature_bits {self.feature_bits}")
+        if self.thresholds.min() < 0 or self.thresholds.max() >> self.threshold_bits:
+            _reject("thresholds", int(self.thresholds.max()), f"must fit {self.threshold_bits} bits, unsigned")
+
+    @property
+    def address_bits(self) -> int:
+        """Bits of an entry's address."""
+        return len(self.features).bit_length() - 1
+
+    @property
+    def position_bits(self) -> int:
+        """Bits of a position, two's complement."""
+        return self.address_bits + self.threshold_bits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IntegerPooler:
+    """Linear, requantisation to a position on the axis of tanh, and the table of tanh."""
 
     dense: IntegerDense
     requantisation: Requantisation
-    table: Integers
-    feature_bits: int
+    table: TanhTable
 
     def __post_init__(self) -> None:
         """Reject parts that do not fit each other."""
         _check_stage(self.dense, self.requantisation)
-        if self.table.dtype != np.int64 or self.table.shape != (1 << self.address_bits,):
-            _reject("table", self.table.shape, f"must be one int64 for each address of {self.address_bits} bits")
-        if bits_of(self.table) > self.feature_bits:
-            _reject("table", bits_of(self.table), f"bits must be at most feature_bits {self.feature_bits}")
-
-    @property
-    def address_bits(self) -> int:
-        """Bits of a table address, two's complement."""
-        return self.requantisation.output_bits
+        if self.requantisation.output_bits != self.table.position_bits:
+            rule = f"must be the table's position_bits {self.table.position_bits}"
+            _reject("position", self.requantisation.output_bits, rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -166,7 +197,7 @@ class IntegerHead:
         """Reject parts that do not fit each other."""
         _check_stage(self.classifier, self.requantisation)
         if self.pooler is not None:
-            made = (self.pooler.dense.n_out, self.pooler.feature_bits)
+            made = (self.pooler.dense.n_out, self.pooler.table.feature_bits)
             if made != (self.classifier.n_in, self.classifier.input_bits):
                 _reject("features", f"{made[0]} of {made[1]} bits", "must be the inputs of the classifier")
 
@@ -229,8 +260,14 @@ def head_features(head: IntegerHead, x: Integers) -> Integers:
     if head.pooler is None:
         return x
     pooler = head.pooler
-    address = requantise(pooler.requantisation, dense_accumulators(pooler.dense, x))
-    return np.asarray(pooler.table[address + (1 << (pooler.address_bits - 1))])
+    return look_up(pooler.table, requantise(pooler.requantisation, dense_accumulators(pooler.dense, x)))
+
+
+def look_up(table: TanhTable, positions: Integers) -> Integers:
+    """Return the features at `positions`, integers of position_bits bits, of any shape."""
+    entry = (positions >> table.threshold_bits) + (1 << (table.address_bits - 1))
+    low = positions & ((1 << table.threshold_bits) - 1)
+    return np.asarray(table.features[entry] + (low > table.thresholds[entry]))
 
 
 def dense_accumulators(dense: IntegerDense, x: Integers) -> Integers:
@@ -256,46 +293,23 @@ def integer_head(
     classifier: IntegerDense,
     scales: HeadScales,
     logit_bits: int,
+    position_bits: int = POSITION_BITS,
     address_bits: int | None = None,
 ) -> IntegerHead:
     """Return the head of two quantised linears (one without a pooler), with everything between them derived.
 
-    `address_bits`: size of the tanh table, by default `default_address_bits`. Raises ConfigError for sizes that no
-    table has and accumulators that no 64-bit product holds.
+    `position_bits` and `address_bits`: see `tanh_table`. Raises ConfigError for widths that no table has and
+    accumulators that no 64-bit product holds.
     """
     stage = None
     if pooler is not None:
-        bits = default_address_bits(classifier.input_bits) if address_bits is None else address_bits
-        if not MIN_ADDRESS_BITS <= bits <= MAX_ADDRESS_BITS:
-            rule = f"must be {MIN_ADDRESS_BITS}..{MAX_ADDRESS_BITS}"
-            raise ConfigError("tanh table address bits", bits, rule, "The default is good")
-        step = table_step(scales.features, classifier.input_bits, bits)
-        stage = IntegerPooler(
-            dense=pooler,
-            requantisation=requantisation(scales.inputs * scales.pooler_weights / step, bits),
-            table=tanh_table(scales.features, classifier.input_bits, bits),
-            feature_bits=classifier.input_bits,
-        )
+        table, step = tanh_table(scales.features, classifier.input_bits, position_bits, address_bits)
+        ratios = scales.inputs * scales.pooler_weights / step
+        stage = IntegerPooler(dense=pooler, requantisation=requantisation(ratios, table.position_bits), table=table)
     ratios = scales.features * scales.classifier_weights / scales.logits
     return IntegerHead(
         pooler=stage, classifier=classifier, requantisation=requantisation(ratios, logit_bits), scales=scales
     )
-
-
-def with_address_bits(head: IntegerHead, address_bits: int) -> IntegerHead:
-    """Return the same head with a tanh table of another size; a head without a pooler stays as it is."""
-    return integer_head(
-        pooler=head.pooler.dense if head.pooler else None,
-        classifier=head.classifier,
-        scales=head.scales,
-        logit_bits=head.logit_bits,
-        address_bits=address_bits,
-    )
-
-
-def default_address_bits(feature_bits: int) -> int:
-    """Return the address bits of the tanh table: TABLE_GUARD_BITS more than a feature has, as far as tables go."""
-    return min(feature_bits + TABLE_GUARD_BITS, DEFAULT_MAX_ADDRESS_BITS)
 
 
 def requantisation(ratios: Floats, output_bits: int) -> Requantisation:
@@ -315,25 +329,48 @@ def requantisation(ratios: Floats, output_bits: int) -> Requantisation:
     return Requantisation(multipliers=multipliers >> zeros, shift=shift - zeros, output_bits=output_bits)
 
 
-def table_step(feature_scale: float, feature_bits: int, address_bits: int) -> float:
-    """Return the real step between two addresses of the tanh table, a power of two.
+def tanh_table(
+    feature_scale: float, feature_bits: int, position_bits: int = POSITION_BITS, address_bits: int | None = None
+) -> tuple[TanhTable, float]:
+    """Return the table of round(tanh(y step) / feature_scale) and its step, the real distance of two positions.
 
-    The addresses reach to where the last feature begins: 2^(address_bits - 1) step >= atanh((n - 1/2) feature_scale),
-    n the largest feature magnitude that tanh can give.
+    Positions reach to where the last feature begins, rounded up to a power of two; so the step is one too. An entry
+    tells two features apart, so by default there are as many addresses as make one entry no wider than a feature
+    (tanh is nowhere steeper than 1), which makes the table exact at every position. Features of 16 bits would need
+    2^19 entries: they get MAX_ADDRESS_BITS and no thresholds, as does every table with an `address_bits` of its own.
     """
-    largest = max(1, min(1 << (feature_bits - 1), round(1 / feature_scale)))
-    begins = math.atanh(min((largest - 0.5) * feature_scale, 1 - 2.0**-24))  # float32 has no number nearer to 1
-    return math.ldexp(1.0, math.ceil(math.log2(begins)) - (address_bits - 1))
+    for name, bits in (("position bits", position_bits), ("address bits", address_bits or 1)):
+        if not 1 <= bits <= MAX_POSITION_BITS:
+            rule = f"must be 1..{MAX_POSITION_BITS}"
+            raise ConfigError(f"tanh table {name}", bits, rule, "The default is good")
+    reach = _reach(feature_scale, feature_bits)
+    needed = math.ceil(math.log2(2 * reach / feature_scale))
+    if address_bits is None and needed <= min(MAX_ADDRESS_BITS, position_bits):
+        address_bits, threshold_bits = needed, position_bits - needed
+    else:
+        address_bits, threshold_bits = address_bits or min(MAX_ADDRESS_BITS, position_bits), 0
+    n_bits = address_bits + threshold_bits
+    step = math.ldexp(reach, 1 - n_bits)
+    half = 1 << (n_bits - 1)
+    positions = np.arange(-half, half, dtype=np.float64) * step
+    features = _features(positions, feature_scale, feature_bits).reshape(-1, 1 << threshold_bits)
+    first = features[:, 0]
+    thresholds = (features == first[:, None]).sum(axis=1) - 1
+    table = TanhTable(
+        features=first.copy(), thresholds=thresholds, feature_bits=feature_bits, threshold_bits=threshold_bits
+    )
+    return table, step
 
 
-def tanh_table(feature_scale: float, feature_bits: int, address_bits: int) -> Integers:
-    """Return the features at every address, int64 [2^address_bits]: tanh in the middle of the address' interval."""
-    half = 1 << (address_bits - 1)
-    step = table_step(feature_scale, feature_bits, address_bits)
-    return _features_of(np.arange(-half, half, dtype=np.float64) * step, feature_scale, feature_bits)
+def _reach(feature_scale: float, feature_bits: int) -> float:
+    """The power of two from which on tanh gives its last feature, at both ends."""
+    last = max(1, min(1 << (feature_bits - 1), round(1 / feature_scale)))
+    begins = math.atanh(min((last - 0.5) * feature_scale, 1 - 2.0**-24))  # float32 has no number nearer to 1
+    return math.ldexp(1.0, math.ceil(math.log2(begins)))
 
 
-def _features_of(x: Floats, feature_scale: float, feature_bits: int) -> Integers:
+def _features(x: Floats, feature_scale: float, feature_bits: int) -> Integers:
+    """The features of real pooler outputs `x`, as the network's quantiser gives them."""
     limit = 1 << (feature_bits - 1)
     return np.asarray(np.clip(np.rint(np.tanh(x) / feature_scale), -limit, limit - 1)).astype(np.int64)
 
