@@ -198,6 +198,15 @@ class IntegerRule:
         return math.ldexp(self.scale, -self.guard_bits)
 
     @property
+    def value_bits(self) -> int:
+        """Bits of v, the signed number that a `SideRun` reads: q_0 - q_1, or the log-odds of class 0."""
+        match self.trend:
+            case SideRun(log_odds=LogOdds(logarithm=logarithm)):
+                return _value_bits(self.logit_bits, self.guard_bits, logarithm)
+            case _:
+                return self.logit_bits + 1
+
+    @property
     def confidence_margin(self) -> float:
         """Distance of H (nats) or max p from its threshold beyond which `confidence` is right; 0 = always right.
 
@@ -359,7 +368,7 @@ def _run(holds: Flags, first: int) -> Integers:
 
 
 def _side_run(form: IntegerRule, trend: SideRun, q: Integers) -> Flags:
-    v = q[..., 0] - q[..., 1] if trend.log_odds is None else _log_odds(form, trend.log_odds, q)
+    v = q[..., 0] - q[..., 1] if trend.log_odds is None else integer_log_odds(form, trend.log_odds, q)
     side = np.where(v >= trend.minimum, 1, np.where(v <= -trend.minimum, -1, 0))
     keeps = side[1:] == side[:-1]
     if trend.trend == "bias_2":
@@ -379,7 +388,8 @@ def _within(limits: Limits, smallest: Integers, largest: Integers) -> Flags:
     return np.asarray(largest <= entries[np.minimum(address, len(limits.entries))])
 
 
-def _log_odds(form: IntegerRule, tables: LogOdds, q: Integers) -> Integers:
+def integer_log_odds(form: IntegerRule, tables: LogOdds, q: Integers) -> Integers:
+    """Return the log-odds of class 0 of [..., n_classes], u = q_0 - m' - ln A', in units of `form.nat_scale`."""
     rest = q[..., 1:]
     most = rest.max(axis=-1)
     total = _look_up(tables.exponential, most[..., None] - rest).sum(axis=-1)
@@ -449,7 +459,9 @@ class _Constants:
     @property
     def never(self) -> int:
         """A number that no difference of logits, and no log-odds, reaches."""
-        return 1 << (self.logit_bits + self.guard_bits + (self.n_classes > 2))
+        if self.n_classes <= 2:
+            return 1 << self.logit_bits
+        return 1 << (_value_bits(self.logit_bits, self.guard_bits, self.logarithm(self.n_classes - 1)) - 1)
 
     def tests(self, rule: ExitRule) -> tuple[Test | None, Trend | None]:
         """Return the confidence test and the trend test of `rule`; either may be missing."""
@@ -557,6 +569,12 @@ class _Constants:
 
     def smallest(self, holds: Callable[[Integers], Any]) -> int:
         return int(_bisect(holds, self.never, 1)[0])
+
+
+def _value_bits(logit_bits: int, guard_bits: int, logarithm: Table) -> int:
+    """Bits of (q_0 - m' << guard_bits) - ln A'; with fine scales or many classes the logarithm is the larger term."""
+    largest = (((1 << logit_bits) - 1) << guard_bits) + (1 << max(logarithm.entries).bit_length()) - 1
+    return largest.bit_length() + 1
 
 
 def _table(shift: int, values: Floats) -> Table:

@@ -31,6 +31,7 @@ from quant.exit_integer import (
     EntropyTest,
     FixedLayer,
     IntegerRule,
+    Limits,
     ProbabilityTest,
     SideRun,
     SmallStepRun,
@@ -85,9 +86,9 @@ class ExitUnitSpec:
             case FixedLayer(layer=layer) if layer not in layers:
                 rule = "has no exit, but the rule leaves there"
                 raise ConfigError("--exits", f"layer {layer}", rule, f"Add {layer} to --exits")
-            case FixedLayer() if self.confidence:
-                rule = "compares no logits, so it has no confidence"
-                raise ConfigError("--confidence", self.form.rule, rule, "Leave it out")
+            case FixedLayer(layer=layer) if self.confidence:
+                rule = f"always leaves after layer {layer}, whatever the logits, so there is no confidence"
+                raise ConfigError("--confidence", self.rule, rule, "Leave it out")
         for where, value, most in (
             ("--interleave", self.n_slots, MAX_SLOTS),
             ("n_classes", self.n_classes, MAX_CLASSES),
@@ -133,8 +134,7 @@ class ExitUnitSpec:
     @property
     def value_bits(self) -> int:
         """Bits of v, the signed number that a trend reads: q_0 - q_1, or the log-odds of class 0."""
-        more = self.form.guard_bits + 1 if self.n_classes > 2 else 0
-        return self.logit_bits + 1 + more
+        return self.form.value_bits
 
     @property
     def run_length(self) -> int:
@@ -235,10 +235,13 @@ def exit_unit_spec(
 
 
 def _without_idle_parts(form: IntegerRule, n_layers: int, n_exits: int) -> IntegerRule:
-    """Drop a run that no sentence can complete; a unit without any test left leaves after the last layer."""
+    """Drop a run that no sentence completes, and limits that nothing breaks; without a test, leave at the end."""
     longest = n_exits - 1 if isinstance(form.trend, SmallStepRun) else n_exits
     if form.trend is not None and form.trend.run_length > longest:
         form = dataclasses.replace(form, trend=None)
+    match form.trend:
+        case SideRun(minimum=minimum, limits=Limits(shift=shift, entries=entries)) if len(entries) << shift <= minimum:
+            form = dataclasses.replace(form, trend=dataclasses.replace(form.trend, trend="bias_1", limits=None))
     if form.trend is None and form.confidence is None:
         form = dataclasses.replace(form, confidence=FixedLayer(layer=n_layers))
     return form
