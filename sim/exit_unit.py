@@ -1,0 +1,134 @@
+"""Cycles of the exit unit: when each event of a stream is accepted, at the output, and taken.
+
+For event k and stage i = 1..D of the unit's pipeline (`hw_model.exit_unit`), in whole cycles:
+
+    enter[1, k]   = max(arrival[k] + 1, enter[2, k-1])               the stage's register is empty, or hands on
+    enter[i, k]   = max(enter[i-1, k] + 1, enter[i+1, k-1])
+    enter[R, k]  >= enter[R+1, k-1] + 1                              same slot, state in a memory: written, then read
+    enter[D+1, k] = 1 + first cycle from enter[D, k] with ready      the consumer takes the decision
+
+enter[i, k] is the first cycle in which stage i holds event k, R = `state_stage`; the last row applies only with
+`state_cycles` = 2. An event is accepted in cycle enter[1, k] - 1. An event is offered from its arrival on, but not
+before the event ahead of it has been accepted. There is nothing but max and plus, so a later arrival or a consumer
+that is ready less often never makes anything earlier.
+
+`sim.engine` charges one decision per layer and sentence with the pipeline's latency: its events are a whole layer
+apart, so that they never wait here. Not modelled: what is decided (quant.exit_unit), the head in front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from hw_model.exit_unit import ExitUnitTiming
+from quant.errors import ConfigError
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+NO_SLOT = -1  # before the first event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UnitStreams:
+    """Independent streams of events, each into a unit that is empty at its cycle 0; flat arrays, stream after stream.
+
+    Events of stream s are `slot` and `arrival_cycle` [first_event[s] : first_event[s + 1]], arrivals not negative but
+    not necessarily rising; `ready[first_ready[s] : first_ready[s + 1]]` says in which cycles its consumer takes a
+    decision, which it always does afterwards.
+    """
+
+    slot: Ints
+    arrival_cycle: Ints
+    first_event: Ints
+    ready: Flags
+    first_ready: Ints
+
+    def __post_init__(self) -> None:
+        """Reject arrays that contradict each other."""
+        for name, first, size in (
+            ("first_event", self.first_event, self.slot.size),
+            ("first_ready", self.first_ready, self.ready.size),
+        ):
+            if first.size == 0 or first[0] != 0 or first[-1] != size or (np.diff(first) < 0).any():
+                raise ConfigError(name, first.tolist()[:4], f"must rise from 0 to {size}", "Correct the streams")
+        if self.first_event.size != self.first_ready.size:
+            rule = f"must have {self.first_event.size} entries as first_event has"
+            raise ConfigError("first_ready", self.first_ready.size, rule, "Correct the streams")
+        if self.arrival_cycle.shape != self.slot.shape or (self.arrival_cycle < 0).any():
+            rule = f"must be {self.slot.size} cycles, not negative"
+            raise ConfigError("arrival_cycle", self.arrival_cycle.shape, rule, "Correct the streams")
+
+    @property
+    def n_streams(self) -> int:
+        """Streams."""
+        return int(self.first_event.size - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UnitCycles:
+    """Cycles of each event, in the order of `UnitStreams`, counted from 0 in its own stream.
+
+    `accepted`: in_valid and in_ready; `visible`: first with out_valid; `taken`: out_valid and out_ready.
+    """
+
+    accepted: Ints
+    visible: Ints
+    taken: Ints
+
+
+def unit_cycles(timing: ExitUnitTiming, streams: UnitStreams) -> UnitCycles:
+    """Run every stream through a unit of this pipeline and return the cycles of its events."""
+    accepted, visible, taken = (np.empty_like(streams.slot) for _ in range(3))
+    _run_streams(
+        timing.latency_cycles,
+        timing.state_stage if timing.state_cycles > 1 else 0,
+        streams.slot,
+        streams.arrival_cycle,
+        streams.first_event,
+        streams.ready,
+        streams.first_ready,
+        accepted,
+        visible,
+        taken,
+    )
+    return UnitCycles(accepted=accepted, visible=visible, taken=taken)
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def _run_streams(
+    n_stages: int,
+    interlocked_stage: int,
+    slot: Ints,
+    arrival: Ints,
+    first_event: Ints,
+    ready: Flags,
+    first_ready: Ints,
+    accepted: Ints,
+    visible: Ints,
+    taken: Ints,
+) -> None:
+    """Fill the last three arrays; `interlocked_stage` waits for the state of its slot, 0 where none does."""
+    enter = np.empty(n_stages + 2, np.int64)  # of the event before, overwritten stage by stage by this one's
+    for stream in range(first_event.size - 1):
+        for stage in range(n_stages + 2):
+            enter[stage] = 0
+        last_slot = NO_SLOT
+        first, n_cycles = first_ready[stream], first_ready[stream + 1] - first_ready[stream]
+        for event in range(first_event[stream], first_event[stream + 1]):
+            enter[0] = arrival[event]
+            for stage in range(1, n_stages + 1):
+                free = enter[stage + 1]
+                if stage == interlocked_stage and slot[event] == last_slot:
+                    free += 1
+                enter[stage] = max(enter[stage - 1] + 1, free)
+            cycle = enter[n_stages]
+            while cycle < n_cycles and not ready[first + cycle]:
+                cycle += 1
+            enter[n_stages + 1] = cycle + 1
+            accepted[event], visible[event], taken[event] = enter[1] - 1, enter[n_stages], cycle
+            last_slot = slot[event]
