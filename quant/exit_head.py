@@ -9,8 +9,8 @@ up; sat clamps to all of [-2^(bits - 1), 2^(bits - 1) - 1]. Without a pooler f =
 shifts and table from the scales of a quantised network; where these are powers of two, so are the multipliers.
 `head_logits` is the golden model.
 
-A table entry is not one feature but a feature and the position at which the next one begins: 1024 entries of 16 bits
-(one 18 Kib block RAM) know tanh at 8 bits as well as 2^18 entries of one feature would.
+A table entry is not one feature but a feature and the position after which the next one begins: 1024 entries of 18
+bits (one 18 Kib block RAM) know tanh at 8 bits as well as 2^20 entries of one feature would.
 
 Two things differ from the network in floating point, and `head_error` measures or bounds both: a position has a finite
 step, and a multiplier a finite width. Ties round half up here, to even there.
@@ -34,8 +34,8 @@ Floats = NDArray[np.float64]
 MULTIPLIER_BITS = 18  # two's complement: the narrower port of a DSP48E1 or DSP48E2
 MAX_SHIFT = 47  # the rounding constant then fits the 48 bits of a DSP's adder
 MAX_PRODUCT_BITS = 63  # accumulator times multiplier, in 64-bit integers
-POSITION_BITS = 18  # as fine as the multipliers are: one bit more would resolve what they cannot tell apart
-MAX_POSITION_BITS = 20
+POSITION_BITS = 20  # an entry then has 18 bits, the word of a block RAM; finer, and multipliers cannot follow
+MAX_POSITION_BITS = 24
 MAX_ADDRESS_BITS = 14  # 16-bit features: 16384 x 16 bits, eight 36 Kib block RAMs
 
 
@@ -344,7 +344,7 @@ def tanh_table(
             rule = f"must be 1..{MAX_POSITION_BITS}"
             raise ConfigError(f"tanh table {name}", bits, rule, "The default is good")
     reach = _reach(feature_scale, feature_bits)
-    needed = math.ceil(math.log2(2 * reach / feature_scale))
+    needed = max(1, math.ceil(math.log2(2 * reach / feature_scale)))
     if address_bits is None and needed <= min(MAX_ADDRESS_BITS, position_bits):
         address_bits, threshold_bits = needed, position_bits - needed
     else:
@@ -353,7 +353,7 @@ def tanh_table(
     step = math.ldexp(reach, 1 - n_bits)
     half = 1 << (n_bits - 1)
     positions = np.arange(-half, half, dtype=np.float64) * step
-    features = _features(positions, feature_scale, feature_bits).reshape(-1, 1 << threshold_bits)
+    features = tanh_features(positions, feature_scale, feature_bits).reshape(-1, 1 << threshold_bits)
     first = features[:, 0]
     thresholds = (features == first[:, None]).sum(axis=1) - 1
     table = TanhTable(
@@ -369,8 +369,8 @@ def _reach(feature_scale: float, feature_bits: int) -> float:
     return math.ldexp(1.0, math.ceil(math.log2(begins)))
 
 
-def _features(x: Floats, feature_scale: float, feature_bits: int) -> Integers:
-    """The features of real pooler outputs `x`, as the network's quantiser gives them."""
+def tanh_features(x: Floats, feature_scale: float, feature_bits: int) -> Integers:
+    """Return round(tanh(x) / feature_scale), clamped: what the network's quantiser makes of real pooler outputs."""
     limit = 1 << (feature_bits - 1)
     return np.asarray(np.clip(np.rint(np.tanh(x) / feature_scale), -limit, limit - 1)).astype(np.int64)
 

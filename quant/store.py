@@ -1,7 +1,8 @@
 """The cache: what the network was asked once is not asked again.
 
-Three kinds of files, each under the hash of everything that it depends on: model cards (shape and classes of a
-checkpoint), float logits with their reference record, integer traces. A file that cannot be read is made again.
+Four kinds of files, each under the hash of everything that it depends on: model cards (shape and classes of a
+checkpoint), float logits with their reference record, integer traces, integer exit heads with what enters them. A file
+that cannot be read is made again.
 Torch is imported only where something has to be computed.
 
 The folder is `--cache-dir`, else the environment variable HEXIT_CACHE, else the operating system's cache folder.
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 
 from quant.config import EncoderShape, QuantConfig
 from quant.errors import ConfigError
+from quant.exit_head import HeadRun, IntegerHead
+from quant.exit_head_files import load_head_run, load_heads, save_head_run, save_heads
 from quant.files import write_whole
 from quant.hub import CALIBRATION, DEFAULT_CALIBRATION, checkpoint_hash, locate
 from quant.records import from_json, to_json
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from quant.checkpoint import Checkpoint
 
 PIPELINE_VERSION = 2  # raised whenever the same inputs give other integers
+HEADS_VERSION = 1  # raised whenever the same network gives other heads
 FLOAT_SCALE = float(np.float32(2.0**-20))  # step at which float logits are kept: finer than float32 noise of their sum
 
 Stage = Callable[[str, int], Callable[[int], None]]
@@ -141,17 +145,7 @@ class Store:
         self, card: ModelCard, texts: TextSet, quant: QuantConfig, calibration: Calibration, max_length: int
     ) -> ExitTrace:
         """Return the integer logits of the quantised model at every exit."""
-        content = {
-            "quantised": PIPELINE_VERSION,
-            "checkpoint": card.content_hash,
-            "data": texts.content_hash,
-            "quant": quant,
-            "calibration": calibration.content_hash,
-            "max_length": max_length,
-            "torch": metadata.version("torch"),
-            "transformers": metadata.version("transformers"),
-            "brevitas": metadata.version("brevitas"),
-        }
+        content = {"data": texts.content_hash} | _network(card, quant, calibration, max_length)
 
         def compute() -> ExitTrace:
             from quant.tracing import record_trace
@@ -161,6 +155,51 @@ class Store:
             return record_trace(checkpoint, texts, quant, calibration.sentences, max_length=max_length, progress=done)
 
         return self._trace(content, compute)
+
+    def heads(
+        self, card: ModelCard, quant: QuantConfig, calibration: Calibration, max_length: int
+    ) -> tuple[IntegerHead, ...]:
+        """Return the exit heads of the quantised model in integers: one that all layers share, or one per layer."""
+        content = {"heads": HEADS_VERSION} | _network(card, quant, calibration, max_length)
+        path = self.folder / "heads" / f"{trace_key(content)}.npz"
+        try:
+            return load_heads(path)
+        except ConfigError:  # absent or damaged
+            from quant.layers import integer_heads
+            from quant.tracing import calibrated
+
+            self.stage(f"exit heads, {quant.weight_bits}-bit weights", 1)
+            network = calibrated(_load(card.folder), quant, calibration.sentences, max_length=max_length)
+            heads = integer_heads(network)
+            save_heads(heads, path, "--cache-dir")
+            return heads
+
+    def head_run(
+        self,
+        card: ModelCard,
+        texts: TextSet,
+        quant: QuantConfig,
+        calibration: Calibration,
+        max_length: int,
+        *,
+        n_sentences: int,
+    ) -> HeadRun:
+        """Return what enters the heads for the first `n_sentences` of `texts`, and the network's own logits."""
+        first = texts.subset(range(min(n_sentences, len(texts))))
+        content = {"head run": HEADS_VERSION, "data": first.content_hash}
+        content |= _network(card, quant, calibration, max_length)
+        path = self.folder / "heads" / f"{trace_key(content)}.npz"
+        try:
+            return load_head_run(path)
+        except ConfigError:  # absent or damaged
+            from quant.tracing import calibrated, record_head_run
+
+            done = self.stage(f"inputs of the exit heads, {quant.weight_bits}-bit weights", len(first))
+            checkpoint = _load(card.folder)
+            network = calibrated(checkpoint, quant, calibration.sentences, max_length=max_length)
+            run = record_head_run(checkpoint, network, first, max_length=max_length, progress=done)
+            save_head_run(run, path, "--cache-dir")
+            return run
 
     def _trace(self, content: dict[str, object], compute: Callable[[], ExitTrace]) -> ExitTrace:
         path = self.folder / "traces" / f"{trace_key(content)}.npz"
@@ -180,6 +219,20 @@ def calibration_of(card: ModelCard, chosen: str) -> Calibration:
     if beside.is_file():
         return Calibration(source=f"{card.name}/{CALIBRATION}", sentences=read_lines(str(beside)))
     return Calibration(source=f"hexit {CALIBRATION}", sentences=read_lines(str(DEFAULT_CALIBRATION)))
+
+
+def _network(card: ModelCard, quant: QuantConfig, calibration: Calibration, max_length: int) -> dict[str, object]:
+    """Everything that the integers of a quantised network depend on."""
+    return {
+        "quantised": PIPELINE_VERSION,
+        "checkpoint": card.content_hash,
+        "quant": quant,
+        "calibration": calibration.content_hash,
+        "max_length": max_length,
+        "torch": metadata.version("torch"),
+        "transformers": metadata.version("transformers"),
+        "brevitas": metadata.version("brevitas"),
+    }
 
 
 def _labels(texts: TextSet) -> NDArray[np.generic]:

@@ -36,7 +36,7 @@ FORMAT_VERSION = 1
 UNLABELLED = -1
 
 # What numpy and zipfile raise on bytes that are not theirs.
-_DAMAGE = (
+DAMAGE = (
     ArithmeticError,
     EOFError,
     LookupError,
@@ -190,7 +190,7 @@ def load_trace(path: Path) -> ExitTrace:
         )
     except FileNotFoundError:
         raise ConfigError(str(path), "(missing)", "is not a file", "Give the path of a saved trace") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         remedy = "Delete it and record the trace again"
         raise ConfigError(str(path), str(error), "is not a trace, or a damaged one", remedy) from error
 

@@ -11,13 +11,43 @@ import numpy as np
 
 from quant.checkpoint import Checkpoint
 from quant.config import QuantConfig
-from quant.encoding import encode, encode_strings, equal_length_batches
+from quant.encoding import encode, encode_strings, equal_length_batches, evaluation_batches
 from quant.evaluate import all_logits
-from quant.layers import quantise
+from quant.exit_head import HeadRun
+from quant.layers import QuantisedEncoder, head_run, quantise
 from quant.tasks import TextSet
 from quant.trace import ExitTrace, TraceOrigin
 
 CALIBRATION_BATCH = 32  # sentences
+
+
+def calibrated(
+    checkpoint: Checkpoint, config: QuantConfig, calibration: Sequence[str], *, max_length: int
+) -> QuantisedEncoder:
+    """Return the model of a checkpoint, quantised on `calibration` sentences."""
+    encoded = encode_strings(calibration, checkpoint.tokenizer, max_length)
+    return quantise(checkpoint.model, config, equal_length_batches(encoded, CALIBRATION_BATCH))
+
+
+def record_head_run(
+    checkpoint: Checkpoint,
+    network: QuantisedEncoder,
+    texts: TextSet,
+    *,
+    max_length: int,
+    batch_size: int = 64,
+    progress: Callable[[int], None] = lambda n_done: None,
+) -> HeadRun:
+    """Run all exits of a quantised network on `texts`; return what entered its heads, and its integer logits."""
+    encoded = encode(texts, checkpoint.tokenizer, max_length)
+    shape = checkpoint.model.shape()
+    inputs = np.zeros((shape.n_layers, len(encoded), shape.hidden_size), dtype=np.int32)
+    logits = np.zeros((shape.n_layers, len(encoded), shape.n_classes), dtype=np.int32)
+    for batch in evaluation_batches(encoded, batch_size, checkpoint.tokenizer.pad_token_id):
+        states, answers = head_run(network, batch)
+        inputs[:, batch.indices], logits[:, batch.indices] = states.numpy(), answers.numpy()
+        progress(len(batch.indices))
+    return HeadRun(inputs=inputs, logits=logits, logit_scale=network.logit_scale)
 
 
 def record_trace(
@@ -31,17 +61,14 @@ def record_trace(
     progress: Callable[[int], None] = lambda n_done: None,
 ) -> ExitTrace:
     """Quantise the model on `calibration` sentences, run all exits on `texts`, return the integer logits."""
-    tokenizer = checkpoint.tokenizer
-    pad_id = tokenizer.pad_token_id
-    calibration_set = encode_strings(calibration, tokenizer, max_length)
-    network = quantise(checkpoint.model, config, equal_length_batches(calibration_set, CALIBRATION_BATCH))
-    encoded = encode(texts, tokenizer, max_length)
+    network = calibrated(checkpoint, config, calibration, max_length=max_length)
+    encoded = encode(texts, checkpoint.tokenizer, max_length)
     logits = all_logits(
         network,
         encoded,
         n_layers=checkpoint.model.n_layers,
         n_classes=checkpoint.model.exits.n_classes,
-        pad_id=pad_id,
+        pad_id=checkpoint.tokenizer.pad_token_id,
         batch_size=batch_size,
         progress=progress,
     )
