@@ -18,6 +18,7 @@ apart, so that they never wait here. Not modelled: what is decided (quant.exit_u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -86,7 +87,7 @@ def unit_cycles(timing: ExitUnitTiming, streams: UnitStreams) -> UnitCycles:
     accepted, visible, taken = (np.empty_like(streams.slot) for _ in range(3))
     _run_streams(
         timing.latency_cycles,
-        timing.state_stage if timing.state_cycles > 1 else 0,
+        _interlocked_stage(timing),
         streams.slot,
         streams.arrival_cycle,
         streams.first_event,
@@ -97,6 +98,35 @@ def unit_cycles(timing: ExitUnitTiming, streams: UnitStreams) -> UnitCycles:
         taken,
     )
     return UnitCycles(accepted=accepted, visible=visible, taken=taken)
+
+
+def stage_entries(timing: ExitUnitTiming, slots: Sequence[int]) -> Ints:
+    """Return enter[i, k] as [event, stage] for events that are all there in cycle 0 and a consumer that never waits."""
+    enter = np.zeros(timing.latency_cycles + 2, np.int64)
+    entries = np.empty((len(slots), timing.latency_cycles), np.int64)
+    last_slot = NO_SLOT
+    for event, slot in enumerate(slots):
+        _move_on(enter, 0, _interlocked_stage(timing) if slot == last_slot else 0)
+        enter[-1] = enter[-2] + 1
+        entries[event] = enter[1:-1]
+        last_slot = slot
+    return entries
+
+
+def _interlocked_stage(timing: ExitUnitTiming) -> int:
+    """The stage in front of which an event waits for the state of its slot, 0 where none does."""
+    return timing.state_stage if timing.state_cycles > 1 else 0
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def _move_on(enter: Ints, arrival: int, waiting_stage: int) -> None:
+    """Turn enter[1..D] of the event before into those of this one; enter[D + 1] is still that of the event before."""
+    enter[0] = arrival
+    for stage in range(1, enter.size - 1):
+        free = enter[stage + 1]
+        if stage == waiting_stage:
+            free += 1
+        enter[stage] = max(enter[stage - 1] + 1, free)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
@@ -112,20 +142,15 @@ def _run_streams(
     visible: Ints,
     taken: Ints,
 ) -> None:
-    """Fill the last three arrays; `interlocked_stage` waits for the state of its slot, 0 where none does."""
-    enter = np.empty(n_stages + 2, np.int64)  # of the event before, overwritten stage by stage by this one's
+    """Fill the last three arrays."""
+    enter = np.empty(n_stages + 2, np.int64)
     for stream in range(first_event.size - 1):
         for stage in range(n_stages + 2):
             enter[stage] = 0
         last_slot = NO_SLOT
         first, n_cycles = first_ready[stream], first_ready[stream + 1] - first_ready[stream]
         for event in range(first_event[stream], first_event[stream + 1]):
-            enter[0] = arrival[event]
-            for stage in range(1, n_stages + 1):
-                free = enter[stage + 1]
-                if stage == interlocked_stage and slot[event] == last_slot:
-                    free += 1
-                enter[stage] = max(enter[stage - 1] + 1, free)
+            _move_on(enter, arrival[event], interlocked_stage if slot[event] == last_slot else 0)
             cycle = enter[n_stages]
             while cycle < n_cycles and not ready[first + cycle]:
                 cycle += 1

@@ -13,7 +13,7 @@ from strategies import LAWS
 
 from hw_model.exit_unit import ExitUnitTiming
 from quant.errors import ConfigError
-from sim.exit_unit import UnitStreams, unit_cycles
+from sim.exit_unit import UnitStreams, stage_entries, unit_cycles
 
 Stream = tuple[list[int], list[int], list[bool]]  # slots, arrivals, ready
 
@@ -69,6 +69,19 @@ def test_nothing_gets_earlier_when_something_gets_later(
     before = np.array(cycles(timing, given))
     assert (np.array(cycles(timing, (slots, later, ready))) >= before).all()
     assert (np.array(cycles(timing, (slots, arrivals, blocked))) >= before).all()
+
+
+@given(timings(), st.lists(st.integers(0, 2), max_size=12))
+@LAWS
+def test_entries_of_the_stages_begin_with_the_acceptance_and_end_at_the_output(
+    timing: ExitUnitTiming, slots: list[int]
+) -> None:
+    entries = stage_entries(timing, slots)
+    assert [(first - 1, last, last) for first, last in entries[:, [0, -1]].tolist()] == cycles(
+        timing, (slots, [0] * len(slots), [])
+    )
+    assert (np.diff(entries, axis=0) >= 1).all()
+    assert (np.diff(entries, axis=1) >= 1).all()
 
 
 def test_an_idle_unit_answers_after_its_latency_and_takes_an_event_a_cycle() -> None:
