@@ -69,7 +69,7 @@ def hls_model(
             granularity="name",
             backend=backend,
             default_precision=_integer(spec.logit_bits),
-            channels_last_conversion="off",
+            channels_last_conversion="internal",  # "off" would leave the weights of dense layers transposed
         )
         config["LayerName"] = _layers(spec, head, reuse_factor, backend)
         graph = convert_from_pytorch_model(
