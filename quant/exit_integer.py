@@ -420,7 +420,8 @@ def integer_form(
     if not 4 <= logit_bits <= MAX_LOGIT_BITS:
         raise ConfigError("--logit-bits", logit_bits, f"must be 4..{MAX_LOGIT_BITS}", "Try --logit-bits 16")
     if isinstance(rule, OracleExit):
-        raise ConfigError("--rule", rule.name, "reads labels, so no exit unit can decide it", "Use another rule")
+        remedy = "Use --rule hardware (two classes), elbert, pabee, entropy or max-probability"
+        raise ConfigError("--rule", rule.name, "reads labels, so no exit unit can decide it", remedy)
     check_serves(rule, rule.layer if isinstance(rule, FixedDepthExit) else 1, n_classes)
     build = _Constants(n_classes=n_classes, scale=scale, logit_bits=logit_bits, format=tables or TableFormat())
     confidence, trend = build.tests(rule)
