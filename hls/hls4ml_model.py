@@ -1,6 +1,6 @@
 """An hls4ml model of the exit unit, alone or behind its exit head: compile(), predict() and build() as usual.
 
-    inputs   logits [n_classes] (or, with a head, features [hidden]) and event [slot, layer]
+    inputs   event [slot, layer] and logits [n_classes] (or, with a head, features [hidden])
     output   [slot, exit, class, layer, confidence]
 
 All are integers: hls4ml's fixed<w,w>, so that predict() takes and gives whole floating-point numbers. float64 is exact
@@ -65,7 +65,7 @@ def hls_model(
     with contextlib.redirect_stdout(said):
         config = config_from_pytorch_model(
             model,
-            [(width,), (extension.EVENT_FIELDS,)],
+            [(extension.EVENT_FIELDS,), (width,)],
             granularity="name",
             backend=backend,
             default_precision=_integer(spec.logit_bits),
@@ -106,7 +106,7 @@ def predict_events(model: Any, stream: EventStream, inputs: Integers | None = No
     """
     first = stream.logits if inputs is None else inputs
     event = np.column_stack([stream.slot, stream.layer])
-    given = [np.ascontiguousarray(values, dtype=np.float64) for values in (first, event)]
+    given = [np.ascontiguousarray(values, dtype=np.float64) for values in (event, first)]
     said = np.asarray(model.predict(given), dtype=np.float64)
     return said.reshape(stream.n_events, -1).astype(np.int64)
 
@@ -122,7 +122,7 @@ def _model(spec: ExitUnitSpec, head: IntegerHead | None) -> torch.nn.Module:
             super().__init__()
             self.decision = HexitExitUnit(spec)
 
-        def forward(self, logits: torch.Tensor, event: torch.Tensor) -> Any:
+        def forward(self, event: torch.Tensor, logits: torch.Tensor) -> Any:
             return self.decision(logits, event)
 
     class Classifier(Decision):
@@ -131,7 +131,7 @@ def _model(spec: ExitUnitSpec, head: IntegerHead | None) -> torch.nn.Module:
             self.classifier = _linear(head.classifier)
             self.scores = HexitRequantise(head.requantisation, head.classifier.accumulator_bits)
 
-        def forward(self, features: torch.Tensor, event: torch.Tensor) -> Any:
+        def forward(self, event: torch.Tensor, features: torch.Tensor) -> Any:
             return self.decision(self.scores(self.classifier(features)), event)
 
     class Head(Classifier):
@@ -142,7 +142,7 @@ def _model(spec: ExitUnitSpec, head: IntegerHead | None) -> torch.nn.Module:
             self.pooler = _linear(pooler.dense)
             self.activation = HexitRequantise(pooler.requantisation, pooler.dense.accumulator_bits, pooler.table)
 
-        def forward(self, features: torch.Tensor, event: torch.Tensor) -> Any:
+        def forward(self, event: torch.Tensor, features: torch.Tensor) -> Any:
             return self.decision(self.scores(self.classifier(self.activation(self.pooler(features)))), event)
 
     if head is None:
