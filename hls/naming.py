@@ -26,7 +26,7 @@ MAX_LENGTH = len(PREFIX) + MAX_STEM_LENGTH + 1 + DIGEST_DIGITS
 _PLAIN = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")  # no double underscore: C++ reserves it
 _ENDS_LIKE_A_DIGEST = re.compile(rf"_[0-9a-f]{{{DIGEST_DIGITS}}}$")
 _TEMPLATE_WORDS = ("myproject", "mystamp")  # hls4ml's writer replaces them in lines that hold the name already
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$&<>:@])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~$&<>])")  # what counts inside a line; no text of ours begins one
 
 
 def identifier(text: str) -> str:
