@@ -4,7 +4,7 @@
     c = W_c f + b_c          q = sat((c m_c + 2^(s_c - 1)) >> s_c)
 
 x: the pooled state; a, c: accumulators; y: a position on the axis of tanh, h its high and l its low bits; f: features;
-q: logits. Multipliers are none negative, one per channel; the shift is common and arithmetic, so that it rounds half
+q: logits. Multipliers, one per channel, are 0 or more; the shift is common and arithmetic, so that it rounds half
 up; sat clamps to all of [-2^(bits - 1), 2^(bits - 1) - 1]. Without a pooler f = x. `integer_head` derives multipliers,
 shifts and table from the scales of a quantised network; where these are powers of two, so are the multipliers.
 `head_logits` is the golden model.
@@ -33,6 +33,7 @@ Floats = NDArray[np.float64]
 
 MULTIPLIER_BITS = 18  # two's complement: the narrower port of a DSP48E1 or DSP48E2
 MAX_SHIFT = 47  # the rounding constant then fits the 48 bits of a DSP's adder
+MAX_ACCUMULATOR_BITS = 48  # a DSP's; float64 holds sums of up to 53 bits exactly
 MAX_PRODUCT_BITS = 63  # accumulator times multiplier, in 64-bit integers
 POSITION_BITS = 20  # an entry then has 18 bits, the word of a block RAM; finer, and multipliers cannot follow
 MAX_POSITION_BITS = 24
@@ -95,7 +96,7 @@ class IntegerDense:
 class Requantisation:
     """An accumulator to an integer of `output_bits` bits: clamp((a multipliers[c] + 2^(shift - 1)) >> shift).
 
-    `multipliers` [n_channels], none negative; `shift` at least 1; the range is all of two's complement.
+    `multipliers` [n_channels], 0 or more; `shift` at least 1; the range is all of two's complement.
     """
 
     multipliers: Integers
@@ -273,7 +274,7 @@ def look_up(table: TanhTable, positions: Integers) -> Integers:
 def dense_accumulators(dense: IntegerDense, x: Integers) -> Integers:
     """Return W x + b, int64 [n, n_out], of integers [n, n_in].
 
-    Computed in float64, whose matrix products are fast and here exact: no partial sum needs more than 53 bits.
+    Computed in float64, whose matrix products are fast and here exact: no partial sum has more than 48 bits.
     """
     sums = x.astype(np.float64) @ dense.weights.T.astype(np.float64)
     return sums.astype(np.int64) + dense.bias
@@ -387,10 +388,11 @@ def bits_of(values: Integers) -> int:
 def _check_stage(dense: IntegerDense, requantisation: Requantisation) -> None:
     if requantisation.multipliers.shape != (dense.n_out,):
         _reject("multipliers", requantisation.multipliers.shape, f"must be one per channel, {dense.n_out}")
-    needed = dense.accumulator_bits + requantisation.multiplier_bits
-    if needed > MAX_PRODUCT_BITS or dense.accumulator_bits > np.finfo(np.float64).nmant:
-        rule = f"bits of accumulator and multiplier must be at most {MAX_PRODUCT_BITS} together"
-        _reject("product", f"{dense.accumulator_bits} + {requantisation.multiplier_bits}", rule)
+    if dense.accumulator_bits > MAX_ACCUMULATOR_BITS:
+        _reject("accumulator", dense.accumulator_bits, f"bits must be at most {MAX_ACCUMULATOR_BITS}")
+    product_bits = dense.accumulator_bits + requantisation.multiplier_bits
+    if product_bits > MAX_PRODUCT_BITS:
+        _reject("product", product_bits, f"bits must be at most {MAX_PRODUCT_BITS}")
 
 
 def _reject(field: str, value: object, rule: str) -> None:
