@@ -315,19 +315,19 @@ def cost_lines(spec: ExitUnitSpec, error: TableError | None = None) -> tuple[str
         lines.append(f"{item.part}: {', '.join(item.operations)}: {what}{named}: {item.how}")
     n = cost.count
     lines.append(
-        f"per event: {n.subtractions} subtractions, {n.additions} additions, {n.comparisons} comparisons, "
-        f"{n.look_ups} look-ups, {n.multiplications} products; {cost.state_bits} bits of state per sentence"
+        f"per event: subtractions {n.subtractions}, additions {n.additions}, comparisons {n.comparisons}, "
+        f"look-ups {n.look_ups}, products {n.multiplications}; bits of state per sentence {cost.state_bits}"
     )
     return (*lines, *(f"{part.part}: {error_text(part)}" for part in measured.parts))
 
 
 def error_text(part: PartError) -> str:
-    """Return an error in one line: what is wrong at most, proven and measured, and over how many inputs."""
+    """Return an error in one line: the worst that was found, what is proven, and over how many inputs."""
     over = f"{part.n_inputs:,} inputs" if part.exhaustive else f"a share of {part.n_inputs:,} inputs"
     if part.n_wrong == 0 and part.worst == 0.0:
         return f"exact over {over}" if part.exhaustive else f"nothing wrong in {over}"
     wrong = f"{part.n_wrong:,} wrong of {over}" if part.n_wrong else f"over {over}"
-    return f"at most {part.worst:.2g} {part.unit} (proven: {part.bound:.2g}), {wrong}"
+    return f"worst {part.worst:.2g} {part.unit}, proven {part.bound:.2g}; {wrong}"
 
 
 def error_cells(spec: ExitUnitSpec, part: PartError) -> tuple[str, ...]:
