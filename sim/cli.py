@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from quant.errors import ConfigError, DoesNotFit
+from sim.command_hls import hls
 from sim.command_reference import reference
 from sim.command_run import run
 from sim.command_train import train
@@ -21,13 +22,14 @@ INTERRUPTED = 130  # shell convention: 128 + SIGINT; what typer returns for one
 
 app = typer.Typer(
     name="hexit",
-    help="Co-design early-exit BERT and ALBERT with the FPGA that runs them: train, quantise, decide, simulate.",
+    help="Co-design early-exit BERT and ALBERT with the FPGA that runs them: train, quantise, decide, simulate, build.",
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(hls)
 app.command()(train)
 app.command()(reference)
 
