@@ -16,13 +16,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from hw_model.exit_area import exit_unit_resources
 from hw_model.exit_unit import ExitUnitTiming, unit_timing
 from hw_model.resources import Resources
 from quant.errors import ConfigError
 from quant.exit_unit import ExitUnitSpec, exit_unit_spec
-from quant.exits import RULES, OracleExit
+from quant.exits import RULES, ElbertExit
 from quant.files import write_whole
 from sim.exit_unit import stage_entries
 from sim.plot_style import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SKY, TWO_COLUMNS, VERMILION, plot_style, render
@@ -42,9 +43,10 @@ STAGE_TEXT = {
     "state": "run, window",
     "window": "min, max",
     "limit": "table of limits",
-    "decision": "compare, count",
+    "decision": "compare",
 }
 STAGES_PER_ROW = 7  # boxes of one row of the block diagram that stay readable in two columns of a paper
+LEAST_SHOWN_CYCLES = 12  # a shorter run is not stretched over the whole width
 SHOWN_EVENTS = ((0, 1), (1, 1), (0, 2), (1, 2), (1, 3), (0, 3))  # slot and layer of the events that are drawn
 
 
@@ -56,7 +58,7 @@ def draw_pipeline(spec: ExitUnitSpec, timing: ExitUnitTiming) -> Figure:
     figure = Figure(figsize=(TWO_COLUMNS, sum(heights) + 0.9), layout="constrained")
     blocks, run = figure.subplots(2, 1, height_ratios=heights)
     figure.suptitle(
-        f"Exit unit of {spec.rule.partition(':')[0]}, {spec.n_classes} "
+        f"Exit unit, rule {spec.rule.partition(':')[0]}: {spec.n_classes} "
         f"{'class' if spec.n_classes == 1 else 'classes'}, {spec.logit_bits}-bit logits: "
         f"{timing.latency_cycles} cycles, one event per cycle",
         x=0.01,
@@ -91,14 +93,16 @@ def _draw_stages(axes: Axes, spec: ExitUnitSpec, timing: ExitUnitTiming) -> None
             )
         )
         words = STAGE_TEXT[stage.rstrip("0123456789").rstrip("_")]
-        axes.text(x + 0.4, y + 0.15, f"{number}  {stage.replace('_', ' ')}", ha="center", va="center", fontsize=6.5)
-        axes.text(x + 0.4, y - 0.14, words, ha="center", va="center", fontsize=6.5, parse_math=True)
+        axes.text(x + 0.4, y + 0.15, f"{number}  {stage.replace('_', ' ')}", ha="center", va="center", fontsize=5.8)
+        axes.text(x + 0.4, y - 0.14, words, ha="center", va="center", fontsize=5.8, parse_math=True)
         if number < len(timing.stages):
             following = places[number]
             if following[1] == y:
                 _arrow(axes, (x + 0.8, y), (x + 1, y))
             else:
-                _arrow(axes, (x + 0.4, y - 0.36), (following[0] + 0.4, following[1] + 0.36))
+                below = y - 0.62
+                axes.plot((x + 0.4, x + 0.4, following[0] + 0.4), (y - 0.36, below, below), color=BLACK, linewidth=0.7)
+                _arrow(axes, (following[0] + 0.4, below), (following[0] + 0.4, following[1] + 0.36))
     x, y = places[-1]
     _arrow(axes, (x + 0.8, y), (x + 0.98, y))
     axes.annotate("exit, class\nlayer, slot", (x + 1.0, y), ha="left", va="center", fontsize=7, annotation_clip=False)
@@ -160,8 +164,9 @@ def _draw_run(axes: Axes, spec: ExitUnitSpec, timing: ExitUnitTiming, events: Se
                 )
             )
             axes.text((first + after - 1) / 2, row, str(number), ha="center", va="center", fontsize=6)
-    axes.set_xlim(0.4, last + 0.6)
+    axes.set_xlim(0.4, max(last, LEAST_SHOWN_CYCLES) + 0.6)
     axes.set_ylim(len(events) - 0.4, -0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     names = [
         f"sentence {slot + 1}, layer {layer}" if spec.n_slots > 1 else f"event {row + 1}"
         for row, (slot, layer) in enumerate(events)
@@ -188,7 +193,7 @@ def draw_area(areas: Mapping[str, Resources], chosen: str, caption: str) -> Figu
     axes.set_yticks(range(len(names)), names, fontsize=7)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
         label.set_color(VERMILION if name == chosen else BLACK)
-    axes.set_xlim(0, 1.45 * max(max(used.lut, used.ff) for used in areas.values()))
+    axes.set_xlim(0, 1.6 * max(max(used.lut, used.ff) for used in areas.values()))
     axes.set_xlabel("LUTs (solid) and flip-flops (pale)")
     axes.grid(False, axis="y")
     axes.invert_yaxis()
@@ -201,7 +206,7 @@ def draw_unit(spec: ExitUnitSpec, folder: Path) -> None:
     with plot_style():
         pictures = {
             "pipeline": draw_pipeline(spec, unit_timing(spec)),
-            "area": draw_area(areas, spec.rule, caption),
+            "area": draw_area(areas, _short(spec.rule), caption),
         }
         for name, figure in pictures.items():
             for kind, raw in render(figure).items():
@@ -210,12 +215,10 @@ def draw_unit(spec: ExitUnitSpec, folder: Path) -> None:
 
 def rule_areas(spec: ExitUnitSpec) -> tuple[dict[str, Resources], str]:
     """Return the area of the unit of every rule, at its defaults, for the same logits and layers, and of this one."""
-    areas = {spec.rule: exit_unit_resources(spec)[0]}
-    sources = {exit_unit_resources(spec)[1].partition(" ")[0]}
-    for kind in RULES.values():
-        rule = kind()
-        if isinstance(rule, OracleExit):
-            continue
+    areas = {_short(spec.rule): exit_unit_resources(spec)[0]}
+    sources = {_evidence(exit_unit_resources(spec)[1])}
+    rules = [kind() for kind in RULES.values()] + [ElbertExit(bias=bias) for bias in ("bias_2", "bias_3")]
+    for rule in rules:
         try:
             other = exit_unit_spec(
                 rule,
@@ -225,12 +228,25 @@ def rule_areas(spec: ExitUnitSpec) -> tuple[dict[str, Resources], str]:
                 logit_bits=spec.logit_bits,
                 n_slots=spec.n_slots,
             )
-        except ConfigError:  # a rule that these classes or layers cannot have
+        except ConfigError:  # the oracle, or a rule that these classes or layers cannot have
             continue
         resources, source = exit_unit_resources(other)
-        areas.setdefault(other.rule, resources)
+        areas.setdefault(_short(other.rule), resources)
         sources.add(source.partition(" ")[0])
     return (
         areas,
         f"Exit units for {spec.n_classes} classes, {spec.logit_bits}-bit logits ({', '.join(sorted(sources))})",
     )
+
+
+def _evidence(source: str) -> str:
+    """The first word of a source: measured or fitted."""
+    return source.replace(":", " ").split()[0]
+
+
+def _short(rule: str) -> str:
+    """A rule with the parameters that tell it from its neighbours: the first, and the kind of trend."""
+    name, _, rest = rule.partition(":")
+    fields = rest.split(",")
+    kept = [field for index, field in enumerate(fields) if index == 0 or field.startswith(("bias", "run_length"))]
+    return f"{name} {', '.join(kept).replace('bias=', '')}".strip()
