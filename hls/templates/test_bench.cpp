@@ -78,11 +78,14 @@ static bool read_line(std::istream &file, const char *name, long long *numbers, 
         return false;
     }
     std::istringstream words(line);
+    bool whole = true;
     for (int i = 0; i < n; i++) {
-        if (!(words >> numbers[i])) {
-            std::cout << "hexit: " << name << " has a line that is not " << n << " integers: " << line << std::endl;
-            std::exit(1);
-        }
+        whole = whole && (words >> numbers[i]);
+    }
+    std::string more;
+    if (!whole || (words >> more)) {
+        std::cout << "hexit: " << name << " has a line that is not " << n << " integers: " << line << std::endl;
+        std::exit(1);
     }
     return true;
 }
@@ -125,6 +128,10 @@ int main(int argc, char **argv) {
             n_different++;
         }
         n_events++;
+    }
+    if (most <= 0 && read_line(decisions, "golden/decisions.txt", expected, N_FIELDS)) {
+        std::cout << "hexit: golden/decisions.txt goes on after " << n_events << " lines" << std::endl;
+        return 1;
     }
     if (n_events == 0) {
         std::cout << "hexit: golden/events.txt has no events" << std::endl;
