@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import SENTENCES, tiny_model
 from numpy.typing import NDArray
+from strategies import LAWS
 
 from quant.checkpoint import Checkpoint
 from quant.config import LEGAL_BITS, QuantConfig
@@ -103,6 +104,7 @@ def equation(head: IntegerHead, state: list[int]) -> list[int]:
     return scaled(head.requantisation, linear(head.classifier, features))
 
 
+@LAWS
 @given(
     seed=st.integers(0, 2**32 - 1),
     bits=st.sampled_from(LEGAL_BITS),
@@ -119,6 +121,7 @@ def test_the_golden_model_is_the_equation(seed: int, bits: int, weight_bits: int
     assert logits.tolist() == [equation(head, row) for row in x.tolist()]
 
 
+@LAWS
 @given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([2, 4, 8]))
 def test_accumulators_reach_the_ends_of_their_range_and_no_partial_sum_is_wider(seed: int, bits: int) -> None:
     dense = random_head(seed, bits=bits).classifier
@@ -164,6 +167,7 @@ def test_a_table_of_features_alone_can_be_asked_for() -> None:
         tanh_table(2.0**-7, 8, address_bits=25)
 
 
+@LAWS
 @given(exponent=st.integers(-40, 12), spread=st.floats(1, 100), seed=st.integers(0, 999))
 def test_multipliers_are_the_nearest_that_their_width_allows(exponent: int, spread: float, seed: int) -> None:
     ratios = np.ldexp(np.random.default_rng(seed).uniform(1 / spread, 1, 5), exponent)
@@ -177,6 +181,7 @@ def test_multipliers_are_the_nearest_that_their_width_allows(exponent: int, spre
     assert exponent < -28 or (powers.multipliers == wanted).all()
 
 
+@LAWS
 @given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([2, 3, 4, 6]), address_bits=st.sampled_from([None, 4, 7]))
 def test_stated_errors_are_those_of_every_accumulator(seed: int, bits: int, address_bits: int | None) -> None:
     head = random_head(seed, bits=bits, weight_bits=3)
