@@ -8,6 +8,8 @@ Widths come from the workload's integers, sizes from the design, block shapes an
 sheets. Two coefficients per MAC are calibrated on one published report and checked on others; docs/model.md
 prints the errors.
 
+The exit unit's area is the caller's: it depends on the rule (hw_model.exit_area).
+
 Not modelled: placement, routing and clock speed, what a card's shell takes away, multipliers of 2..4 bits
 built from LUTs (every product takes a DSP), memories small enough for LUTs, synthesis' own optimisations. The
 exit heads' weights are part of the weight buffer.
@@ -86,17 +88,22 @@ class Resources:
         return all(getattr(self, kind) <= getattr(available, kind) for kind in KINDS)
 
 
+NOTHING = Resources()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceEstimate:
     """What each unit of a design takes on one part, with the configuration that it belongs to.
 
-    `n_products_per_dsp` is what the widths really allow, at most the design's macs_per_dsp.
+    `n_products_per_dsp` is what the widths really allow, at most the design's macs_per_dsp; `built_head` says that the
+    exit head is not the design's own lanes.
     """
 
     workload: Workload
     accelerator: Accelerator
     device: Device
     n_products_per_dsp: int
+    built_head: bool
     systolic_array: Resources
     requantisation: Resources
     softmax: Resources
@@ -126,9 +133,17 @@ def available(device: Device) -> Resources:
     return Resources(lut=device.lut, ff=device.ff, dsp=device.dsp, bram18=device.bram18, uram=device.uram)
 
 
-def estimate(workload: Workload, accelerator: Accelerator, device: Device) -> ResourceEstimate:
+def estimate(
+    workload: Workload,
+    accelerator: Accelerator,
+    device: Device,
+    exit_unit: Resources = NOTHING,
+    built_head: Resources | None = None,
+) -> ResourceEstimate:
     """Return what a design takes on a part to run a workload; nothing is checked, see `check_fit`.
 
+    `exit_unit`: what the unit that decides takes (`hw_model.exit_area`); it depends on the rule, not on the workload.
+    `built_head`: what an exit head takes that was built, with its weights; without it the design's head lanes count.
     The array multiplies activations by weights and activations by activations, so its right operand is as wide
     as the wider of the two, and its sums are as wide as the longest product (or the bias) needs.
     """
@@ -161,10 +176,11 @@ def estimate(workload: Workload, accelerator: Accelerator, device: Device) -> Re
         layer_norm=_layer_norm(accelerator.layer_norm_lanes, quant.activation_bits),
         gelu=_gelu(accelerator.gelu_lanes, quant.activation_bits),
         residual_add=_residual_add(accelerator.add_lanes, quant.activation_bits),
-        exit_head=_exit_head(workload, accelerator),
-        exit_decision=exit_decision_resources(
-            workload.shape.n_classes, quant.logit_bits, n_resident=accelerator.n_interleaved
-        ),
+        exit_head=_exit_head(workload, accelerator)
+        if built_head is None
+        else built_head + _pooling(workload, accelerator),
+        built_head=built_head is not None,
+        exit_decision=exit_unit,
         weight_buffer=weight_buffer,
         activation_buffer=activation_buffer,
         dma_control=_dma_control(accelerator, device),
@@ -277,6 +293,12 @@ def _residual_add(n_lanes: int, bits: int) -> Resources:
     return Resources(lut=3 * SUM_BITS + 2 * bits, ff=3 * SUM_BITS + bits, dsp=2) * n_lanes
 
 
+def _pooling(workload: Workload, accelerator: Accelerator) -> Resources:
+    """The sums of a mean over the tokens in front of a head that was built; nothing for the first token."""
+    bits = accelerator.head_lanes * accumulator_bits(workload)
+    return Resources(lut=bits, ff=bits) if workload.shape.pooling == "mean" else NOTHING
+
+
 def _exit_head(workload: Workload, accelerator: Accelerator) -> Resources:
     """Lanes of one product each, a tree of sums, bias and rescale to logit_bits, tanh table of the pooler."""
     quant, n_lanes = workload.quant, accelerator.head_lanes
@@ -286,38 +308,6 @@ def _exit_head(workload: Workload, accelerator: Accelerator) -> Resources:
         lut=(1 + LUT_PER_SHIFTED_BIT) * sums + 2 * quant.logit_bits, ff=3 * sums + quant.logit_bits, dsp=2
     )
     return tree + rescale + (_table(1) if workload.shape.pooler else Resources())
-
-
-def exit_decision_resources(
-    n_classes: int, logit_bits: int, *, n_resident: int = 1, exponentials: bool | None = None
-) -> Resources:
-    """Return the area of the unit that decides to leave, from its logits; three pipeline stages.
-
-    Two classes: subtraction, absolute value, comparison with the threshold, run counter on the sign. One real output
-    (regression): the same, its other operand the value of the layer before. More: a
-    tree for the two largest logits (2 K - 3 comparisons, one multiplexer each), their difference against the
-    threshold, label and patience counter; with `exponentials` (the default for K > 2: entropy and probability
-    rules) also an exp table, a sum and one product with the threshold. `n_resident` sentences keep a counter each.
-    """
-    bits, label_bits = logit_bits, max(1, math.ceil(math.log2(n_classes)))
-    difference = bits + 1
-    counter = Resources(  # 4-bit count, limit and clear; in every stage; one more state per further sentence
-        lut=4 * 3 + label_bits, ff=3 * 8 + label_bits + (4 + label_bits) * (n_resident - 1)
-    )
-    control = Resources(lut=16, ff=16)  # valid flags, last layer, result; assumed
-    compare = Resources(lut=-(-difference // 2), ff=3 * difference)  # two bits per LUT; threshold in every stage
-    if n_classes <= 2:
-        datapath = Resources(lut=2 * difference, ff=2 * bits + 2 * difference)
-        return datapath + compare + counter + control
-    n_compares = 2 * n_classes - 3
-    tree = Resources(
-        lut=n_compares * (-(-bits // 2) + bits + label_bits), ff=(2 * n_classes + 2) * bits + 4 * label_bits
-    )
-    margin = Resources(lut=difference, ff=difference)
-    unit = tree + margin + compare + counter + control
-    if exponentials is False:
-        return unit
-    return unit + Resources(lut=n_classes * difference + SUM_BITS, ff=2 * SUM_BITS, dsp=2) + _table(n_classes)
 
 
 def _dma_control(accelerator: Accelerator, device: Device) -> Resources:
@@ -390,7 +380,8 @@ def _retry(
         check_activations(workload, design)
     except DoesNotFit:
         return False
-    return estimate(workload, design, device).total.fits(available(device))
+    head = tried.exit_head if tried.built_head else None
+    return estimate(workload, design, device, tried.exit_decision, head).total.fits(available(device))
 
 
 def _devices_by_size() -> list[str]:

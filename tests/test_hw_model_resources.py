@@ -21,7 +21,6 @@ from hw_model.resources import (
     bram18_blocks,
     check_fit,
     estimate,
-    exit_decision_resources,
     products_per_dsp,
     right_operand_bits,
     uram_blocks,
@@ -152,6 +151,16 @@ def test_total_is_the_sum_and_a_larger_array_is_never_cheaper(bits: int, name: s
         assert getattr(taller.total, kind) >= getattr(needed.total, kind)
 
 
+def test_the_exit_unit_is_the_callers_and_stays_when_levers_are_tried() -> None:
+    device, unit = load_device("zcu102"), Resources(lut=200_000)
+    without, with_unit = (estimate(albert(), DEFAULT, device, area) for area in (Resources(), unit))
+    assert with_unit.exit_decision == unit
+    assert with_unit.total == without.total + unit
+    with pytest.raises(DoesNotFit, match="Largest: exit_decision 200000") as raised:
+        check_fit(estimate(albert(), replace(DEFAULT, array_rows=64), device, unit), device)
+    assert "array_rows = 32" not in str(raised.value)  # enough without the unit only
+
+
 @pytest.mark.parametrize(
     ("lanes", "unit", "published"),
     [
@@ -229,33 +238,6 @@ def test_packed_array_of_the_hls_bert_layer_takes_the_published_slices() -> None
     needed = estimate(bert_w4a8(), b1, load_device("u280")).systolic_array
     assert needed.dsp == 256  # csynth report, systolic_array_k_768_1
     assert 109_311 / needed.lut > 3  # its FIFO between neighbours makes LUTs three times ours: stated, not modelled
-
-
-# --- exit decision
-
-
-@pytest.mark.parametrize(("lut", "ff"), [(197, None), (210, 296), (240, 296)])
-def test_exit_unit_of_four_logits_against_synthesis(lut: int, ff: int | None) -> None:
-    # argmax of 4 x 16 bits, margin, patience counter; Yosys synth_xilinx for xcup: 1 stage, 3 stages by two releases
-    needed = exit_decision_resources(4, 16, exponentials=False)
-    assert needed.dsp == needed.bram18 == 0
-    assert abs(error(needed.lut, lut)) < 0.25
-    assert ff is None or abs(error(needed.ff, ff)) < 0.10
-
-
-@given(st.integers(1, 64), st.integers(4, 24))
-def test_more_classes_bits_and_sentences_never_make_the_exit_unit_smaller(n_classes: int, bits: int) -> None:
-    base = exit_decision_resources(n_classes, bits)
-    assert base.fits(exit_decision_resources(n_classes + 1, bits))
-    assert base.fits(exit_decision_resources(n_classes, bits + 1))
-    assert base.fits(exit_decision_resources(n_classes, bits, n_resident=2))
-
-
-@pytest.mark.parametrize("n_classes", [1, 2])
-def test_two_classes_and_one_real_output_need_neither_multiplier_nor_table(n_classes: int) -> None:
-    needed = exit_decision_resources(n_classes, 16)
-    assert (needed.dsp, needed.bram18) == (0, 0)
-    assert needed.lut < 100
 
 
 # --- fit
