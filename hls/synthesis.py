@@ -31,6 +31,7 @@ from typing import Any, Literal, get_args
 
 from hw_model.resources import Resources
 from quant.errors import ConfigError
+from quant.files import write_whole
 
 Family = Literal["xcup", "xc7"]  # UltraScale+, 7-series: the names that synth_xilinx has for them
 
@@ -43,10 +44,11 @@ MULTIPLIERS = {"DSP48E1", "DSP48E2"}
 BRAM18_OF = {"RAMB18E1": 1, "RAMB18E2": 1, "RAMB36E1": 2, "RAMB36E2": 2}
 ULTRA_RAMS = {"URAM288", "URAM288_BASE"}
 LUT_OF = {f"LUT{n}": n for n in range(1, LUT_INPUTS + 1)} | {"INV": 1}
+NO_HARDWARE = {"$scopeinfo"}  # notes of Yosys on the hierarchy that it flattened
 COMBINATIONAL = set(LUT_OF) | CARRIES | WIDE_MULTIPLEXERS
 
 _SCRIPT = """
-read_verilog -sv {sources}
+read_verilog -sv -defer {sources}
 synth_xilinx -noiopad -noclkbuf -flatten -nolutram -family {family} -top {top}
 tee -q -o cells.json stat -json
 write_json netlist.json
@@ -70,6 +72,8 @@ hierarchy -top {top}
 proc
 write_verilog -noattr gates.v
 """
+# The four carries of a block are one vector, each made from the one before: no loop, but Verilator takes it for one.
+_GATES_HEADER = "/* verilator lint_off UNOPTFLAT */\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,7 @@ def synthesise(folder: Path, family: Family = "xcup", *, top: str, gates: Path |
         cells = _read_json(work / "netlist.json")["modules"][top]["cells"].values()
         library = _read_json(work / "library.json")["modules"]
         if gates:
-            shutil.copy(work / "gates.v", gates)
+            write_whole(gates, _GATES_HEADER + (work / "gates.v").read_text(encoding="utf-8"))
     levels, delay_ps = longest_path(cells, library)
     return _synthesis(report, family, said, levels, delay_ps)
 
@@ -185,7 +189,7 @@ def _synthesis(report: dict[str, Any], family: Family, said: str, logic_levels: 
     for kind, inputs in LUT_OF.items():
         sizes[inputs - 1] += counted[kind]
     shifts = _total(counted, SHIFT_REGISTERS)
-    known = COMBINATIONAL | FLIP_FLOPS | SHIFT_REGISTERS | MULTIPLIERS | ULTRA_RAMS | set(BRAM18_OF)
+    known = NO_HARDWARE | COMBINATIONAL | FLIP_FLOPS | SHIFT_REGISTERS | MULTIPLIERS | ULTRA_RAMS | set(BRAM18_OF)
     if unknown := sorted(set(counted) - known):
         raise ConfigError("yosys", ", ".join(unknown), "are cells that nobody counts here", "Add them to hls.synthesis")
     release = re.match(r"(\w+) (\S+)", report["creator"])
