@@ -330,15 +330,11 @@ def error_text(part: PartError) -> str:
     return f"worst {part.worst:.2g} {part.unit}, proven {part.bound:.2g}; {wrong}"
 
 
-def error_cells(spec: ExitUnitSpec, part: PartError) -> tuple[str, ...]:
-    """Return an error as cells of a table: rule, classes, bits, scale, part, inputs, wrong, early, worst, proven."""
+def error_cells(part: PartError) -> tuple[str, ...]:
+    """Return an error as cells of a table: what is compared, inputs, wrong, early, worst, proven."""
     return (
-        spec.rule,
-        str(spec.n_classes),
-        str(spec.logit_bits),
-        f"{spec.form.scale:g}",
         part.part,
-        f"{part.n_inputs:,}" if part.exhaustive else f"{part.n_inputs:,} sampled",
+        f"{part.n_inputs:,}" if part.exhaustive else f"{part.n_inputs:,} of more",
         f"{part.n_wrong:,}",
         f"{part.n_early:,}",
         f"{part.worst:.2g} {part.unit}" if part.worst else "0",
