@@ -44,7 +44,10 @@ LIGHT_QUANT = {
     "exit_integer",
     "exit_unit",
     "exit_cost",
+    "exit_error",
     "exit_head",
+    "exit_head_error",
+    "exit_head_files",
     "exits",
     "profile",
     "store",
@@ -78,7 +81,7 @@ ALLOWED_FOLDERS = {
     "hls": {"kernels", "rtl", "templates"},
     "sim": set(),
 }
-UNITS = ("_pj", "_uj", "_mw", "_us", "_ns", "_mhz", "_gb_s", "_fraction", "_factor", "_per_cycle")
+UNITS = ("_pj", "_uj", "_mw", "_us", "_ns", "_mhz", "_gb_s", "_fraction", "_factor", "_per_cycle", "scale")
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for p in PACKAGES for path in (ROOT / p).rglob("*.py")
