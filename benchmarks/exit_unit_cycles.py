@@ -1,0 +1,95 @@
+"""The simulator's cycles of the exit unit against its RTL in Verilator, on random streams with back-pressure.
+
+    .venv/bin/python benchmarks/exit_unit_cycles.py                  # 12,000 streams, a minute on one core
+    .venv/bin/python benchmarks/exit_unit_cycles.py --streams 120
+
+A stream is a few sentences whose (sentence, layer) events come late or at once, to a consumer that pauses or does not.
+Compared are, of every event, the cycles in which it is accepted, first at the output and taken, and the decision
+itself. Ends with status 1 where anything differs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hls.timed_streams import timed_streams
+from hls.verilator import build_rtl
+from hw_model.exit_unit import unit_timing
+from quant.exit_unit import ExitUnitSpec, exit_unit_spec
+from quant.exits import parse_rule
+from sim.exit_unit import UnitStreams, unit_cycles
+
+UNITS = (  # rule, classes, slots: pipelines of 1 to 20 stages, state in registers and in a memory
+    ("fixed-depth", 2, 4),
+    ("pabee-regression:patience=3", 1, 4),
+    ("hardware", 2, 1),
+    ("hardware", 2, 4),
+    ("pabee", 3, 4),
+    ("max-probability", 10, 1),
+    ("entropy", 10, 2),
+    ("elbert", 3, 8),
+    ("elbert:bias=bias_2,window=3", 2, 16),
+    ("elbert:bias=bias_3,window=8,range_limit=0.2", 2, 2),
+    ("elbert:bias=bias_3,window=8,range_limit=0.2", 2, 4),
+    ("elbert:bias=bias_3,window=8,range_limit=0.2", 10, 8),
+)
+PARTS = ("accepted", "visible", "taken")
+
+
+def compare(spec: ExitUnitSpec, n_streams: int, seed: int, folder: Path) -> tuple[int, int, int]:
+    """Events, cycles that differ, decisions that differ."""
+    streams, golden = timed_streams(spec, n_streams, seed)
+    said = build_rtl(spec, folder).run(streams)
+    model = unit_cycles(
+        unit_timing(spec),
+        UnitStreams(
+            slot=streams.slot,
+            arrival_cycle=streams.arrival_cycle,
+            first_event=streams.first_event,
+            ready=streams.ready,
+            first_ready=streams.first_ready,
+        ),
+    )
+    late = sum(int(np.count_nonzero(getattr(said, part) != getattr(model, part))) for part in PARTS)
+    wrong = (said.exit != golden.exit) | (said.winner != golden.winner) | (said.slot != golden.slot)
+    return golden.n_events, late, int(np.count_nonzero(wrong | (said.layer != golden.layer)))
+
+
+def main(streams: Annotated[int, typer.Option(help="Streams in all.")] = 12_000, seed: int = 0) -> None:
+    table = Table(title="simulator and Verilator, random (sentence, layer) streams with back-pressure")
+    for column in ("rule", "classes", "slots", "stages", "state", "streams", "events", "cycles differ", "exits differ"):
+        table.add_column(column, justify="left" if column == "rule" else "right")
+    started = time.perf_counter()
+    totals = np.zeros(4, np.int64)
+    each = -(-streams // len(UNITS))
+    for number, (rule, n_classes, n_slots) in enumerate(UNITS):
+        spec = exit_unit_spec(
+            parse_rule(rule), n_layers=12, n_classes=n_classes, scale=2.0**-11, logit_bits=16, n_slots=n_slots
+        )
+        timing = unit_timing(spec)
+        with tempfile.TemporaryDirectory() as folder:
+            found = compare(spec, each, seed + number, Path(folder))
+        state = "" if not spec.state_bits else "registers" if timing.state_cycles == 1 else "memory"
+        shown = (rule, n_classes, n_slots, timing.latency_cycles, state, each, *(f"{count:,}" for count in found))
+        table.add_row(*map(str, shown))
+        totals += (each, *found)
+    console = Console(width=140)
+    console.print(table)
+    n_streams, events, late, wrong = totals.tolist()
+    console.print(
+        f"{n_streams:,} streams, {events:,} events, {len(PARTS)} cycles each: {late} cycles and {wrong} decisions "
+        f"differ; {time.perf_counter() - started:.0f} s"
+    )
+    raise typer.Exit(code=int(late + wrong > 0))
+
+
+if __name__ == "__main__":
+    typer.run(main)
