@@ -33,22 +33,8 @@ here: area (hw_model.exit_area), the head that makes the logits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
 
-from hw_model.vector import Criterion
 from quant.exit_integer import EntropyTest, FixedLayer, ProbabilityTest, SideRun
-from quant.exit_rules import (
-    ElbertExit,
-    EntropyExit,
-    ExitRule,
-    FixedDepthExit,
-    HardwareOrientedExit,
-    MaximumProbabilityExit,
-    NormalizedEntropyExit,
-    OracleExit,
-    PabeeExit,
-    PabeeRegressionExit,
-)
 from quant.exit_unit import ExitUnitSpec
 
 MAX_REGISTER_STATE_BITS = 256  # bits; reading them costs about 85 LUTs (4 to 1 each), as much as a whole small unit
@@ -141,24 +127,3 @@ def _window_stages(spec: ExitUnitSpec) -> tuple[str, ...]:
 def _levels(name: str, n_leaves: int) -> tuple[str, ...]:
     """The levels of a tree that takes two at a time: ceil(log2 n_leaves)."""
     return tuple(f"{name}_{level + 1}" for level in range((n_leaves - 1).bit_length()))
-
-
-def criterion_of(rule: ExitRule) -> Criterion:
-    """Return the criterion whose pipeline evaluates a rule; the oracle, a bound, is charged as a fixed depth."""
-    match rule:
-        case HardwareOrientedExit():
-            return "margin"
-        case PabeeExit() | PabeeRegressionExit():
-            return "run"
-        case ElbertExit(bias="bias_1"):
-            return "entropy"
-        case ElbertExit():
-            return "window"
-        case EntropyExit() | NormalizedEntropyExit():
-            return "entropy"
-        case MaximumProbabilityExit():
-            return "probability"
-        case FixedDepthExit() | OracleExit():
-            return "fixed"
-        case _:
-            assert_never(rule)

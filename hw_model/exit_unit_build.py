@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hw_model.accelerator import UnitCost
+from hw_model.exit_area import exit_unit_resources
+from hw_model.exit_unit import unit_timing
 from hw_model.resources import Resources
 from quant.errors import ConfigError
 from quant.exit_unit import ExitUnitSpec
@@ -42,6 +45,12 @@ class BuiltPart:
                 rule = f"must be at least {least}"
                 raise ConfigError(f"exit_unit.{name}", getattr(self, name), rule, "Build the unit again: hexit hls")
 
+    @property
+    def cost(self) -> UnitCost:
+        """One task on this part. It is asked once a layer, so an interval beyond the latency delays nobody."""
+        occupancy = min(self.initiation_interval_cycles, self.latency_cycles)
+        return UnitCost(occupancy_cycles=occupancy, latency_cycles=self.latency_cycles)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitUnitBuild:
@@ -57,6 +66,19 @@ class ExitUnitBuild:
     head: BuiltPart | None
     part: str
     clock_period_ns: float
+
+
+def modelled_decision(spec: ExitUnitSpec) -> BuiltPart:
+    """Return cycles and area of a unit as our models have them, before any tool has run."""
+    timing = unit_timing(spec)
+    resources, source = exit_unit_resources(spec)
+    return BuiltPart(
+        latency_cycles=timing.latency_cycles,
+        initiation_interval_cycles=timing.initiation_interval_cycles,
+        resources=resources,
+        evidence="synthesised" if source.startswith("measured") else "modelled",
+        tool=source,
+    )
 
 
 def save_build(build: ExitUnitBuild, path: Path) -> None:

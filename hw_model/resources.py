@@ -143,7 +143,7 @@ def estimate(
     """Return what a design takes on a part to run a workload; nothing is checked, see `check_fit`.
 
     `exit_unit`: what the unit that decides takes (`hw_model.exit_area`); it depends on the rule, not on the workload.
-    `built_head`: what an exit head takes that was built, with its weights; without it the design's head lanes count.
+    `built_head`: what an exit head takes that was built, pooling included; without it the design's head lanes count.
     The array multiplies activations by weights and activations by activations, so its right operand is as wide
     as the wider of the two, and its sums are as wide as the longest product (or the bias) needs.
     """
@@ -176,9 +176,7 @@ def estimate(
         layer_norm=_layer_norm(accelerator.layer_norm_lanes, quant.activation_bits),
         gelu=_gelu(accelerator.gelu_lanes, quant.activation_bits),
         residual_add=_residual_add(accelerator.add_lanes, quant.activation_bits),
-        exit_head=_exit_head(workload, accelerator)
-        if built_head is None
-        else built_head + _pooling(workload, accelerator),
+        exit_head=_exit_head(workload, accelerator) if built_head is None else built_head,
         built_head=built_head is not None,
         exit_decision=exit_unit,
         weight_buffer=weight_buffer,
@@ -293,12 +291,6 @@ def _residual_add(n_lanes: int, bits: int) -> Resources:
     return Resources(lut=3 * SUM_BITS + 2 * bits, ff=3 * SUM_BITS + bits, dsp=2) * n_lanes
 
 
-def _pooling(workload: Workload, accelerator: Accelerator) -> Resources:
-    """The sums of a mean over the tokens in front of a head that was built; nothing for the first token."""
-    bits = accelerator.head_lanes * accumulator_bits(workload)
-    return Resources(lut=bits, ff=bits) if workload.shape.pooling == "mean" else NOTHING
-
-
 def _exit_head(workload: Workload, accelerator: Accelerator) -> Resources:
     """Lanes of one product each, a tree of sums, bias and rescale to logit_bits, tanh table of the pooler."""
     quant, n_lanes = workload.quant, accelerator.head_lanes
@@ -308,6 +300,12 @@ def _exit_head(workload: Workload, accelerator: Accelerator) -> Resources:
         lut=(1 + LUT_PER_SHIFTED_BIT) * sums + 2 * quant.logit_bits, ff=3 * sums + quant.logit_bits, dsp=2
     )
     return tree + rescale + (_table(1) if workload.shape.pooler else Resources())
+
+
+def pooling_resources(workload: Workload, accelerator: Accelerator) -> Resources:
+    """Return the sums of a mean over the tokens, in front of a head that was built; nothing for the first token."""
+    bits = accelerator.head_lanes * accumulator_bits(workload)
+    return Resources(lut=bits, ff=bits) if workload.shape.pooling == "mean" else NOTHING
 
 
 def _dma_control(accelerator: Accelerator, device: Device) -> Resources:

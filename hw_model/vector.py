@@ -1,4 +1,4 @@
-"""Cycles of everything that is not a matrix product: softmax, layer norm, GELU, sums, exit head, exit decision.
+"""Cycles of everything that is not a matrix product: softmax, layer norm, GELU, sums, exit head.
 
 A vector unit takes `lanes` elements of one row per cycle, `passes` times over a row, in a pipeline of `depth`:
 
@@ -10,12 +10,13 @@ The exit head is a small matrix-vector engine of `head_lanes` MACs per cycle, on
     mean pooling of r rows:                 occupancy = r ceil(h / lanes),  latency = occupancy + depth
 
 Fixed-point units with an initiation interval of 1. Not modelled: floating-point accumulators (initiation
-intervals of 4 to 8), rows that share a cycle where a row is shorter than the lanes.
+intervals of 4 to 8), rows that share a cycle where a row is shorter than the lanes, the decision behind the head
+(hw_model.exit_unit).
 """
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import assert_never
 
 from hw_model.accelerator import Accelerator, UnitCost
 from hw_model.gemm import ceil_div
@@ -23,8 +24,6 @@ from quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
 
 SOFTMAX_PASSES = 3  # passes over a row: maximum; exponential and sum; scaling by the reciprocal
 LAYER_NORM_PASSES = 2  # passes over a row: sum and sum of squares together; gain and shift
-
-Criterion = Literal["fixed", "margin", "run", "probability", "entropy", "window"]
 
 
 def vector_cost(rows: int, columns: int, lanes: int, depth_cycles: int, passes: int = 1) -> UnitCost:
@@ -82,40 +81,19 @@ def elementwise_cost(op: Gelu | Add | Embed, accelerator: Accelerator) -> UnitCo
 
 def exit_head_cost(op: ExitHead, accelerator: Accelerator) -> UnitCost:
     """Return the cost of a whole exit head: mean pooling if any, dense pass if any, classifier, in sequence."""
-    per_output = ceil_div(op.hidden_size, accelerator.head_lanes)
-    outputs = [op.pooled_rows] * (op.pooled_rows > 1) + [op.hidden_size] * op.pooler + [op.n_classes]
-    latency = sum(n * per_output + accelerator.head_depth_cycles for n in outputs)
-    return UnitCost(occupancy_cycles=sum(outputs) * per_output, latency_cycles=latency)
+    return _head_passes(op, accelerator, [*_pooled(op), *[op.hidden_size] * op.pooler, op.n_classes])
 
 
-def exit_decision_cost(n_classes: int, criterion: Criterion) -> UnitCost:
-    """Return the pipeline of the exit decision: one sentence per cycle, latency in stages of one cycle each.
+def pooling_cost(op: ExitHead, accelerator: Accelerator) -> UnitCost:
+    """Return the cost of the mean over the tokens alone, nothing where the first token is taken."""
+    return _head_passes(op, accelerator, _pooled(op))
 
-    Every criterion registers its logits and writes exit flag and class (2 stages) and finds the largest of the
-    K logits in a tree of ceil(log2 K) comparators. On top of that:
 
-        fixed        compare the layer counter                                            1
-        margin       subtract the two largest, compare with the threshold                 2
-        run          compare with the last class, update and compare the counter          2
-        window       as margin, then add to the running sum and compare                   4
-        probability  exponential table, sum tree of ceil(log2 K), multiply, compare       3 + ceil(log2 K)
-        entropy      exponential table, two sum trees side by side of ceil(log2 K), logarithm table,
-                     multiply, subtract, compare                                          5 + ceil(log2 K)
+def _pooled(op: ExitHead) -> list[int]:
+    return [op.pooled_rows] if op.pooled_rows > 1 else []
 
-    With two classes the probability and the entropy are monotone in the margin, so they cost what it costs.
-    """
-    tree = (n_classes - 1).bit_length()
-    match criterion:
-        case "fixed":
-            stages = 1
-        case "margin" | "run":
-            stages = 2
-        case "window":
-            stages = 4
-        case "probability":
-            stages = 2 if n_classes <= 2 else 3 + tree
-        case "entropy":
-            stages = 2 if n_classes <= 2 else 5 + tree
-        case _:
-            assert_never(criterion)
-    return UnitCost(occupancy_cycles=1, latency_cycles=2 + tree + stages)
+
+def _head_passes(op: ExitHead, accelerator: Accelerator, outputs: list[int]) -> UnitCost:
+    occupancy = [n * ceil_div(op.hidden_size, accelerator.head_lanes) for n in outputs]
+    latency = sum(cycles + accelerator.head_depth_cycles for cycles in occupancy)
+    return UnitCost(occupancy_cycles=sum(occupancy), latency_cycles=latency)

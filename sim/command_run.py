@@ -92,6 +92,14 @@ def run(
             help="Sentences resident at a time; above 1 means --overlap interleave.", rich_help_panel=HARDWARE
         ),
     ] = None,
+    exit_unit: Annotated[
+        str,
+        typer.Option(
+            help="exit_unit.json of `hexit hls`: the unit that was built decides, with its cycles and its area, and "
+            "names the rule.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = "",
     reference: Annotated[
         str, typer.Option(help="JSON of `hexit reference` to show beside the result.", rich_help_panel=OUTPUT)
     ] = "",

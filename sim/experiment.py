@@ -15,19 +15,30 @@ import numpy as np
 from hw_model.accelerator import Accelerator
 from hw_model.device import Device
 from hw_model.energy import EnergyBreakdown, energy_model, energy_uj
-from hw_model.exit_unit import criterion_of
+from hw_model.exit_unit_build import ExitUnitBuild
 from hw_model.memory import memory_channel
-from hw_model.resources import ResourceEstimate, check_fit, estimate
-from hw_model.vector import exit_decision_cost
+from hw_model.resources import ResourceEstimate, check_fit, estimate, pooling_resources
 from quant.config import EncoderShape, QuantConfig
 from quant.errors import ConfigError
-from quant.exits import RULES, Decision, ExitRule, FixedDepthExit, OracleExit, check_serves, decide, decide_integer
+from quant.exit_unit import ExitUnitSpec
+from quant.exits import RULES, Decision, ExitRule, OracleExit, check_serves, decide_integer
 from quant.profile import Profile, decide_profile, profile_trace
 from quant.scores import pearson
 from quant.store import Calibration, ModelCard, Store
 from quant.tasks import TextSet
 from quant.trace import ExitTrace
 from quant.workload import Workload, encoder_workload
+from sim.built_unit import check_build, check_scale
+from sim.exit_path import (
+    ExitPath,
+    decide_by_rule,
+    decide_by_unit,
+    decision_part,
+    head_part,
+    nominal_scale,
+    trace_unit,
+    unit_spec,
+)
 from sim.schedule import Program, Unit, compile_program
 from sim.stream import (
     ExitTable,
@@ -42,7 +53,7 @@ from sim.stream import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What is simulated: network shape, widths, rule, design and part."""
+    """What is simulated: network shape, widths, rule, design and part; the exit unit, if one was built."""
 
     shape: EncoderShape
     quant: QuantConfig
@@ -51,6 +62,7 @@ class Setup:
     device: Device
     sequence_length: int
     seed: int
+    exit_unit: ExitUnitBuild | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,6 +97,16 @@ class RulePoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CheckedDesign:
+    """A design that fits its part and its workload, compiled."""
+
+    workload: Workload
+    exit_path: ExitPath
+    resources: ResourceEstimate
+    program: Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
     """Everything that a report shows, as arrays and records.
 
@@ -97,6 +119,7 @@ class Outcome:
     decision: Decision
     float_decision: Decision | None
     workload: Workload
+    exit_path: ExitPath
     program: Program
     sentence: SentenceRun
     table: ExitTable
@@ -109,7 +132,7 @@ class Outcome:
     @property
     def exit_layers(self) -> tuple[int, ...]:
         """Layers whose exits are evaluated."""
-        return evaluated_exits(self.setup.rule, self.setup.shape.n_layers)
+        return self.exit_path.spec.exit_layers
 
 
 def text_source(
@@ -130,30 +153,45 @@ def profile_source(profile: Profile, sequence_length: int) -> ProfileSource:
     return ProfileSource(profile=profile, trace=profile_trace(profile, sequence_length))
 
 
-def evaluated_exits(rule: ExitRule, n_layers: int) -> tuple[int, ...]:
-    """Return the layers whose exit is computed: all, but only its own one for a fixed depth."""
-    if isinstance(rule, FixedDepthExit):
-        return tuple(sorted({min(rule.layer, n_layers), n_layers}))
-    return tuple(range(1, n_layers + 1))
+def check_design(setup: Setup, logit_scale: float | None = None) -> CheckedDesign:
+    """Compile the workload for the design; raise DoesNotFit or ConfigError before anything slow is done.
 
-
-def check_design(setup: Setup) -> tuple[Workload, ResourceEstimate, Program]:
-    """Compile the workload for the design; raise DoesNotFit or ConfigError before anything slow is done."""
+    The size of an exit unit's tables, and whether a window can break its limits, depend on the scale of the logits:
+    without `logit_scale` the design is checked with a nominal one, and has to be again when the logits are known.
+    """
     check_serves(setup.rule, setup.shape.n_layers, setup.shape.n_classes)
+    build, design = setup.exit_unit, setup.design
     workload = encoder_workload(setup.shape, setup.quant, setup.sequence_length)
-    resources = estimate(workload, setup.design, setup.device)
+    if build is None:
+        scale = nominal_scale(setup.quant.logit_bits) if logit_scale is None else logit_scale
+        spec = unit_spec(setup.rule, setup.shape, setup.quant, scale, design.n_interleaved)
+    else:
+        check_build(build, setup.shape, setup.quant, design)
+        spec = build.spec
+    decision = decision_part(spec, build)
+    built_head = build.head if build is not None else None
+    head_area = built_head.resources + pooling_resources(workload, design) if built_head is not None else None
+    resources = estimate(workload, design, setup.device, decision.resources, head_area)
     check_fit(resources, setup.device)
-    channel = memory_channel(setup.design, setup.device.memory_bandwidth_gb_s, setup.device.memory_latency_ns)
-    unit = exit_decision_cost(setup.shape.n_classes, criterion_of(setup.rule))
-    return workload, resources, compile_program(workload, setup.design, channel, unit)
+    channel = memory_channel(design, setup.device.memory_bandwidth_gb_s, setup.device.memory_latency_ns)
+    return CheckedDesign(
+        workload=workload,
+        exit_path=ExitPath(spec=spec, head=head_part(workload, design, build, resources.exit_head), decision=decision),
+        resources=resources,
+        program=compile_program(
+            workload, design, channel, decision.cost, built_head.cost if built_head is not None else None
+        ),
+    )
 
 
 def evaluate(setup: Setup, source: Source) -> Outcome:
     """Decide every sentence's exit and run the stream of sentences with and without early exits."""
-    workload, resources, program = check_design(setup)
-    decision, float_decision = decide_source(setup.rule, source)
-    exits = evaluated_exits(setup.rule, setup.shape.n_layers)
-    stream = simulate_stream(program, decision.exit_layer, exit_layers=exits)
+    checked = check_design(setup, source.trace.scale if isinstance(source, TextSource) else None)
+    spec, program = checked.exit_path.spec, checked.program
+    if setup.exit_unit is not None:
+        check_scale(setup.exit_unit, source.trace.scale)
+    decision, float_decision = decide_source(setup.rule, source, spec)
+    stream = simulate_stream(program, decision.exit_layer, exit_layers=spec.exit_layers)
     last = np.full(source.trace.n_samples, setup.shape.n_layers)
     full = simulate_stream(program, last, exit_layers=(setup.shape.n_layers,))
     return Outcome(
@@ -161,27 +199,35 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         source=source,
         decision=decision,
         float_decision=float_decision,
-        workload=workload,
+        workload=checked.workload,
+        exit_path=checked.exit_path,
         program=program,
-        sentence=simulate_sentence(program, exits),
-        table=exit_table(program, exits),
+        sentence=simulate_sentence(program, spec.exit_layers),
+        table=exit_table(program, spec.exit_layers),
         stream=stream,
         full=full,
         energy=stream_energy(program, setup.device, stream),
         full_energy=stream_energy(program, setup.device, full),
-        resources=resources,
+        resources=checked.resources,
     )
 
 
-def decide_source(rule: ExitRule, source: Source) -> tuple[Decision, Decision | None]:
-    """Return the integer decisions, and those of the float rule on the float model where there is one."""
+def decide_source(rule: ExitRule, source: Source, unit: ExitUnitSpec | None = None) -> tuple[Decision, Decision | None]:
+    """Return the integer decisions, and those of the float rule on the float model where there is one.
+
+    The integers are those of `unit`, of the rule's own unit without. A profile has a scale of its own, and the oracle
+    no unit: their decisions do not depend on it.
+    """
     match source:
         case ProfileSource(profile=profile):
             return decide_profile(rule, profile), None
         case TextSource(trace=trace, float_trace=reference):
-            labels = trace.labels if trace.labelled else None
-            integer = decide_integer(rule, trace.logits, trace.scale, labels)
-            return integer, decide(rule, reference.real_logits, labels)
+            if isinstance(rule, OracleExit):
+                labels = trace.labels if trace.labelled else None
+                integer = decide_integer(rule, trace.logits, trace.scale, labels)
+                return integer, decide_by_rule(rule, reference, ())
+            unit = unit or trace_unit(rule, trace)
+            return decide_by_unit(unit, trace), decide_by_rule(rule, reference, unit.exit_layers)
 
 
 def stream_energy(program: Program, device: Device, stream: StreamResult) -> EnergyBreakdown:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hw_model.accelerator import Accelerator, ExitOverlap, load_design
 from hw_model.device import Device, load_device
+from hw_model.exit_unit_build import ExitUnitBuild, load_build
 from quant.config import EncoderShape, QuantConfig, check_bits
 from quant.errors import ConfigError
 from quant.exits import ExitRule, parse_rule
@@ -22,13 +23,14 @@ from quant.reference import Reference, load_reference
 from quant.store import ModelCard, Stage, Store, cache_folder, calibration_of
 from quant.tasks import TextSet, load_texts
 from quant.workload import SHAPES
+from sim.built_unit import built_rule
 from sim.experiment import Outcome, Setup, check_design, evaluate, profile_source, text_source
 
 DEFAULT_RULES = {1: "pabee-regression", 2: "hardware"}  # by number of classes; the cheapest unit that can serve it
 MANY_CLASSES_RULE = "max-probability"
 PROFILE_RULE = "entropy"  # a profile tells entropies, so that is the rule it is for
 DEFAULT_LENGTH = 64  # tokens; longer than 99 % of SST-2 and of the shipped reviews
-TEXT_ONLY = {"model", "calibration", "data", "split", "text_column", "label_column", "limit", "reference"}
+TEXT_ONLY = {"model", "calibration", "data", "split", "text_column", "label_column", "limit", "reference", "exit_unit"}
 PROFILE_ONLY = {"profile_columns", "shape"}
 PROFILE_LENGTH = 128  # tokens; the sequence length of the published ALBERT and BERT runs on GLUE
 
@@ -61,6 +63,7 @@ class RunOptions:
     seq_len: int | None = None
     overlap: str = ""
     batch: int | None = None
+    exit_unit: str = ""
     reference: str = ""
     trace_level: str = "op"
     cache_dir: Path | None = None
@@ -95,7 +98,8 @@ def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
 def simulate(options: RunOptions, stage: Stage) -> tuple[Outcome, Reference | None]:
     """Run the loop that the options describe; return the outcome and the reference to show beside it."""
     reference = load_reference(Path(options.reference)) if options.reference else None
-    rule = parse_rule(options.rule, options.threshold) if options.rule else None  # a wrong one fails before models load
+    build = load_build(Path(options.exit_unit)) if options.exit_unit else None
+    rule = _asked_rule(options, build)  # a wrong one fails before models load
     quant = quantisation(options)
     store = Store(folder=cache_folder(options.cache_dir), stage=stage)
     if options.profile:
@@ -106,13 +110,19 @@ def simulate(options: RunOptions, stage: Stage) -> tuple[Outcome, Reference | No
         return evaluate(setup, profile_source(profile, length)), None
     card, texts = load_inputs(options, store)
     rule = rule or parse_rule(DEFAULT_RULES.get(card.shape.n_classes, MANY_CLASSES_RULE), options.threshold)
-    setup = _setup(options, card.shape, quant, rule, default_length(options.seq_len, card))
+    setup = _setup(options, card.shape, quant, rule, default_length(options.seq_len, card), build)
     check_design(setup)
     calibration = calibration_of(card, options.calibration)
     if reference is not None:
         _check_reference(reference, card, texts, setup.sequence_length)
     source = text_source(store, card, texts, quant, calibration, setup.sequence_length)
     return evaluate(setup, source), reference
+
+
+def _asked_rule(options: RunOptions, build: ExitUnitBuild | None) -> ExitRule | None:
+    if build is not None:
+        return built_rule(build, options.rule, options.threshold)
+    return parse_rule(options.rule, options.threshold) if options.rule else None
 
 
 def quantisation(options: RunOptions) -> QuantConfig:
@@ -154,7 +164,14 @@ def _profile(options: RunOptions) -> tuple[EncoderShape, Profile]:
     return shape, profile
 
 
-def _setup(options: RunOptions, shape: EncoderShape, quant: QuantConfig, rule: ExitRule, length: int) -> Setup:
+def _setup(
+    options: RunOptions,
+    shape: EncoderShape,
+    quant: QuantConfig,
+    rule: ExitRule,
+    length: int,
+    build: ExitUnitBuild | None = None,
+) -> Setup:
     device = load_device(options.device) if options.device else None
     design = _design(options, device)
     return Setup(
@@ -165,6 +182,7 @@ def _setup(options: RunOptions, shape: EncoderShape, quant: QuantConfig, rule: E
         device=device or load_device(design.device),
         sequence_length=length,
         seed=options.seed,
+        exit_unit=build,
     )
 
 

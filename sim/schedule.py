@@ -148,9 +148,16 @@ class Program:
 
 
 def compile_program(
-    workload: Workload, accelerator: Accelerator, channel: MemoryChannel, decision: UnitCost
+    workload: Workload,
+    accelerator: Accelerator,
+    channel: MemoryChannel,
+    decision: UnitCost,
+    head: UnitCost | None = None,
 ) -> Program:
     """Compile a workload for a design, memory channel and exit decision unit.
+
+    `head`: an exit head that was built, with its weights inside, behind the design's own pooling; without it the
+    design's head lanes work.
 
     Raises DoesNotFit where the buffers are too small, ConfigError where the array cannot take the bit widths.
     """
@@ -168,7 +175,15 @@ def compile_program(
     block_rows = _block_rows(workload.layer, accelerator)
     compiled = [
         compile_ops(
-            ops, quant, accelerator, channel, rows=rows, streamed=streamed, decision=decision, block_rows=block_rows
+            ops,
+            quant,
+            accelerator,
+            channel,
+            rows=rows,
+            streamed=streamed,
+            decision=decision,
+            head=head,
+            block_rows=block_rows,
         )
         for ops, streamed in (
             (workload.prologue, placement.prologue_streamed),
@@ -196,6 +211,7 @@ def compile_ops(
     rows: int,
     streamed: bool,
     decision: UnitCost | None = None,
+    head: UnitCost | None = None,
     block_rows: int | None = None,
 ) -> TaskProgram:
     """Compile one group of ops whose input has `rows` rows; `streamed` says where its stored weights come from."""
@@ -207,6 +223,7 @@ def compile_ops(
         rows=rows,
         streamed=streamed,
         decision=decision or UnitCost(occupancy_cycles=1, latency_cycles=1),
+        head=head,
     )
     group, turn = 0, 0
     for index, op in enumerate(ops):
@@ -271,9 +288,10 @@ class _Builder:
         rows: int,
         streamed: bool,
         decision: UnitCost,
+        head: UnitCost | None,
     ) -> None:
         self.quant, self.accelerator, self.channel = quant, accelerator, channel
-        self.block_rows, self.streamed, self.decision_cost = block_rows, streamed, decision
+        self.block_rows, self.streamed, self.decision_cost, self.head_cost = block_rows, streamed, decision, head
         self.n_blocks = ceil_div(rows, block_rows)
         self.n_ports = 1 + self.n_blocks + accelerator.n_weight_buffers
         self.results = {GROUP_INPUT: _Result(first=1, n_blocks=self.n_blocks)}
@@ -427,6 +445,9 @@ class _Builder:
                 panel=panel - 1,
                 block=block,
             )
+        if self.head_cost is not None:
+            self._built_head(op, self.head_cost, source[-1:])
+            return
         passes = [(op.hidden_size, True)] * op.pooler + [(op.n_classes, False)]
         widths = [
             np.minimum(panel_columns, n_outputs - np.arange(0, n_outputs, panel_columns)) for n_outputs, _ in passes
@@ -450,6 +471,20 @@ class _Builder:
             macs=stage_macs,
         )
         self.results[op.name] = _Result(first=int(outputs[-1]), n_blocks=1)
+
+    def _built_head(self, op: ExitHead, cost: UnitCost, source: Ints) -> None:
+        zero = np.zeros(1, np.int64)
+        outputs = self._append(
+            Unit.HEAD,
+            occupancy=np.array([cost.occupancy_cycles]),
+            latency=np.array([cost.latency_cycles]),
+            dependencies=(source,),
+            head=zero,
+            panel=zero,
+            block=zero,
+            macs=np.array([op.hidden_size * (op.hidden_size * op.pooler + op.n_classes)]),
+        )
+        self.results[op.name] = _Result(first=int(outputs[0]), n_blocks=1)
 
     def _exit_decision(self, op: ExitDecision) -> None:
         zero = np.zeros(1, np.int64)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from hw_model.accelerator import Accelerator
+from hw_model.accelerator import Accelerator, UnitCost
 from hw_model.memory import MemoryChannel
-from hw_model.vector import Criterion, exit_decision_cost
 from quant.config import EncoderShape, QuantConfig
 from quant.workload import Workload, encoder_workload
 from sim.schedule import Program, compile_program
 
+DECISION = UnitCost(occupancy_cycles=1, latency_cycles=2)  # two logits, one compare
 LAWS = settings(derandomize=True, deadline=None, max_examples=40)
 
 
@@ -88,7 +86,7 @@ def channels(draw: st.DrawFn) -> MemoryChannel:
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     workload = draw(workloads())
-    decision = exit_decision_cost(workload.shape.n_classes, draw(st.sampled_from(get_args(Criterion))))
+    decision = UnitCost(occupancy_cycles=1, latency_cycles=draw(st.integers(1, 20)))
     return compile_program(workload, draw(designs()), draw(channels()), decision)
 
 

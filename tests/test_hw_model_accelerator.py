@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from strategies import LAWS, designs
+from strategies import DECISION, LAWS, designs
 
 from hw_model.accelerator import Accelerator, UnitCost, list_designs, load_design
 from hw_model.device import load_device
 from hw_model.memory import memory_channel
-from hw_model.vector import exit_decision_cost
 from quant.config import LEGAL_BITS, QuantConfig
 from quant.errors import ConfigError
 from quant.records import from_json, to_json
@@ -35,7 +34,7 @@ def test_every_shipped_design_runs_albert_base_on_its_part(name: str) -> None:
     channel = memory_channel(design, device.memory_bandwidth_gb_s, device.memory_latency_ns)
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
     assert design.name == name
-    assert compile_program(workload, design, channel, exit_decision_cost(2, "margin")).n_layers == 12
+    assert compile_program(workload, design, channel, DECISION).n_layers == 12
 
 
 @pytest.mark.parametrize("bits", LEGAL_BITS)
@@ -43,7 +42,7 @@ def test_the_default_design_takes_every_bit_width(bits: int) -> None:
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(bits), 64)
     device = load_device(DEFAULT.device)
     channel = memory_channel(DEFAULT, device.memory_bandwidth_gb_s, device.memory_latency_ns)
-    assert compile_program(workload, DEFAULT, channel, exit_decision_cost(2, "margin")).layer.n_tasks > 0
+    assert compile_program(workload, DEFAULT, channel, DECISION).layer.n_tasks > 0
 
 
 def test_a_file_is_a_design_too(tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ import pytest
 
 from hw_model.accelerator import UnitCost, load_design
 from hw_model.vector import (
-    Criterion,
     elementwise_cost,
-    exit_decision_cost,
     exit_head_cost,
     layer_norm_cost,
+    pooling_cost,
     softmax_cost,
 )
 from quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
@@ -64,10 +63,7 @@ def test_an_exit_head_runs_its_stages_one_after_the_other(
     assert exit_head_cost(op, DESIGN) == UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + 7 * stages)
 
 
-@pytest.mark.parametrize(
-    ("criterion", "two", "five"),
-    [("fixed", 4, 6), ("margin", 5, 7), ("run", 5, 7), ("window", 7, 9), ("probability", 5, 11), ("entropy", 5, 13)],
-)
-def test_a_decision_is_a_pipeline_of_a_few_stages(criterion: Criterion, two: int, five: int) -> None:
-    assert exit_decision_cost(2, criterion) == UnitCost(occupancy_cycles=1, latency_cycles=two)
-    assert exit_decision_cost(5, criterion) == UnitCost(occupancy_cycles=1, latency_cycles=five)
+@pytest.mark.parametrize(("pooled_rows", "expected"), [(1, (0, 0)), (6, (6 * 3, 6 * 3 + 7))])
+def test_pooling_is_what_a_head_does_first(pooled_rows: int, expected: tuple[int, int]) -> None:
+    op = ExitHead(name="h", hidden_size=9, n_classes=2, pooler=True, pooled_rows=pooled_rows)
+    assert pooling_cost(op, DESIGN) == UnitCost(occupancy_cycles=expected[0], latency_cycles=expected[1])

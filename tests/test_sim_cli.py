@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import typer
-from command_line import Hexit, hexit
+from built_units import build_of
+from command_line import Hexit, Simulate, hexit
 
 import sim.plots
+from hw_model.exit_unit_build import save_build
 from sim.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -105,6 +107,13 @@ BAD_INPUT = [
     (["--threshold", "inf"], r"--threshold = inf: must be a finite number"),
     (["--threshold", "much"], r"'--threshold'.*valid number"),
     (["--rule", "oracle", "--threshold", 1], r"--threshold = 1\.0: means nothing to the rule oracle"),
+    (["--exit-unit", "none.json"], r"--exit-unit = none\.json: is not a file\. Make it with hexit hls"),
+    (["--exit-unit", text("u.json", "{}")], r"u\.json: is not a hexit\.exit_unit of version 1"),
+    (
+        ["--profile", text("p.csv", PROFILE), "--exit-unit", "u.json"],
+        r"--exit-unit = u\.json: means nothing with --prof",
+    ),
+    (["--batch", 65], r"--batch = 65: must be at most 64, the states of an exit unit"),
     (["--bits", 0], r"--bits = 0: must be 2\.\.8 or 16"),
     (["--bits", 1], r"--bits = 1: must be 2\.\.8 or 16"),
     (["--bits", 9], r"--bits = 9: must be 2\.\.8 or 16"),
@@ -400,6 +409,7 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "seq_len": ([], ["--seq-len", 20]),
     "overlap": ([], ["--overlap", "speculate"]),
     "batch": ([], ["--batch", 2]),
+    "exit_unit": ([], ["--exit-unit", lambda folder: str(folder / "exit_unit.json")]),
     "reference": ([], ["--reference", lambda folder: str(folder / "reference.json")]),
 }
 SHOWN_ELSEWHERE = {"out", "trace_level", "json_output", "cache_dir", "listing"}
@@ -414,6 +424,7 @@ def test_every_option_changes_the_result(
     option: str,
     run: Hexit,
     capsys: pytest.CaptureFixture[str],
+    simulated: Simulate,
     tiny_folders: dict[str, Path],
     tiny_tsv: Path,
     tmp_path: Path,
@@ -426,6 +437,8 @@ def test_every_option_changes_the_result(
     if option == "reference":
         words = ("--model", tiny_folders["albert"], "--data", tiny_tsv, "--out", tmp_path / "reference.json")
         assert hexit(capsys, "reference", *words).code == 0
+    if option == "exit_unit":
+        save_build(build_of(simulated(), latency_cycles=9), tmp_path / "exit_unit.json")
     reports = [json.loads(run("--json", *made(words, tmp_path)).out) for words in CHANGES[option]]
     for report in reports:
         del report["configuration"]  # that an option is repeated there is not enough

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from command_line import Simulate
 
-from quant.exits import RULES, OracleExit, parse_rule
+from quant.exits import RULES, OracleExit
 from quant.scores import exit_scores, pearson
 from quant.store import silent
 from sim.experiment import (
     Outcome,
     TextSource,
     decide_source,
-    evaluated_exits,
     is_bound,
     last_layer_cycles,
     layer_breakdown,
@@ -182,10 +181,11 @@ def test_no_rule_is_better_than_the_oracle(simulated: Simulate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "layers"), [("hardware", (1, 2, 3, 4)), ("fixed-depth:layer=2", (2, 4)), ("fixed-depth:layer=4", (4,))]
+    ("rule", "layers"),
+    [("hardware", (1, 2, 3)), ("fixed-depth:layer=2", (2, 3)), ("fixed-depth:layer=3", (3,)), ("oracle", (1, 2, 3))],
 )
-def test_a_fixed_depth_alone_evaluates_fewer_exits(rule: str, layers: tuple[int, ...]) -> None:
-    assert evaluated_exits(parse_rule(rule), 4) == layers
+def test_a_fixed_depth_alone_evaluates_fewer_exits(rule: str, layers: tuple[int, ...], simulated: Simulate) -> None:
+    assert simulated(rule=rule).exit_layers == layers
 
 
 # Scores ---------------------------------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_engine import broken_data_dependencies, naive_starts
-from strategies import LAWS, channels, designs, programs
+from strategies import DECISION, LAWS, channels, designs, programs
 
 import sim.schedule
-from hw_model.accelerator import Accelerator, load_design
+from hw_model.accelerator import Accelerator, UnitCost, load_design
 from hw_model.gemm import matmul_cycles
 from hw_model.memory import UNLIMITED, MemoryChannel, transfer_cost
-from hw_model.vector import elementwise_cost, exit_head_cost, layer_norm_cost, softmax_cost
+from hw_model.vector import elementwise_cost, exit_head_cost, layer_norm_cost, pooling_cost, softmax_cost
 from quant.config import QuantConfig
 from quant.errors import ConfigError, DoesNotFit
 from quant.workload import (
@@ -209,3 +209,20 @@ def test_preloading_the_resident_weights_is_told_apart() -> None:
     channel = MemoryChannel(bytes_per_cycle=64.0, latency_cycles=20)
     program = compile_program(workload, DEFAULT, channel, transfer_cost(0, UNLIMITED))
     assert program.preload_cycles == -(-program.placement.resident_bytes // 64) + 20
+
+
+@given(programs(), st.integers(0, 9), st.integers(0, 30))
+@LAWS
+def test_a_built_head_is_one_task_behind_the_pooling_and_fetches_nothing(
+    program: Program, occupancy: int, more: int
+) -> None:
+    built = UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + more)
+    exits = compile_program(program.workload, program.accelerator, program.channel, DECISION, built).exit
+    head = exits.unit == Unit.HEAD
+    last = (exits.occupancy_cycles[head][-1], exits.latency_cycles[head][-1])
+    assert last == (occupancy, occupancy + more)
+    assert (exits.unit != Unit.DMA).all()
+    assert exits.macs.sum() == program.workload.exit_macs
+    op = next(op for op in program.workload.exit if isinstance(op, ExitHead))
+    first_row = finish_cycle(exits) - DECISION.latency_cycles - occupancy - more
+    assert first_row == pooling_cost(op, program.accelerator).latency_cycles

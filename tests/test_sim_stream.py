@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_engine import naive_stream
-from strategies import LAWS, exits_of, programs
+from strategies import DECISION, LAWS, exits_of, programs
 
 from hw_model.accelerator import Accelerator, UnitCost, load_design
 from hw_model.gemm import roofline_cycles
 from hw_model.memory import MemoryChannel
-from hw_model.vector import exit_decision_cost
 from quant.config import QuantConfig
 from quant.errors import ConfigError
 from quant.workload import ALBERT_BASE, encoder_workload
@@ -46,7 +45,7 @@ def interleaving(program: Program, n: int) -> Program:
 
 def albert(design: Accelerator) -> Program:
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
-    return compile_program(workload, design, CHANNEL, exit_decision_cost(2, "margin"))
+    return compile_program(workload, design, CHANNEL, DECISION)
 
 
 def zeros(leaves: list[int]) -> Ints:

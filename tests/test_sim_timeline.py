@@ -7,11 +7,10 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAWS, programs
+from strategies import DECISION, LAWS, programs
 
 from hw_model.accelerator import load_design
 from hw_model.memory import MemoryChannel
-from hw_model.vector import exit_decision_cost
 from quant.config import QuantConfig
 from quant.errors import ConfigError
 from quant.records import from_json, to_json
@@ -24,7 +23,7 @@ from sim.timeline import Level, Timeline, chrome_trace, chrome_trace_json, sente
 def albert_run() -> SentenceRun:
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 64)
     channel = MemoryChannel(bytes_per_cycle=64.0, latency_cycles=20)
-    program = compile_program(workload, load_design("default"), channel, exit_decision_cost(2, "margin"))
+    program = compile_program(workload, load_design("default"), channel, DECISION)
     return simulate_sentence(program)
 
 
