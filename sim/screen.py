@@ -19,12 +19,23 @@ def print_report(report: Report, console: Console) -> None:
     if console.width >= TWO_COLUMNS:
         grid = Table.grid(padding=(0, 3))
         grid.add_row(
-            Group(_accuracy(report), Text(), _speed(report)), Group(_exits(report), Text(), _resources(report))
+            Group(_accuracy(report), Text(), _speed(report), Text(), _exit_unit(report)),
+            Group(_exits(report), Text(), _resources(report)),
         )
         console.print(grid)
     else:
         console.print(
-            Group(_accuracy(report), Text(), _exits(report), Text(), _speed(report), Text(), _resources(report))
+            Group(
+                _accuracy(report),
+                Text(),
+                _exits(report),
+                Text(),
+                _speed(report),
+                Text(),
+                _exit_unit(report),
+                Text(),
+                _resources(report),
+            )
         )
     console.print(Text())
     console.print(_units(report))
@@ -150,6 +161,31 @@ def _resources(report: Report) -> RenderableType:
             largest.replace("_", " ") if usage.used else "",
         )
     return table
+
+
+def _exit_unit(report: Report) -> RenderableType:
+    unit = report.exit_unit
+    parts = {"head": unit.head, "decision": unit.decision}
+    times = _table("exit", "cycles", "of a layer and its exit", "of latency", "evidence")
+    for name, part in parts.items():
+        shares = (_share(part.layer_fraction), _share(part.sentence_fraction))
+        times.add_row(name, f"{part.latency_cycles:,}", *shares, part.evidence)
+    kinds = [kind for kind in unit.head.area if any(part.area[kind].used for part in parts.values())]
+    area = _table("exit", *map(str.upper, kinds))
+    for name, part in parts.items():
+        area.add_row(name, *(f"{part.area[kind].used:,}" for kind in kinds))
+    for name, field in (("both, of the design", "design_fraction"), ("both, of the part", "device_fraction")):
+        both = (sum(getattr(part.area[kind], field) or 0 for part in parts.values()) for kind in kinds)
+        area.add_row(name, *map(_share, both))
+    source = f"area of the decision: {unit.decision.tool}"
+    if unit.built:
+        source = f"built for {unit.part} at {unit.clock_period_ns:g} ns; head: {unit.head.tool}; {source}"
+    return Group(times, Text(), area, Text(source, style="dim"))
+
+
+def _share(fraction: float) -> str:
+    """Two digits, so that a part of a few cycles or LUTs is not nothing."""
+    return f"{float(f'{100 * fraction:.2g}'):g} %"
 
 
 def _units(report: Report) -> RenderableType:

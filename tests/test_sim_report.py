@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from built_units import build_of, part
 from command_line import Simulate
 
+from hw_model.exit_unit import unit_timing
+from hw_model.exit_unit_build import save_build
 from quant.records import from_json
 from quant.reference import Reference
 from quant.store import silent
@@ -55,7 +58,10 @@ def reference(simulated: Simulate) -> Reference:
 
 
 @pytest.fixture
-def reports(simulated: Simulate, regression: dict[str, str], profile: str, reference: Reference) -> dict[str, Report]:
+def reports(
+    simulated: Simulate, regression: dict[str, str], profile: str, reference: Reference, tmp_path: Path
+) -> dict[str, Report]:
+    save_build(build_of(simulated(**EAGER), head=part(700)), tmp_path / "exit_unit.json")
     replayed, _ = simulate(RunOptions(profile=profile), silent)
     return {
         "text": build_report(simulated(**EAGER)),
@@ -65,6 +71,7 @@ def reports(simulated: Simulate, regression: dict[str, str], profile: str, refer
         "truncated": build_report(simulated(rule="fixed-depth:layer=1")),
         "regression": build_report(simulated(**regression)),
         "profile": build_report(replayed),
+        "built": build_report(simulated(exit_unit=str(tmp_path / "exit_unit.json"))),
     }
 
 
@@ -129,6 +136,25 @@ def test_figures_are_those_of_hand_formulas(simulated: Simulate) -> None:
     assert report.accuracy.quantised == by_exit[-1]
     sufficient = [layer for layer, score in enumerate(by_exit, 1) if score >= by_exit[-1] - 0.01]
     assert report.exits.sufficient_layer == sufficient[0]
+
+
+def test_the_exit_unit_is_shown_with_its_shares_and_where_its_figures_come_from(
+    simulated: Simulate, reports: dict[str, Report]
+) -> None:
+    outcome = simulated(**EAGER)
+    report = build_report(outcome)
+    unit, path = report.exit_unit, outcome.exit_path
+    assert (unit.built, unit.part, unit.exit_layers, unit.n_slots) == (False, None, (1, 2, 3), 1)
+    assert unit.decision.latency_cycles == unit_timing(path.spec).latency_cycles == 2
+    assert unit.head.layer_fraction == path.head.latency_cycles / report.layer_cycles
+    mean_cycles = report.latency_us.mean * 200
+    assert unit.decision.sentence_fraction == pytest.approx(2 * report.exits.mean_layer / mean_cycles)
+    for step, name in ((unit.head, "exit_head"), (unit.decision, "exit_decision")):
+        assert {kind: share.used for kind, share in step.area.items()} == report.resource_parts[name]
+        assert step.evidence in ("modelled", "synthesised")
+        assert step.tool
+    assert reports["built"].exit_unit.decision.evidence == "vendor"
+    assert reports["interleave"].exit_unit.n_slots == 3
 
 
 def test_squashed_work_counts_as_work(simulated: Simulate) -> None:

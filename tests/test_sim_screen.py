@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
+from built_units import build_of, part
 from command_line import Simulate
 from rich.console import Console
 
+from hw_model.exit_unit_build import save_build
 from quant.reference import Reference
 from quant.store import silent
 from sim.options import RunOptions, simulate
@@ -47,6 +50,8 @@ def test_the_screen_shows_every_figure(width: int, simulated: Simulate) -> None:
         f"{report.sentences_per_joule:,.1f}",
         f"array {100 * report.utilisation['array']:.1f} %",
         f"{report.resources['lut'].used:,}",
+        f"{report.exit_unit.head.latency_cycles:,}",
+        f"area of the decision: {report.exit_unit.decision.tool}",
         f"{report.resources['lut'].available:,}",
         "weights on chip" if width > 80 else "on",
     ):
@@ -91,6 +96,16 @@ def test_a_profile_has_no_accuracy_and_a_reference_has_a_row(simulated: Simulate
     text = screen(dataclasses.replace(report, accuracy=dataclasses.replace(report.accuracy, reference=reference)))
     assert "reference (cuda, a GPU)" in text
     assert "62.50 %" in text
+
+
+def test_a_built_unit_says_by_what_and_small_shares_are_not_nothing(simulated: Simulate, tmp_path: Path) -> None:
+    save_build(build_of(simulated(), latency_cycles=1, head=part(800)), tmp_path / "u.json")
+    report = build_report(simulated(exit_unit=str(tmp_path / "u.json")))
+    text = screen(report, 140)
+    assert "built for xczu9eg-ffvb1156-2-e at 5 ns; head: Vitis HLS 2024.1; area of the decision: Vitis HLS" in text
+    assert "vendor" in text
+    assert f"{100 * report.exit_unit.decision.layer_fraction:.2g} %" in text
+    assert f"{report.exit_unit.head.area['lut'].used:,}" in text
 
 
 @pytest.mark.parametrize("terminal", [True, False])
