@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hls.constants import constants, tables
 from quant.errors import ConfigError
-from quant.exit_cost import OperationCount, RuleCost, cost_lines, error_text, rule_cost
-from quant.exit_error import PartError
+from quant.exit_cost import OperationCount, RuleCost, cost_lines, error_cells, error_text, rule_cost
+from quant.exit_error import PartError, table_error
 from quant.exit_unit import ExitUnitSpec, exit_unit_spec
 from quant.exits import RULES, TableFormat, parse_rule
 
 ENTROPIES = ("elbert", "normalized-entropy", "entropy")
 FINE, ROUNDED = TableFormat(address_bits=16), TableFormat(address_bits=8)  # at 8 bits: an entry per integer, or not
+
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "exit_unit.md").read_text(encoding="utf-8")
+ROWS = [
+    tuple(cell.strip() for cell in line.strip("|").split("|"))
+    for line in DOCUMENT.partition("| rule | K | bits |")[2].splitlines()[2:]
+    if line.startswith("|")
+]
+WHOLE_ROWS = [row for row in ROWS if row[4].replace(",", "").isdigit() and int(row[4].replace(",", "")) < 10**8]
 
 
 def spec_of(rule: str, n_classes: int, **options: Any) -> ExitUnitSpec:
@@ -217,3 +226,16 @@ def test_a_unit_that_cannot_be_built_says_why_and_what_can(
 @pytest.mark.parametrize("bias", ["bias_1", "bias_2", "bias_3"])
 def test_a_three_class_elbert_window_can_be_built(bias: str) -> None:
     assert spec_of(f"elbert:bias={bias},window=3", 3).form.trend is not None
+
+
+def test_the_document_has_a_row_for_every_rule_that_can_be_wrong() -> None:
+    names = {name for name in RULES if name not in ("oracle", "pabee", "fixed-depth")}
+    assert {row[0].partition(":")[0] for row in ROWS} == names
+    assert len(WHOLE_ROWS) > len(ROWS) / 2
+
+
+@pytest.mark.parametrize("row", WHOLE_ROWS, ids=lambda row: " ".join(row[:4]))
+def test_a_row_of_the_document_is_measured_again(row: tuple[str, ...]) -> None:
+    n_classes, logit_bits = int(row[1]), int(row[2])
+    spec = spec_of(row[0], n_classes, logit_bits=logit_bits, scale=2.0 ** (4 - logit_bits), tables=None)
+    assert row[3:] in {error_cells(part) for part in table_error(spec).parts}
