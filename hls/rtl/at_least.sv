@@ -1,7 +1,7 @@
 // value >= MINIMUM, both unsigned, for a constant of any size; combinational.
 //
-// Against a constant each bit is one AND or one OR with the bits below it, so five bits share a six-input look-up table;
-// a subtraction would take a table per bit and a carry chain.
+// Against a constant each bit is one AND or one OR with the result for the bits below it, so five bits share a look-up
+// table of six inputs; a subtraction would take a table per bit and a carry chain.
 module at_least #(
     parameter int BITS = 16,
     parameter longint MINIMUM = 0

@@ -14,7 +14,7 @@
 //   1 .. WINNER_STAGE       difference of two logits, or the tree for the largest
 //     .. FRONT              exponential sums, logarithm, product (confidence test); log-odds and their side (trend)
 //   FRONT + 1               state read, updated and written on the way into it
-//     .. LATENCY - 1        smallest and largest distance of a window, its limit (BIAS 3 only; else FRONT = LATENCY - 1)
+//     .. LATENCY - 1        smallest and largest distance of a window, its limit (BIAS 3; else FRONT = LATENCY - 1)
 //   LATENCY                 decision
 //
 // The parameters are the names of hls/constants.py; STATE_CYCLES and the tables' files come on top.
@@ -117,10 +117,12 @@ module exit_unit #(
     if (N_CLASSES != 2 && TEST == TEST_DIFFERENCE) begin : difference_has_two_classes
         $error("The difference test needs two classes.");
     end
-    if (N_CLASSES < 2 && (HAS_SUM || TREND == TREND_SIDE_RUN || TREND == TREND_WINNER_RUN)) begin : rule_serves_a_regression
+    if (N_CLASSES < 2 && (HAS_SUM || TREND == TREND_SIDE_RUN || TREND == TREND_WINNER_RUN))
+    begin : rule_serves_a_regression
         $error("Only a run of small steps and a fixed layer can serve a regression.");
     end
-    if (TEST == TEST_ENTROPY && (WEIGHTED_SHIFT != EXPONENTIAL_SHIFT || WEIGHTED_ENTRIES != EXPONENTIAL_ENTRIES)) begin : tables_share_addresses
+    if (TEST == TEST_ENTROPY && (WEIGHTED_SHIFT != EXPONENTIAL_SHIFT || WEIGHTED_ENTRIES != EXPONENTIAL_ENTRIES))
+    begin : tables_share_addresses
         $error("The tables e^-y and y e^-y must share their addresses.");
     end
     if (HAS_WINDOW && STATE_BITS != COUNT_BITS + 2 + (RUN_LENGTH - 1) * (VALUE_BITS - 1)) begin : state_holds_the_window
@@ -479,7 +481,8 @@ module exit_unit #(
         if (load[LATENCY]) begin
             out_slot  <= slot_last;
             out_layer <= layer_last;
-            out_exit  <= (EXIT_MASK[layer_last] && (confident_last || trend_last)) || layer_last == LAYER_BITS'(N_LAYERS);
+            out_exit  <= (EXIT_MASK[layer_last] && (confident_last || trend_last))
+                         || layer_last == LAYER_BITS'(N_LAYERS);
         end
 
     // What a unit of this kind does not read.

@@ -1,0 +1,172 @@
+"""Every rule's exit unit, proven: each implementation gives the golden answers to over a million events, bit for bit.
+
+    .venv/bin/python benchmarks/exit_unit_proof.py                      # the RTL in Verilator, minutes on one core
+    .venv/bin/python benchmarks/exit_unit_proof.py --with vitis --with vivado  # C simulation through hls4ml instead
+    .venv/bin/python benchmarks/exit_unit_proof.py --events 500 --with rtl     # a share
+
+The units: every rule that can be built (ELBERT with each of its biases) x 1, 2, 3 and 10 classes where the rule serves
+them x logits of 8, 12 and 16 bits. Slots, layers with an exit and the confidence output change from unit to unit.
+The events are those of hls.vectors.proof_events: random walks, both sides of every threshold, the ends of the range.
+Prints a line per unit and implementation with its events and differences; ends with status 1 where anything differs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, get_args
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hls.hls4ml_model import Backend, Interface, hls_model, predict_events
+from hls.vectors import EventStream, proof_events
+from hls.verilator import build_rtl, one_stream
+from quant.errors import ConfigError
+from quant.exit_float import Integers
+from quant.exit_integer import FixedLayer
+from quant.exit_rules import RULES, Bias, ElbertExit, ExitRule, OracleExit, PabeeExit, PabeeRegressionExit, check_serves
+from quant.exit_unit import ExitUnitSpec, exit_unit_spec
+
+N_LAYERS = 12
+N_CLASSES = (1, 2, 3, 10)  # 1 is a regression
+LOGIT_BITS = (8, 12, 16)
+LARGEST_LOGIT = 16.0  # real
+N_SLOTS = (1, 3, 16)
+EXIT_LAYERS = (None, (2, 3, 4, 5, 8, 12), (1, 3, 6, 9, 10, 12))
+EVENTS_PER_UNIT = 13_000
+
+Answers = Integers  # [n, 3]: exit, class, confidence
+Implementation = Callable[[ExitUnitSpec, EventStream, Path], Answers]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One unit of the proof, with the name that the table gives it."""
+
+    name: str
+    spec: ExitUnitSpec
+
+
+def rules() -> Iterator[tuple[str, ExitRule]]:
+    """Every rule that can be built, with runs that sentences do complete."""
+    for name, kind in RULES.items():
+        if kind is OracleExit:
+            continue
+        if kind is ElbertExit:
+            for bias in get_args(Bias):
+                yield f"{name} {bias}", ElbertExit(bias=bias, window=3, margin=0.05, range_limit=0.2)
+        elif kind in (PabeeExit, PabeeRegressionExit):
+            yield name, kind(patience=3)
+        else:
+            yield name, kind()
+
+
+def units() -> Iterator[Unit]:
+    """The units in a fixed order; slots, layers and confidence take turns, so that each value meets each rule."""
+    number = 0
+    for (name, rule), n_classes, logit_bits in itertools.product(rules(), N_CLASSES, LOGIT_BITS):
+        try:
+            check_serves(rule, N_LAYERS, n_classes)
+        except ConfigError:
+            continue
+        fixed = rule.name == "fixed-depth"
+        spec = exit_unit_spec(
+            rule,
+            n_layers=N_LAYERS,
+            n_classes=n_classes,
+            scale=LARGEST_LOGIT / 2 ** (logit_bits - 1),
+            logit_bits=logit_bits,
+            n_slots=N_SLOTS[number % 3],
+            exit_layers=None if fixed else EXIT_LAYERS[number // 2 % 3],
+            confidence=number % 4 > 1 and not fixed,
+        )
+        assert fixed or not isinstance(spec.form.confidence, FixedLayer)
+        yield Unit(name=f"{name}, {n_classes} x {logit_bits} bits", spec=spec)
+        number += 1
+
+
+def rtl(spec: ExitUnitSpec, events: EventStream, folder: Path) -> Answers:
+    """SystemVerilog in Verilator; ends with an error where it loses, doubles or reorders an event."""
+    said = build_rtl(spec, folder).run(one_stream(events))
+    if not (np.array_equal(said.slot, events.slot) and np.array_equal(said.layer, events.layer)):
+        raise RuntimeError(f"{spec.rule}: the RTL answers for another slot or layer")
+    return np.stack([said.exit, said.winner, said.confidence], axis=1)
+
+
+def hls4ml(backend: Backend, interface: Interface) -> Implementation:
+    """The HLS kernel as a layer of hls4ml, compiled by g++ with the vendor's types."""
+
+    def predict(spec: ExitUnitSpec, events: EventStream, folder: Path) -> Answers:
+        model = hls_model(
+            spec,
+            folder,
+            backend=backend,
+            interface=interface,
+            part="xcu250-figd2104-2L-e",
+            clock_period_ns=4.0,
+            project_name="exit_unit",
+        )
+        model.compile()
+        slot, leaves, winner, layer, confidence = predict_events(model, events).T
+        if not (np.array_equal(slot, events.slot) and np.array_equal(layer, events.layer)):
+            raise RuntimeError(f"{spec.rule}: {backend} answers for another slot or layer")
+        return np.stack([leaves, winner, confidence], axis=1)
+
+    return predict
+
+
+IMPLEMENTATIONS: dict[str, Implementation] = {
+    "rtl": rtl,
+    "vitis": hls4ml("vitis", "parallel"),
+    "vivado": hls4ml("vivado", "parallel"),
+    "vitis-stream": hls4ml("vitis", "stream"),
+    "vivado-stream": hls4ml("vivado", "stream"),
+}
+
+
+def differences(implementation: Implementation, unit: Unit, events: EventStream) -> int:
+    """Events to which an implementation answers something else than the golden model."""
+    with tempfile.TemporaryDirectory(prefix="hexit_proof_") as name:
+        said = implementation(unit.spec, events, Path(name) / "unit")
+    golden = np.stack([events.exit, events.winner, events.confidence], axis=1)
+    return int((said != golden).any(axis=1).sum())
+
+
+def main(
+    events: Annotated[int, typer.Option(min=1, help="of each unit")] = EVENTS_PER_UNIT,
+    also: Annotated[list[str] | None, typer.Option("--with", help=f"among {', '.join(IMPLEMENTATIONS)}")] = None,
+    seed: int = 0,
+) -> None:
+    chosen = also or ["rtl"]
+    unknown = set(chosen) - set(IMPLEMENTATIONS)
+    if unknown:
+        raise typer.BadParameter(f"unknown: {', '.join(sorted(unknown))}", param_hint="--with")
+    console, started = Console(), time.perf_counter()
+    table = Table("unit", "slots", "exits", "events", *(f"{name}: differences" for name in chosen))
+    totals = dict.fromkeys(chosen, 0)
+    n_events = n_units = 0
+    for unit in units():
+        stream = proof_events(unit.spec, events, seed + n_units)
+        found = {name: differences(IMPLEMENTATIONS[name], unit, stream) for name in chosen}
+        for name, count in found.items():
+            totals[name] += count
+        n_events, n_units = n_events + stream.n_events, n_units + 1
+        exits = len(unit.spec.exit_layers)
+        table.add_row(unit.name, str(unit.spec.n_slots), str(exits), str(stream.n_events), *map(str, found.values()))
+    table.add_section()
+    table.add_row(f"{n_units} units", "", "", f"{n_events:,}", *map(str, totals.values()))
+    console.print(table)
+    console.print(f"{time.perf_counter() - started:.0f} s")
+    if any(totals.values()):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
