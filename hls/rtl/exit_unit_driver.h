@@ -69,7 +69,7 @@ class Driver {
   public:
     // An empty `vcd_path` records no waves.
     explicit Driver(const std::string &vcd_path = "")
-        : context_(std::make_unique<VerilatedContext>()), unit_(std::make_unique<Vexit_unit_top>(context_.get(), "")) {
+        : context_(random_start()), unit_(std::make_unique<Vexit_unit_top>(context_.get(), "")) {
         unit_->clk = 0;
         unit_->in_valid = 0;
         unit_->in_slot = 0;
@@ -133,6 +133,14 @@ class Driver {
     }
 
   private:
+    // Registers and memories start at random: only the valid bits are reset, and no decision may depend on the others.
+    static std::unique_ptr<VerilatedContext> random_start() {
+        auto context = std::make_unique<VerilatedContext>();
+        context->randReset(2);
+        context->randSeed(1);
+        return context;
+    }
+
     void clock_edge() {
         unit_->clk = 0;
         settle();
