@@ -48,8 +48,10 @@ def hls_model(
 
     `interface`: plain ports with valid flags, or AXI streams. `reuse_factor`: multiplications per multiplier in the
     widest linear layer of the head (1: hls4ml's Latency strategy, more: Resource); smaller layers take the largest that
-    is possible for them. `project_name` must be a C++ identifier. Raises ConfigError for a head that does not fit the
-    unit and a reuse factor that its layers cannot have.
+    is possible for them. Above 1 the top function is a dataflow region, in which a plain `event` port is read last and
+    must hold still until the decision; streams have no such condition. `project_name` must be a C++ identifier.
+
+    Raises ConfigError for a head that does not fit the unit, and a reuse factor that its layers cannot have.
     """
     from hls4ml.converters import convert_from_pytorch_model
     from hls4ml.utils import config_from_pytorch_model

@@ -10,7 +10,7 @@ from typing import Any
 import hls4ml
 import numpy as np
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from hls4ml.model.flow import get_flow
 from numpy.typing import NDArray
 

@@ -82,7 +82,8 @@ struct first_of_the_largest {
 };
 
 // argmax_j q_j and max_j q_j.
-template <class CONFIG_T> candidate<CONFIG_T> winner_of(const ap_int<CONFIG_T::LOGIT_BITS> logits[CONFIG_T::N_CLASSES]) {
+template <class CONFIG_T>
+candidate<CONFIG_T> winner_of(const ap_int<CONFIG_T::LOGIT_BITS> logits[CONFIG_T::N_CLASSES]) {
     #pragma HLS INLINE
     static_assert(CONFIG_T::N_CLASSES <= 1 << CONFIG_T::CLASS_BITS, "CLASS_BITS must hold every class");
     candidate<CONFIG_T> candidates[CONFIG_T::N_CLASSES];

@@ -5,8 +5,8 @@
 //   PROBABILITY   A <= SUM_LIMIT
 //   FIXED_LAYER   layer == FIXED_LAYER
 //
-// with m = max_j q_j, A = sum_j exponential[m - q_j], B = sum_j weighted[m - q_j], ln A = logarithm[A - 2^FRACTION_BITS].
-// A and ln A are unsigned integers; no exponential, logarithm or division is computed. All widths are exact.
+// with m = max_j q_j, A = sum_j exponential[m - q_j], B = sum_j weighted[m - q_j] and
+// ln A = logarithm[A - 2^FRACTION_BITS]: no exponential, logarithm or division is computed. All widths are exact.
 
 #ifndef HEXIT_KERNELS_EXIT_CONFIDENCE_H_
 #define HEXIT_KERNELS_EXIT_CONFIDENCE_H_

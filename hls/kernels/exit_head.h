@@ -2,12 +2,12 @@
 //
 //   y = clamp((a MULTIPLIER(c) + 2^(SHIFT - 1)) >> SHIFT) to POSITION_BITS bits, two's complement
 //
-// is the output, or, where HAS_TANH, a position on the axis of tanh: with h its high ADDRESS_BITS bits, and l the others,
+// is the output, or, where HAS_TANH, a position on the axis of tanh: with h its high ADDRESS_BITS bits, l the others,
 //
 //   output = feature(h + 2^(ADDRESS_BITS - 1)) + (l > threshold(h + 2^(ADDRESS_BITS - 1)))
 //
-// c is the channel. N_CHANNELS channels take REUSE_FACTOR cycles, so that few multipliers do the work of all. CONFIG_T is
-// generated, its table `tanh` as well.
+// c is the channel. N_CHANNELS channels take REUSE_FACTOR cycles, so that few multipliers do the work of all.
+// CONFIG_T is generated, its table `tanh` as well.
 
 #ifndef HEXIT_KERNELS_EXIT_HEAD_H_
 #define HEXIT_KERNELS_EXIT_HEAD_H_
@@ -64,7 +64,8 @@ template <typename CONFIG_T> struct activation<CONFIG_T, false> {
 template <class accumulator_T, class output_T, typename CONFIG_T>
 void requantise(accumulator_T accumulators[CONFIG_T::N_CHANNELS], output_T outputs[CONFIG_T::N_CHANNELS]) {
     static_assert(CONFIG_T::N_CHANNELS % CONFIG_T::REUSE_FACTOR == 0, "the channels must share the multipliers evenly");
-    static_assert(accumulator_T::width == CONFIG_T::ACCUMULATOR_BITS && accumulator_T::iwidth == CONFIG_T::ACCUMULATOR_BITS,
+    static_assert(accumulator_T::width == CONFIG_T::ACCUMULATOR_BITS &&
+                      accumulator_T::iwidth == CONFIG_T::ACCUMULATOR_BITS,
                   "accumulators must be integers of ACCUMULATOR_BITS bits");
 Reuse:
     for (int step = 0; step < CONFIG_T::REUSE_FACTOR; step++) {
@@ -74,7 +75,8 @@ Reuse:
         for (int part = 0; part < CONFIG_T::N_CHANNELS / CONFIG_T::REUSE_FACTOR; part++) {
             #pragma HLS UNROLL
             const int channel = part * CONFIG_T::REUSE_FACTOR + step;
-            outputs[channel] = activation<CONFIG_T, CONFIG_T::HAS_TANH>::of(position_of<CONFIG_T>(accumulators[channel], channel));
+            const ap_int<CONFIG_T::POSITION_BITS> position = position_of<CONFIG_T>(accumulators[channel], channel);
+            outputs[channel] = activation<CONFIG_T, CONFIG_T::HAS_TANH>::of(position);
         }
     }
 }

@@ -36,7 +36,8 @@ Write:
 }
 
 template <class accumulators_T, class outputs_T, typename CONFIG_T>
-void requantise(hls::stream<accumulators_T> &accumulator_stream, hls::stream<outputs_T> &output_stream) {
+void requantise_beat(hls::stream<accumulators_T> &accumulator_stream, hls::stream<outputs_T> &output_stream) {
+    #pragma HLS INLINE
     typename accumulators_T::value_type accumulators[CONFIG_T::N_CHANNELS];
     typename outputs_T::value_type outputs[CONFIG_T::N_CHANNELS];
     // any channel may be computed in any cycle
@@ -45,6 +46,29 @@ void requantise(hls::stream<accumulators_T> &accumulator_stream, hls::stream<out
     read_beat<accumulators_T, CONFIG_T>(accumulator_stream, accumulators);
     requantise<typename accumulators_T::value_type, typename outputs_T::value_type, CONFIG_T>(accumulators, outputs);
     write_beat<outputs_T, CONFIG_T>(outputs, output_stream);
+}
+
+// Channels that share multipliers: a beat is read when the one before it is done.
+template <class accumulators_T, class outputs_T, typename CONFIG_T, bool EVERY_CYCLE> struct requantise_process {
+    static void run(hls::stream<accumulators_T> &accumulator_stream, hls::stream<outputs_T> &output_stream) {
+        #pragma HLS INLINE
+        requantise_beat<accumulators_T, outputs_T, CONFIG_T>(accumulator_stream, output_stream);
+    }
+};
+
+template <class accumulators_T, class outputs_T, typename CONFIG_T>
+struct requantise_process<accumulators_T, outputs_T, CONFIG_T, true> {
+    static void run(hls::stream<accumulators_T> &accumulator_stream, hls::stream<outputs_T> &output_stream) {
+        // a multiplier per channel can take a beat every cycle, but only if reading and writing overlap with it
+        #pragma HLS PIPELINE II=1
+        requantise_beat<accumulators_T, outputs_T, CONFIG_T>(accumulator_stream, output_stream);
+    }
+};
+
+template <class accumulators_T, class outputs_T, typename CONFIG_T>
+void requantise(hls::stream<accumulators_T> &accumulator_stream, hls::stream<outputs_T> &output_stream) {
+    static const bool EVERY_CYCLE = CONFIG_T::REUSE_FACTOR == 1;
+    requantise_process<accumulators_T, outputs_T, CONFIG_T, EVERY_CYCLE>::run(accumulator_stream, output_stream);
 }
 
 } // namespace hexit_kernels

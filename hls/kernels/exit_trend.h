@@ -32,15 +32,18 @@ ap_uint<CONFIG_T::COUNT_BITS> run_length(ap_uint<CONFIG_T::COUNT_BITS> before, b
 }
 
 template <class CONFIG_T> struct winner_run {
+    typedef ap_int<CONFIG_T::LOGIT_BITS> logit_t;
+    typedef ap_uint<CONFIG_T::CLASS_BITS> class_t;
+    typedef ap_uint<CONFIG_T::COUNT_BITS> count_t;
     typedef ap_uint<CONFIG_T::STATE_BITS> state_t;
-    static_assert(CONFIG_T::TREND != TREND_WINNER_RUN || CONFIG_T::STATE_BITS == CONFIG_T::COUNT_BITS + CONFIG_T::CLASS_BITS,
+    static_assert(CONFIG_T::STATE_BITS == CONFIG_T::COUNT_BITS + CONFIG_T::CLASS_BITS,
                   "the state is the count and the winner");
 
-    static bool step(state_t &state, bool fresh, const ap_int<CONFIG_T::LOGIT_BITS> *, ap_uint<CONFIG_T::CLASS_BITS> winner) {
+    static bool step(state_t &state, bool fresh, const logit_t *, class_t winner) {
         #pragma HLS INLINE
-        const ap_uint<CONFIG_T::COUNT_BITS> before = state.range(CONFIG_T::COUNT_BITS - 1, 0);
-        const ap_uint<CONFIG_T::CLASS_BITS> kept = state.range(CONFIG_T::STATE_BITS - 1, CONFIG_T::COUNT_BITS);
-        const ap_uint<CONFIG_T::COUNT_BITS> count = run_length<CONFIG_T>(before, !fresh && winner == kept, 1);
+        const count_t before = state.range(CONFIG_T::COUNT_BITS - 1, 0);
+        const class_t kept = state.range(CONFIG_T::STATE_BITS - 1, CONFIG_T::COUNT_BITS);
+        const count_t count = run_length<CONFIG_T>(before, !fresh && winner == kept, 1);
         state.range(CONFIG_T::COUNT_BITS - 1, 0) = count;
         state.range(CONFIG_T::STATE_BITS - 1, CONFIG_T::COUNT_BITS) = winner;
         return count == CONFIG_T::RUN_LENGTH;
@@ -48,19 +51,22 @@ template <class CONFIG_T> struct winner_run {
 };
 
 template <class CONFIG_T> struct small_step_run {
+    typedef ap_int<CONFIG_T::LOGIT_BITS> logit_t;
+    typedef ap_uint<CONFIG_T::CLASS_BITS> class_t;
+    typedef ap_uint<CONFIG_T::COUNT_BITS> count_t;
     typedef ap_uint<CONFIG_T::STATE_BITS> state_t;
-    static_assert(CONFIG_T::TREND != TREND_SMALL_STEP_RUN || CONFIG_T::STATE_BITS == CONFIG_T::COUNT_BITS + CONFIG_T::LOGIT_BITS,
+    static_assert(CONFIG_T::STATE_BITS == CONFIG_T::COUNT_BITS + CONFIG_T::LOGIT_BITS,
                   "the state is the count and the value");
 
-    static bool step(state_t &state, bool fresh, const ap_int<CONFIG_T::LOGIT_BITS> *logits, ap_uint<CONFIG_T::CLASS_BITS>) {
+    static bool step(state_t &state, bool fresh, const logit_t *logits, class_t) {
         #pragma HLS INLINE
-        const ap_uint<CONFIG_T::COUNT_BITS> before = state.range(CONFIG_T::COUNT_BITS - 1, 0);
-        const ap_int<CONFIG_T::LOGIT_BITS> value = logits[0];
-        ap_int<CONFIG_T::LOGIT_BITS> kept;
+        const count_t before = state.range(CONFIG_T::COUNT_BITS - 1, 0);
+        const logit_t value = logits[0];
+        logit_t kept;
         kept.range() = state.range(CONFIG_T::STATE_BITS - 1, CONFIG_T::COUNT_BITS);
         const ap_int<CONFIG_T::LOGIT_BITS + 1> moved = value - kept;
         const bool small = magnitude<CONFIG_T::LOGIT_BITS + 1>(moved) < CONFIG_T::MIN_STEP;
-        const ap_uint<CONFIG_T::COUNT_BITS> count = run_length<CONFIG_T>(before, !fresh && small, 0);
+        const count_t count = run_length<CONFIG_T>(before, !fresh && small, 0);
         state.range(CONFIG_T::COUNT_BITS - 1, 0) = count;
         state.range(CONFIG_T::STATE_BITS - 1, CONFIG_T::COUNT_BITS) = value.range();
         return count == CONFIG_T::RUN_LENGTH;
@@ -69,30 +75,34 @@ template <class CONFIG_T> struct small_step_run {
 
 // v of more than two classes, from tables; of two classes a difference.
 template <class CONFIG_T, bool HAS_LOG_ODDS> struct side_value {
+    typedef ap_int<CONFIG_T::LOGIT_BITS> logit_t;
     typedef ap_int<CONFIG_T::VALUE_BITS> value_t;
+    typedef ap_uint<CONFIG_T::SUM_BITS> sum_t;
     static const int OTHERS = CONFIG_T::N_CLASSES - 1;
     // the largest difference, and the largest number of a logarithm's bits, which is taken from it
     static const unsigned long long LARGEST =
         (((1ULL << CONFIG_T::LOGIT_BITS) - 1) << CONFIG_T::GUARD_BITS) + (1ULL << CONFIG_T::ODDS_LOGARITHM_BITS) - 1;
-    static_assert(CONFIG_T::VALUE_BITS == bit_length<LARGEST>::value + 1, "VALUE_BITS must hold log-odds of either sign");
+    static_assert(CONFIG_T::VALUE_BITS == bit_length<LARGEST>::value + 1,
+                  "VALUE_BITS must hold log-odds of either sign");
 
-    static value_t of(const ap_int<CONFIG_T::LOGIT_BITS> *logits) {
+    static value_t of(const logit_t *logits) {
         #pragma HLS INLINE
-        const ap_int<CONFIG_T::LOGIT_BITS> most = tree<larger, ap_int<CONFIG_T::LOGIT_BITS>, OTHERS>::reduce(logits + 1);
-        const ap_uint<CONFIG_T::SUM_BITS> total =
+        const logit_t most = tree<larger, logit_t, OTHERS>::reduce(logits + 1);
+        const sum_t total =
             table_sum<typename CONFIG_T::odds_exponential, OTHERS, CONFIG_T::SUM_BITS>(most, logits + 1);
-        const ap_uint<CONFIG_T::SUM_BITS> above = total - (1LL << CONFIG_T::FRACTION_BITS);
+        const sum_t above = total - (1LL << CONFIG_T::FRACTION_BITS);
         const value_t ahead = value_t(logits[0] - most) << CONFIG_T::GUARD_BITS;
         return ahead - look_up<typename CONFIG_T::odds_logarithm, CONFIG_T::SUM_BITS>(above);
     }
 };
 
 template <class CONFIG_T> struct side_value<CONFIG_T, false> {
+    typedef ap_int<CONFIG_T::LOGIT_BITS> logit_t;
     typedef ap_int<CONFIG_T::VALUE_BITS> value_t;
     static_assert(CONFIG_T::N_CLASSES == 2, "without log-odds v is the difference of two logits");
     static_assert(CONFIG_T::VALUE_BITS == CONFIG_T::LOGIT_BITS + 1, "a difference has one bit more than a logit");
 
-    static value_t of(const ap_int<CONFIG_T::LOGIT_BITS> *logits) {
+    static value_t of(const logit_t *logits) {
         #pragma HLS INLINE
         return logits[0] - logits[1];
     }
@@ -140,6 +150,11 @@ template <class CONFIG_T> struct bias<CONFIG_T, 3> {
     static_assert(CONFIG_T::STATE_BITS == KEPT_FROM + (WINDOW - 1) * DISTANCE_BITS,
                   "the state is the count, the side and the distances before this one");
 
+    // Distance i of the window before this exit, the youngest first.
+    static distance_t kept(state_t state, int i) {
+        #pragma HLS INLINE
+        return state.range(KEPT_FROM + (i + 1) * DISTANCE_BITS - 1, KEPT_FROM + i * DISTANCE_BITS);
+    }
     static bool keeps(state_t, value_t, ap_int<2>) { return true; }
     // Distances of an earlier sentence may still be there; then the run is too short, and this does not matter.
     static bool narrow(state_t state, value_t value) {
@@ -152,7 +167,7 @@ template <class CONFIG_T> struct bias<CONFIG_T, 3> {
     Window:
         for (int i = 1; i < WINDOW; i++) {
             #pragma HLS UNROLL
-            window[i] = state.range(KEPT_FROM + i * DISTANCE_BITS - 1, KEPT_FROM + (i - 1) * DISTANCE_BITS);
+            window[i] = kept(state, i - 1);
         }
         const distance_t largest = tree<larger, distance_t, WINDOW>::reduce(window);
         const distance_t address = tree<smaller, distance_t, WINDOW>::reduce(window) >> limits::SHIFT;
@@ -164,8 +179,7 @@ template <class CONFIG_T> struct bias<CONFIG_T, 3> {
     Shift:
         for (int i = WINDOW - 2; i > 0; i--) {
             #pragma HLS UNROLL
-            const distance_t younger = state.range(KEPT_FROM + i * DISTANCE_BITS - 1, KEPT_FROM + (i - 1) * DISTANCE_BITS);
-            state.range(KEPT_FROM + (i + 1) * DISTANCE_BITS - 1, KEPT_FROM + i * DISTANCE_BITS) = younger;
+            state.range(KEPT_FROM + (i + 1) * DISTANCE_BITS - 1, KEPT_FROM + i * DISTANCE_BITS) = kept(state, i - 1);
         }
         if (WINDOW > 1) {
             state.range(KEPT_FROM + DISTANCE_BITS - 1, KEPT_FROM) = magnitude<CONFIG_T::VALUE_BITS>(value);
@@ -174,24 +188,28 @@ template <class CONFIG_T> struct bias<CONFIG_T, 3> {
 };
 
 template <class CONFIG_T> struct side_run {
+    typedef ap_int<CONFIG_T::LOGIT_BITS> logit_t;
+    typedef ap_uint<CONFIG_T::CLASS_BITS> class_t;
+    typedef ap_uint<CONFIG_T::COUNT_BITS> count_t;
+    typedef ap_int<CONFIG_T::VALUE_BITS> value_t;
     typedef ap_uint<CONFIG_T::STATE_BITS> state_t;
     typedef side_value<CONFIG_T, (CONFIG_T::ODDS_LOGARITHM_ENTRIES > 0)> side_value_t;
     typedef bias<CONFIG_T, CONFIG_T::BIAS> bias_t;
 
-    static bool step(state_t &state, bool fresh, const ap_int<CONFIG_T::LOGIT_BITS> *logits, ap_uint<CONFIG_T::CLASS_BITS>) {
+    static bool step(state_t &state, bool fresh, const logit_t *logits, class_t) {
         #pragma HLS INLINE
-        const ap_int<CONFIG_T::VALUE_BITS> value = side_value_t::of(logits);
+        const value_t value = side_value_t::of(logits);
         ap_int<2> side = 0;
         if (value >= CONFIG_T::MIN_SIDE) {
             side = 1;
         } else if (value <= -CONFIG_T::MIN_SIDE) {
             side = -1;
         }
-        const ap_uint<CONFIG_T::COUNT_BITS> before = state.range(CONFIG_T::COUNT_BITS - 1, 0);
+        const count_t before = state.range(CONFIG_T::COUNT_BITS - 1, 0);
         ap_int<2> kept;
         kept.range() = state.range(CONFIG_T::COUNT_BITS + 1, CONFIG_T::COUNT_BITS);
         const bool goes_on = !fresh && side == kept && bias_t::keeps(state, value, side);
-        const ap_uint<CONFIG_T::COUNT_BITS> count = run_length<CONFIG_T>(before, goes_on, 1);
+        const count_t count = run_length<CONFIG_T>(before, goes_on, 1);
         const bool holds = side != 0 && count == CONFIG_T::RUN_LENGTH && bias_t::narrow(state, value);
         state.range(CONFIG_T::COUNT_BITS - 1, 0) = count;
         state.range(CONFIG_T::COUNT_BITS + 1, CONFIG_T::COUNT_BITS) = side.range();
@@ -219,10 +237,13 @@ template <class CONFIG_T> struct trend_verdict {
 
 // The states of all sentences in flight, by slot. Layers without an exit neither read nor change them.
 template <class CONFIG_T, int TREND> struct trend_test {
+    typedef ap_int<CONFIG_T::LOGIT_BITS> logit_t;
+    typedef ap_uint<CONFIG_T::CLASS_BITS> class_t;
+    typedef ap_uint<CONFIG_T::COUNT_BITS> count_t;
     typedef ap_uint<CONFIG_T::STATE_BITS> state_t;
 
     static trend_verdict<CONFIG_T> of(ap_uint<CONFIG_T::SLOT_BITS> slot, bool active, bool fresh,
-                                      const ap_int<CONFIG_T::LOGIT_BITS> *logits, ap_uint<CONFIG_T::CLASS_BITS> winner) {
+                                      const logit_t *logits, class_t winner) {
         #pragma HLS INLINE
         static_assert(CONFIG_T::N_SLOTS <= 1 << CONFIG_T::SLOT_BITS, "SLOT_BITS must hold every slot");
         static state_t states[CONFIG_T::N_SLOTS];
@@ -231,8 +252,8 @@ template <class CONFIG_T, int TREND> struct trend_test {
         state_t state = states[slot];
         trend_verdict<CONFIG_T> found;
         found.holds = trend_family<CONFIG_T, TREND>::type::step(state, fresh, logits, winner);
-        found.count = TREND == TREND_SIDE_RUN ? ap_uint<CONFIG_T::COUNT_BITS>(0)
-                                              : ap_uint<CONFIG_T::COUNT_BITS>(state.range(CONFIG_T::COUNT_BITS - 1, 0));
+        found.count = TREND == TREND_SIDE_RUN ? count_t(0)
+                                              : count_t(state.range(CONFIG_T::COUNT_BITS - 1, 0));
         if (active) {
             states[slot] = state;
         }

@@ -31,7 +31,8 @@ template <class logit_T, class event_T, class decision_T, typename CONFIG_T>
 void exit_unit(logit_T logits[CONFIG_T::N_CLASSES], event_T event[EVENT_FIELDS], decision_T decision[DECISION_FIELDS]) {
     // an event per clock cycle, as many as the accelerator can ever send
     #pragma HLS PIPELINE II=1
-    static_assert(CONFIG_T::N_LAYERS < 1LL << CONFIG_T::LAYER_BITS, "LAYER_BITS must hold every layer, which count from 1");
+    static_assert(CONFIG_T::N_LAYERS < 1LL << CONFIG_T::LAYER_BITS,
+                  "LAYER_BITS must hold every layer, which count from 1");
     static_assert(CONFIG_T::FIRST_EXIT_LAYER <= CONFIG_T::N_LAYERS, "the first exit must be a layer of the network");
     static_assert(logit_T::width == CONFIG_T::LOGIT_BITS && logit_T::iwidth == CONFIG_T::LOGIT_BITS,
                   "logits must be integers of LOGIT_BITS bits");
