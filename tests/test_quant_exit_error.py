@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -116,10 +117,12 @@ def away(rule: str, n_classes: int, real: Floats) -> Floats:
     return np.asarray(np.abs(entropy(real) - nats))
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.2, 0.45])
+AT_THE_END = 1 / (1 + math.exp(-2.749)) - 0.5  # five steps of 0.55: of 4 bits, many sets of distances leave no room
+
+
+@pytest.mark.parametrize(("bits", "margin"), [(5, 0.0), (5, 0.2), (5, 0.45), (4, AT_THE_END)])
 @pytest.mark.parametrize("tables", [COARSE, TableFormat(address_bits=7, fraction_bits=4)])
-def test_log_odds_and_sides_are_those_of_an_enumeration(margin: float, tables: TableFormat) -> None:
-    bits = 5
+def test_log_odds_and_sides_are_those_of_an_enumeration(bits: int, margin: float, tables: TableFormat) -> None:
     rule = ElbertExit(threshold=1e-300, window=1, margin=margin)
     spec = exit_unit_spec(rule, n_layers=2, n_classes=3, scale=0.55, logit_bits=bits, tables=tables)
     q = np.array(list(itertools.product(range(-(1 << (bits - 1)), 1 << (bits - 1)), repeat=3)))
