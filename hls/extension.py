@@ -2,7 +2,8 @@
 
 Each layer has a PyTorch module that stands for it in a model, a layer of hls4ml's graph, a template of its
 configuration (constants, from the same integers as everything else) and one of its call. `register` adds them, and our
-kernels, to a backend; hls4ml's own layers, templates and flows stay as they are.
+kernels, to a backend; hls4ml's own layers, templates and flows stay as they are. It then copies our kernels into every
+project of that backend.
 
 The modules describe; they do not compute. What the hardware computes is defined by quant.exit_unit and quant.exit_head.
 """

@@ -111,8 +111,9 @@ def test_c_simulation_with_gpp_alone_is_the_golden_model(
 def test_an_hls4ml_user_compiles_and_predicts(
     backend: Backend, interface: Interface, rule: str, n_classes: int, kind: type[np.floating[Any]], tmp_path: Path
 ) -> None:
-    spec = spec_of(rule, n_classes, n_slots=2)
+    spec = spec_of(rule, n_classes, n_slots=2, logit_bits=24, scale=2.0**-18)  # all that float32 can hold
     stream = proof_events(spec, 2000, seed=6)
+    assert {-(1 << 23), (1 << 23) - 1} <= set(stream.logits.ravel().tolist())
     model = hls_model(spec, tmp_path, backend=backend, interface=interface, project_name="unit", **TARGET)
     model.compile()
     assert np.array_equal(predict_events(model, stream), decisions(stream))

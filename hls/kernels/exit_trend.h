@@ -249,13 +249,14 @@ template <class CONFIG_T, int TREND> struct trend_test {
         static state_t states[CONFIG_T::N_SLOTS];
         // registers: an event may follow another one of its slot in the next cycle, a block RAM would answer too late
         #pragma HLS ARRAY_PARTITION variable=states complete
-        state_t state = states[slot];
+        // a slot that the unit does not have must not reach beyond the array; of 2^SLOT_BITS slots this costs nothing
+        const int index = slot < CONFIG_T::N_SLOTS ? slot.to_int() : 0;
+        state_t state = states[index];
         trend_verdict<CONFIG_T> found;
         found.holds = trend_family<CONFIG_T, TREND>::type::step(state, fresh, logits, winner);
-        found.count = TREND == TREND_SIDE_RUN ? count_t(0)
-                                              : count_t(state.range(CONFIG_T::COUNT_BITS - 1, 0));
+        found.count = TREND == TREND_SIDE_RUN ? count_t(0) : count_t(state.range(CONFIG_T::COUNT_BITS - 1, 0));
         if (active) {
-            states[slot] = state;
+            states[index] = state;
         }
         return found;
     }
