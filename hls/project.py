@@ -70,7 +70,6 @@ def write_hls_project(
                 head=head,
                 reuse_factor=reuse_factor,
             )
-            _forget_python_objects(model.config.config)
             write_project(model)
         about = f"{spec.rule}, {spec.n_classes} classes, {spec.n_layers} layers; made as {name}"
         write_whole(made / "tb" / "test_bench.cpp", template("test_bench.cpp"))
@@ -79,12 +78,6 @@ def write_hls_project(
         write_whole(made / "golden" / "decisions.txt", decisions_text(stream))
         write_whole(made / "Makefile", fill("Makefile", tools=" ".join(TOOLS[backend])))
         write_whole(made / SCRIPT, template(SCRIPT))
-
-
-def _forget_python_objects(config: dict[str, Any]) -> None:
-    """Leave plain values in what becomes hls4ml_config.yml: hls4ml opens a project only where that is safe YAML."""
-    config["PytorchModel"] = None
-    config["InputShape"] = [list(shape) for shape in config["InputShape"]]
 
 
 def _ports(model: Any, top: str) -> dict[str, str]:

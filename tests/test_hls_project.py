@@ -17,6 +17,7 @@ import pytest
 import hls.project
 from hls.constants import constants
 from hls.csim import run_csim
+from hls.folder import new_folder
 from hls.project import write_hls_project
 from hls.readme import project_readme
 from hls.template_files import template
@@ -188,6 +189,16 @@ def test_nothing_half_written_is_ever_seen(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == [folder]
     assert (folder / "firmware" / "hexit_second.cpp").is_file()
     assert not (folder / "note.txt").exists()
+
+
+def test_a_folder_is_moved_to_its_place_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "unit"
+    for text in ("first", "second"):
+        with new_folder(folder, "mark") as made:
+            (made / "mark").write_text(text)
+            place = made.stat().st_ino
+        assert folder.stat().st_ino == place
+        assert files_of(tmp_path) == {"unit/mark": text.encode()}
 
 
 def test_other_peoples_folders_are_left_alone(tmp_path: Path) -> None:
