@@ -83,9 +83,9 @@ def units() -> Iterator[Unit]:
             n_classes=n_classes,
             scale=LARGEST_LOGIT / 2 ** (logit_bits - 1),
             logit_bits=logit_bits,
-            n_slots=N_SLOTS[number % 3],
-            exit_layers=None if fixed else EXIT_LAYERS[number // 2 % 3],
-            confidence=number % 4 > 1 and not fixed,
+            n_slots=N_SLOTS[(number + number // 3) % 3],
+            exit_layers=None if fixed else EXIT_LAYERS[number // 3 % 3],
+            confidence=number % 2 == 1 and not fixed,
         )
         assert fixed or not isinstance(spec.form.confidence, FixedLayer)
         yield Unit(name=f"{name}, {n_classes} x {logit_bits} bits", spec=spec)
