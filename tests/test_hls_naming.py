@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hls.naming import MAX_LENGTH, MAX_TEXT_LENGTH, comment_text, identifier, markdown_text
@@ -36,9 +36,11 @@ HOSTILE = [
     "x" * 300,
     "\ud800",
 ]
+TEXTS = settings(derandomize=True, deadline=None, max_examples=200)
 texts = st.one_of(st.sampled_from(HOSTILE), st.text(), st.text("\\/*?\n \t#$`x"))
 
 
+@TEXTS
 @given(texts)
 def test_an_identifier_is_one_word_in_every_language(text: str) -> None:
     name = identifier(text)
@@ -62,6 +64,7 @@ def test_texts_that_look_alike_get_names_of_their_own() -> None:
     assert identifier(stolen) != identifier("SST2")
 
 
+@TEXTS
 @given(texts)
 def test_a_comment_is_one_line_that_neither_ends_nor_goes_on(text: str) -> None:
     shown = comment_text(text)
@@ -86,6 +89,7 @@ def test_comments_of_hostile_texts_compile(tmp_path: Path) -> None:
     assert subprocess.run([compiler, *flags, str(source)], check=False).returncode == 0
 
 
+@TEXTS
 @given(texts)
 def test_markdown_shows_a_text_and_obeys_nothing_in_it(text: str) -> None:
     shown = markdown_text(text)
