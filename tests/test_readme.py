@@ -12,8 +12,11 @@ from command_line import hexit
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line.partition("  #")[0].strip() for line in README.splitlines() if line.startswith("hexit run")]
+COMMANDS = [
+    line.partition("  #")[0].strip() for line in README.splitlines() if line.startswith(("hexit run", "hexit hls"))
+]
 IN_THE_BOX = [command for command in COMMANDS if not re.search(r"[\w-]+/|\.csv|runs", command)]
+OF_A_UNIT = [command for command in COMMANDS if "build/unit" in command]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,21 @@ def test_command_of_the_readme(
     ended = hexit(capsys, *shlex.split(command)[1:])
     assert (ended.code, ended.err) == (0, "")
     assert ended.out
+
+
+def test_commands_of_the_readme_that_build_a_unit(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEXIT_CACHE", str(cache))
+    monkeypatch.chdir(tmp_path)
+    assert [command.split()[1:3] for command in OF_A_UNIT] == [
+        ["hls", "--out"],
+        ["hls", "--check"],
+        ["run", "--exit-unit"],
+    ]
+    for command in OF_A_UNIT:
+        ended = hexit(capsys, *shlex.split(command)[1:])
+        assert (ended.code, ended.err) == (0, "")
 
 
 def test_ci_calls_the_test_command_of_the_readme(tmp_path: Path) -> None:
