@@ -64,11 +64,6 @@ class UnitStreams:
             rule = f"must be {self.slot.size} cycles, not negative"
             raise ConfigError("arrival_cycle", self.arrival_cycle.shape, rule, "Correct the streams")
 
-    @property
-    def n_streams(self) -> int:
-        """Streams."""
-        return int(self.first_event.size - 1)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UnitCycles:
