@@ -55,7 +55,7 @@ def corners(spec: ExitUnitSpec, seed: int) -> Integers:
     return np.concatenate([ends, small], axis=1)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(spec=specs(), seed=st.integers(0, 2**32 - 1))
 def test_numbers_fit_the_widths_of_their_constants(spec: ExitUnitSpec, seed: int) -> None:
     found, q = constants(spec), corners(spec, seed)
@@ -78,7 +78,7 @@ def test_numbers_fit_the_widths_of_their_constants(spec: ExitUnitSpec, seed: int
         assert 1 <= found["MIN_SIDE"] <= 1 << (found["VALUE_BITS"] - 1)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(spec=specs())
 def test_no_intermediate_value_of_the_golden_model_leaves_64_bits(spec: ExitUnitSpec) -> None:
     form = spec.form
