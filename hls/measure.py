@@ -8,7 +8,7 @@ from pathlib import Path
 from hls.rtl_project import TOP
 from hls.synthesis import Family, synthesise
 from hls.vendor import run_vendor
-from hw_model.exit_unit_build import ExitUnitBuild
+from hw_model.exit_unit_build import BuiltPart, ExitUnitBuild
 
 SEVEN_SERIES: Family = "xc7"  # also how part numbers of the family begin
 
@@ -34,7 +34,12 @@ def built_by_vendor(folder: Path, build: ExitUnitBuild, backend: str) -> ExitUni
     Where the tool dissolved the decision in its caller, the whole is the head's and the decision stays as it was.
     """
     report = run_vendor(folder / backend, backend=backend, has_head=build.head is not None)
+    clock = f", critical path {report.clock_estimate_ns:g} ns"
+
+    def timed(part: BuiltPart) -> BuiltPart:
+        return dataclasses.replace(part, tool=part.tool + clock)
+
     if build.head is None:
-        return dataclasses.replace(build, decision=report.whole)
-    decision, head = report.decision or build.decision, report.head or report.whole
-    return dataclasses.replace(build, decision=decision, head=head)
+        return dataclasses.replace(build, decision=timed(report.whole))
+    decision = timed(report.decision) if report.decision is not None else build.decision
+    return dataclasses.replace(build, decision=decision, head=timed(report.head or report.whole))

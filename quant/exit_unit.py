@@ -44,6 +44,7 @@ from quant.exit_integer import (
 )
 from quant.exit_rules import ExitRule, FixedDepthExit, check_serves, format_rule
 
+MAX_LAYERS = 63  # layers; the mask of exits, bit 0 unused, then fits a 64-bit constant of C++
 MAX_SLOTS = 64  # sentences in flight; the array has no use for more
 MAX_CLASSES = 64  # classes; every logit is compared in parallel
 
@@ -76,8 +77,9 @@ class ExitUnitSpec:
     def __post_init__(self) -> None:
         """Reject layers, slots and classes that no unit can serve."""
         layers = self.exit_layers
-        if not 1 <= self.n_layers <= 255:
-            raise ConfigError("exit_unit.n_layers", self.n_layers, "must be 1..255", "Correct it")
+        if not 1 <= self.n_layers <= MAX_LAYERS:
+            rule = f"must be 1..{MAX_LAYERS}"
+            raise ConfigError("exit_unit.n_layers", self.n_layers, rule, "Use a network with fewer layers")
         if not layers or list(layers) != sorted(set(layers)) or layers[0] < 1 or layers[-1] != self.n_layers:
             shown = ",".join(map(str, layers)) or "(none)"
             rule = f"must be rising layers from 1 that end with the last one, {self.n_layers}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from command_line import Finished, Hexit, Simulate, hexit
+from hypothesis import settings
 from models import MODEL_KINDS, SENTENCES, tiny_model
 
 from quant.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -20,6 +21,10 @@ from quant.store import silent
 from quant.training.vocabulary import train_tokenizer
 from sim.experiment import Outcome
 from sim.options import RunOptions, simulate
+
+
+settings.register_profile("hexit", deadline=None)  # a loaded machine is no fault of the code
+settings.load_profile("hexit")
 
 
 @pytest.fixture(scope="session")

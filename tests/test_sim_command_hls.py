@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Finished, hexit
+from vendor_reports import csynth
 
 from hw_model.exit_unit_build import load_build
 from quant.exit_unit import ExitUnitSpec
@@ -96,6 +97,7 @@ def test_check_builds_and_proves_every_machine(hls: Hls, unit: Path, tmp_path: P
     [
         ("vectors/decisions.txt", None, None, {"answers", "RTL simulation"}),
         ("rtl/exit_unit_top.sv", ".RUN_LENGTH(2)", ".RUN_LENGTH(3)", {"RTL simulation"}),
+        ("vitis/golden/events.txt", "\n", "\n\n", {"vitis C simulation"}),
         ("vitis/firmware/parameters.h", "RUN_LENGTH = 2;", "RUN_LENGTH = 3;", {"vitis C simulation"}),
     ],
 )
@@ -203,3 +205,22 @@ def test_build_without_the_vendors_tool_says_so_at_once(
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert ended.err.startswith("ConfigError: --build = vitis-run")
     assert not (tmp_path / "unit").exists()
+
+
+def test_build_takes_cycles_and_area_from_the_vendors_report(
+    hls: Hls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "csynth.xml"
+    report.write_text(csynth("hexit_film", "DSP", latency="4", lut=77))
+    place = "hexit_film_prj/solution1/syn/report"
+    tool = tmp_path / "bin" / "vitis-run"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nmkdir -p {place}\ncp "{report}" {place}/csynth.xml\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+    ended = hls("--out", tmp_path / "unit", "--backend", "vitis", "--name", "film", "--build")
+    assert (ended.code, ended.err) == (0, "")
+    decision = load_build(tmp_path / "unit" / "exit_unit.json").decision
+    assert (decision.evidence, decision.latency_cycles, decision.resources.lut) == ("vendor", 4, 77)
+    assert "critical path 3.251 ns" in decision.tool
+    assert "4 cycles" in (tmp_path / "unit" / "README.md").read_text()
