@@ -22,7 +22,6 @@ from quant.training.vocabulary import train_tokenizer
 from sim.experiment import Outcome
 from sim.options import RunOptions, simulate
 
-
 settings.register_profile("hexit", deadline=None)  # a loaded machine is no fault of the code
 settings.load_profile("hexit")
 
