@@ -10,9 +10,17 @@ from typing import Any
 
 import pytest
 
+from hls.rtl_project import write_rtl
 from hls.synthesis import Synthesis, longest_path, rtl_sources, source_digest, synthesise, yosys_version
+from hls.vectors import decisions_text, events_text, proof_events
+from hls.verilator import simulate_folder
+from hw_model.exit_unit import unit_timing
+from hw_model.measured_units import find_measured
 from hw_model.resources import Resources, bram18_blocks
 from quant.errors import ConfigError
+from quant.exit_rules import parse_rule
+from quant.exit_unit import exit_unit_spec
+from quant.files import write_whole
 
 KNOWN = """
 module known (  // 8 inverted ANDs, 40 delays of a bit, a product, a memory; each between registers
@@ -69,6 +77,50 @@ def test_a_synthesis_says_by_which_tool_and_what_it_warned_of(known: Synthesis) 
     assert f"{known.tool} {known.version}" == yosys_version()
     assert known.family == "xc7"
     assert [line for line in known.warnings if "nothing" in line]
+
+
+# --- an exit unit
+
+
+TWO_CLASSES = exit_unit_spec(parse_rule("hardware"), n_layers=12, n_classes=2, scale=2.0**-12, logit_bits=16)
+
+
+@pytest.fixture(scope="module")
+def two_classes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthesis, Path]:
+    """The two-class unit, synthesised; its folder with the gates in place of the RTL, and golden events beside it."""
+    place = tmp_path_factory.mktemp("two_classes")
+    top = write_rtl(TWO_CLASSES, place / "rtl")
+    shutil.copytree(place / "rtl", place / "gates", ignore=shutil.ignore_patterns("*.sv"))
+    found = synthesise(place / "rtl", top=top, gates=place / "gates" / "gates.sv")  # Yosys
+    events = proof_events(TWO_CLASSES, 20_000, seed=5)
+    write_whole(place / "vectors" / "events.txt", events_text(events))
+    write_whole(place / "vectors" / "decisions.txt", decisions_text(events))
+    return found, place
+
+
+def test_gates_of_the_two_class_unit_give_the_golden_answers(two_classes: tuple[Synthesis, Path]) -> None:
+    simulated = simulate_folder(two_classes[1] / "gates")
+    assert (simulated.n_events, simulated.n_different, simulated.first_difference) == (20_000, 0, "")
+
+
+def test_two_class_unit_has_the_registers_of_its_stages_and_few_tables(two_classes: tuple[Synthesis, Path]) -> None:
+    timing, area = unit_timing(TWO_CLASSES), two_classes[0].resources
+    assert timing.stages == ("difference", "decision")
+    travelling = TWO_CLASSES.slot_bits + TWO_CLASSES.layer_bits + 1  # and valid, in every stage
+    difference, decision = TWO_CLASSES.logit_bits + 1, TWO_CLASSES.class_bits + 1  # class and exit
+    assert area.ff == timing.latency_cycles * travelling + difference + decision + TWO_CLASSES.state_bits
+    assert area.lut <= 80
+    assert (area.dsp, area.bram18) == (0, 0)
+
+
+def test_measured_points_are_those_of_the_rtl_and_the_tool_of_today(two_classes: tuple[Synthesis, Path]) -> None:
+    row = find_measured(TWO_CLASSES)
+    assert row is not None, "run benchmarks/exit_units.py --write"
+    assert row.rtl == source_digest(two_classes[1] / "rtl"), "run benchmarks/exit_units.py --write"
+    found = two_classes[0]
+    assert (row.xcup, row.carry) == (found.resources, found.carry)
+    assert (row.logic_levels, row.delay_ps) == (found.logic_levels, found.delay_ps)
+    assert row.tool == f"{found.tool} {found.version}"
 
 
 # --- depth, by hand
