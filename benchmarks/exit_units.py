@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -46,6 +47,7 @@ COMPARED_BITS = 16  # of the table's units for 3 classes, which are synthesised 
 LARGEST_LOGIT = 8.0  # real
 N_LAYERS = 12
 PROCESSES = 2
+WIDTH = 120  # characters of the table
 ATHEENA = (
     "ATHEENA's decision for 10 classes of 16 bits: 180 cycles, about 1.8k LUT, 1.5k FF, 10 DSP (float32 exp).\n"
     "Source: Biggs, Bouganis, Constantinides, FCCM 2023 (arXiv 2304.08400); latency and fitted area coefficients in\n"
@@ -171,13 +173,25 @@ def measured(units: list[UnitRecipe], console: Console, write: bool) -> list[Mea
 
 
 def error_shown(unit: UnitRecipe) -> str:
-    """The largest errors of a unit's tables against the published rule; `-` where the integers are exact."""
-    parts = [part for part in table_error(unit.spec).parts if part.worst]
-    return ", ".join(f"{part.part} {part.worst:.2g} {part.unit}" for part in parts) or "-"
+    """The largest error of a unit's tables against the published rule, in each unit of measure; `-` where exact."""
+    worst: dict[str, float] = {}
+    for part in table_error(unit.spec).parts:
+        worst[part.unit] = max(part.worst, worst.get(part.unit, 0.0))
+    return ", ".join(f"{error:.1e} {name}" for name, error in worst.items() if error) or "-"
+
+
+def rule_shown(unit: UnitRecipe) -> str:
+    """The rule without its default parameters, but with the trend of ELBERT."""
+    rule = parse_rule(unit.rule)
+    return f"{rule.name} {rule.bias}" if isinstance(rule, ElbertExit) else rule.name
 
 
 def shown(rows: list[MeasuredUnit]) -> Table:
-    table = Table(title=f"exit units, {rows[0].tool} synth_xilinx: LUT and FF of xcup, DSP and BRAM18 of xc7")
+    table = Table(
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        title=f"exit units, {rows[0].tool} synth_xilinx -family xcup",
+    )
     columns = ("K", "bits", "LUT", "FF", "DSP", "BRAM18", "levels", "cells ns", "latency", "II", "table error")
     table.add_column("rule")
     for name in columns:
@@ -186,7 +200,9 @@ def shown(rows: list[MeasuredUnit]) -> Table:
         unit, area = row.recipe, row.resources
         numbers = (unit.n_classes, unit.logit_bits, area.lut, area.ff, area.dsp, area.bram18, row.logic_levels)
         cycles = (row.latency_cycles, row.initiation_interval_cycles)
-        table.add_row(unit.rule, *map(str, numbers), f"{row.delay_ps / 1000:.2f}", *map(str, cycles), error_shown(unit))
+        table.add_row(
+            rule_shown(unit), *map(str, numbers), f"{row.delay_ps / 1000:.2f}", *map(str, cycles), error_shown(unit)
+        )
     return table
 
 
@@ -202,7 +218,7 @@ def main(
         units.sort(key=lambda unit: unit.rule.startswith(ElbertExit.name) and unit.n_classes > 2)  # the long ones last
     rows = measured(units, Console(stderr=True), write)
     printed = set(table_recipes(wanted))
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=WIDTH)
     console.print(shown([row for row in rows if row.recipe in printed]))
     console.print(ATHEENA, soft_wrap=True)
 
