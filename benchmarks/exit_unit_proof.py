@@ -6,12 +6,15 @@
 
 The units: every rule that can be built (ELBERT with each of its biases) x 1, 2, 3 and 10 classes where the rule serves
 them x logits of 8, 12 and 16 bits. Slots, layers with an exit and the confidence output change from unit to unit.
-The events are those of hls.vectors.proof_events: random walks, both sides of every threshold, the ends of the range.
+Half of the sentences are real: logits of the shipped model for the shipped reviews, at the unit's width; with more than
+two classes those of several sentences side by side. The other events are those of hls.vectors.proof_logits: random
+walks, both sides of every threshold, the ends of the range.
 Prints a line per unit and implementation with its events and differences; ends with status 1 where anything differs.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import tempfile
 import time
@@ -22,6 +25,7 @@ from typing import Annotated, get_args
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +37,9 @@ from quant.exit_float import Integers
 from quant.exit_integer import FixedLayer
 from quant.exit_rules import RULES, Bias, ElbertExit, ExitRule, OracleExit, PabeeExit, PabeeRegressionExit, check_serves
 from quant.exit_unit import ExitUnitSpec, exit_unit_spec
+from quant.hub import DEFAULT_DATA, DEFAULT_MODEL
+from quant.store import Store, cache_folder
+from quant.tasks import load_texts
 
 N_LAYERS = 12
 N_CLASSES = (1, 2, 3, 10)  # 1 is a regression
@@ -90,6 +97,24 @@ def units() -> Iterator[Unit]:
         assert fixed or not isinstance(spec.form.confidence, FixedLayer)
         yield Unit(name=f"{name}, {n_classes} x {logit_bits} bits", spec=spec)
         number += 1
+
+
+@functools.cache
+def real_logits() -> NDArray[np.float64]:
+    """Logits of the shipped model in floating point, [12 layers, 440 reviews, 2 classes]; recorded in the cache."""
+    store = Store(folder=cache_folder(None))
+    card = store.card(str(DEFAULT_MODEL))
+    texts = load_texts(str(DEFAULT_DATA), split="dev", label_names=card.label_names)
+    return store.float_trace(card, texts, 64).real_logits
+
+
+def trace_of(spec: ExitUnitSpec) -> Integers:
+    """Return real logits as the integers of a unit, [12 layers, 440, n_classes]."""
+    n_sentences = -(-spec.n_classes // 2)
+    beside = [np.roll(real_logits(), sentence, axis=1) for sentence in range(n_sentences)]
+    integers = np.rint(np.concatenate(beside, axis=2)[..., : spec.n_classes] / spec.form.scale)
+    limit = 1 << (spec.logit_bits - 1)
+    return np.asarray(np.clip(integers, -limit, limit - 1), dtype=np.int64)
 
 
 def rtl(spec: ExitUnitSpec, events: EventStream, folder: Path) -> Answers:
@@ -153,7 +178,7 @@ def main(
     totals = dict.fromkeys(chosen, 0)
     n_events = n_units = 0
     for unit in units():
-        stream = proof_events(unit.spec, events, seed + n_units)
+        stream = proof_events(unit.spec, events, seed + n_units, trace_of(unit.spec))
         found = {name: differences(IMPLEMENTATIONS[name], unit, stream) for name in chosen}
         for name, count in found.items():
             totals[name] += count
