@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -49,15 +50,15 @@ def random_head(weight_bits: int, pooler: bool, hidden: int = 32, n_classes: int
         weights = random.integers(low, high + 1, (n_out, hidden))
         weights[0, :2] = low, high
         return IntegerDense(
-            weights=weights, bias=random.integers(-2000, 2001, n_out), weight_bits=weight_bits, input_bits=8
+            weights=weights, bias=random.integers(-100, 101, n_out), weight_bits=weight_bits, input_bits=8
         )
 
     scales = HeadScales(
         inputs=2.0**-5,
         pooler_weights=random.uniform(0.5, 1.5, hidden) * 2.0**-weight_bits if pooler else np.zeros(0),
         features=2.0**-7,
-        classifier_weights=random.uniform(0.5, 1.5, n_classes) * 2.0**-weight_bits,
-        logits=2.0**-11,
+        classifier_weights=random.uniform(0.5, 1.5, n_classes) * 2.0 ** (1 - weight_bits),
+        logits=2.0**-7 * math.sqrt(hidden) / 34,  # a standard deviation of about 1000
     )
     return integer_head(
         pooler=dense(hidden) if pooler else None, classifier=dense(n_classes), scales=scales, logit_bits=12
@@ -137,6 +138,7 @@ def test_head_and_decision_in_one_project(
     spec = spec_of("hardware", 2, n_slots=1, scale=head.scales.logits)
     stream, inputs = head_events(spec, head, 50)
     assert {-2048, 2047} <= set(stream.logits.ravel().tolist())
+    assert (np.abs(stream.logits) < 2047).mean() > 0.4
     model = hls_model(
         spec,
         tmp_path,
