@@ -51,7 +51,7 @@ class _Machine:
 
 def check_unit_folder(folder: Path, stage: Stage) -> tuple[CheckResult, ...]:
     """Build and prove everything in a folder that `hexit hls` wrote; ConfigError where it is no such folder."""
-    build = load_build(folder / MARK)
+    build = load_build(folder / MARK, "--check")
     machines = _machines(build.spec, folder, has_head=build.head is not None)
     done = stage("prove", len(machines))
     results = []

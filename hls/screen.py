@@ -26,7 +26,7 @@ def print_summary(summary: UnitSummary, console: Console) -> None:
     areas = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     header, *lines = summary.area_lines()
     for title in header:
-        areas.add_column(title, overflow="fold")
+        areas.add_column(title, overflow="fold", no_wrap=title != header[-1])
     for line in lines:
         areas.add_row(*line)
     console.print(areas)

@@ -62,7 +62,7 @@ class UnitSummary:
 
     def area_lines(self) -> tuple[tuple[str, ...], ...]:
         """Return a header and a line per part: amounts, their share of the device, and how they are known."""
-        lines = [("part", *(f"{kind.upper()} ({self.device})" for kind in self.kinds), "known by")]
+        lines = [(f"on {self.device}", *(kind.upper() for kind in self.kinds), "known by")]
         for name, part in self.parts.items():
             cells = []
             for kind in self.kinds:

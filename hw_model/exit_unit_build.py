@@ -86,16 +86,19 @@ def save_build(build: ExitUnitBuild, path: Path) -> None:
     write_whole(path, json.dumps(to_json(build), indent=2, allow_nan=False) + "\n")
 
 
-def load_build(path: Path) -> ExitUnitBuild:
-    """Read what `save_build` wrote; ConfigError for a file that is missing, damaged or of another version."""
+def load_build(path: Path, where: str = "--exit-unit") -> ExitUnitBuild:
+    """Read what `save_build` wrote; ConfigError for a file that is missing, damaged or of another version.
+
+    `where` names the option that gave the path.
+    """
     remedy = "Make it with hexit hls --out DIR; it is DIR/exit_unit.json"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError("--exit-unit", str(path), "is not a file", remedy) from None
+        raise ConfigError(where, str(path), "is not a file", remedy) from None
     except (OSError, ValueError) as error:
-        raise ConfigError("--exit-unit", str(path), f"is not JSON ({error})", remedy) from None
+        raise ConfigError(where, str(path), f"is not JSON ({error})", remedy) from None
     found = (value.get("schema"), value.get("schema_version")) if isinstance(value, dict) else None
     if found != (SCHEMA, SCHEMA_VERSION):
-        raise ConfigError("--exit-unit", str(path), f"is not a {SCHEMA} of version {SCHEMA_VERSION}", remedy)
-    return from_json(ExitUnitBuild, value, "--exit-unit")
+        raise ConfigError(where, str(path), f"is not a {SCHEMA} of version {SCHEMA_VERSION}", remedy)
+    return from_json(ExitUnitBuild, value, where)

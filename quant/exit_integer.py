@@ -88,13 +88,28 @@ class Table:
     shift: int
     entries: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        """Reject what no memory holds."""
+        _check_entries(self.shift, self.entries)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """A bound on one integer by another: y <= entries[x >> shift], and no bound beyond the last entry."""
+    """A bound on one integer by another: y <= entries[x >> shift], and no bound beyond the last entry, if any."""
 
     shift: int
     entries: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Reject what no memory holds."""
+        _check_entries(self.shift, self.entries, least=0)
+
+
+def _check_entries(shift: int, entries: tuple[int, ...], least: int = 1) -> None:
+    if shift < 0 or len(entries) < least or min(entries, default=0) < 0:
+        shown = f"shift {shift}, {len(entries)} entries, least {min(entries, default=0)}"
+        rule = "must have entries, none of them and no shift negative"
+        raise ConfigError("exit unit table", shown, rule, "Build the unit again: hexit hls")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,13 @@ class ExitUnitSpec:
             case FixedLayer(layer=layer) if self.confidence:
                 rule = f"always leaves after layer {layer}, whatever the logits, so there is no confidence"
                 raise ConfigError("--confidence", self.rule, rule, "Leave it out")
+        if self.form.trend is not None and not 1 <= self.form.trend.run_length <= len(layers):
+            rule = f"must be 1..{len(layers)}, the number of exits"
+            remedy = "Build the unit again: hexit hls"
+            raise ConfigError("exit_unit.run_length", self.form.trend.run_length, rule, remedy)
+        match self.form.trend:
+            case SideRun(limits=Limits(entries=())):
+                raise ConfigError("exit_unit.limits", "(empty)", "must have entries", "Build the unit again: hexit hls")
         for where, value, most in (
             ("--interleave", self.n_slots, MAX_SLOTS),
             ("n_classes", self.n_classes, MAX_CLASSES),

@@ -154,3 +154,24 @@ def test_wrong_logits_and_rules_are_refused() -> None:
     text["form"]["trend"]["kind"] = "Nothing"
     with pytest.raises(ConfigError, match="must be one of WinnerRun, SmallStepRun, SideRun"):
         from_json(ExitUnitSpec, text)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("trend", "run_length"), 0, "exit_unit.run_length = 0: must be 1..6"),
+        (("trend", "run_length"), 7, "exit_unit.run_length = 7: must be 1..6"),
+        (("trend", "limits", "entries"), [], "exit_unit.limits = (empty): must have entries"),
+        (("trend", "limits", "entries"), [3, -1], "exit unit table = shift 0, 2 entries, least -1"),
+        (("trend", "limits", "shift"), -1, "exit unit table = shift -1"),
+    ],
+)
+def test_a_changed_file_is_refused(path: tuple[str, ...], value: object, said: str) -> None:
+    text = to_json(spec_of("elbert:bias=bias_3,window=3,range_limit=0.2", 2))
+    place = text["form"]
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(ConfigError) as caught:
+        from_json(ExitUnitSpec, text)
+    assert str(caught.value).startswith(said)
