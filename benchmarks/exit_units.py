@@ -105,7 +105,13 @@ def further_recipes() -> Iterator[UnitRecipe]:
     for rule, n_classes in (*small, *windows, *tabled):
         yield recipe(rule, n_classes, 24)
     for (rule, n_classes), tables in product(
-        tabled, (TableFormat(address_bits=8), TableFormat(fraction_bits=10), TableFormat(fraction_bits=20))
+        tabled,
+        (
+            TableFormat(address_bits=8),
+            TableFormat(address_bits=10),
+            TableFormat(fraction_bits=10),
+            TableFormat(fraction_bits=20),
+        ),
     ):
         yield recipe(rule, n_classes, tables=tables)
     for rule, n_classes in (*small, *tabled, ("elbert:bias=bias_1", 2)):
@@ -123,6 +129,7 @@ def further_recipes() -> Iterator[UnitRecipe]:
         ("elbert:bias=bias_2,window=4,margin=0.2", 2),
         ("entropy:threshold=0.6", 3),
         ("max-probability:threshold=0.5", 10),
+        ("hardware:threshold=4.8341", 2),  # the integers of `hexit run`: 4.33 at the shipped model's scale, 0.000218678
     ):
         yield recipe(text, n_classes)
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from quant.errors import ConfigError
+from quant.exit_integer import TableFormat
 from quant.records import to_json
 from sim.common_options import (
     DATA,
@@ -77,11 +78,15 @@ def hls(
         bool, typer.Option("--confidence", help="The unit also puts out the integer it compares.", rich_help_panel=RULE)
     ] = False,
     table_address_bits: Annotated[
-        int, typer.Option(help="Three or more classes: at most 2^N entries a table.", rich_help_panel=RULE)
-    ] = 12,
+        int,
+        typer.Option(
+            help="Three or more classes: at most 2^N entries a table. 10 takes a quarter of the memory.",
+            rich_help_panel=RULE,
+        ),
+    ] = TableFormat().address_bits,
     table_fraction_bits: Annotated[
         int, typer.Option(help="Three or more classes: table values in steps of 2^-N.", rich_help_panel=RULE)
-    ] = 16,
+    ] = TableFormat().fraction_bits,
     interleave: Annotated[
         int, typer.Option(help="Sentences in flight, each with its own state.", rich_help_panel=HARDWARE)
     ] = 1,

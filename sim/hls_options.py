@@ -44,8 +44,8 @@ class HlsOptions:
     run: RunOptions
     exits: str = ""
     confidence: bool = False
-    table_address_bits: int = 12
-    table_fraction_bits: int = 16
+    table_address_bits: int = TableFormat().address_bits
+    table_fraction_bits: int = TableFormat().fraction_bits
     interleave: int = 1
     device: str = "zcu102"
     part: str = ""
