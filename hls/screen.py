@@ -25,11 +25,13 @@ def print_summary(summary: UnitSummary, console: Console) -> None:
     console.print(table)
     areas = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     header, *lines = summary.area_lines()
-    for title in header:
-        areas.add_column(title, overflow="fold", no_wrap=title != header[-1])
+    for title in header[:-1]:
+        areas.add_column(title, no_wrap=True)
     for line in lines:
-        areas.add_row(*line)
+        areas.add_row(*line[:-1])
     console.print(areas)
+    for part, *_, evidence in lines:
+        console.print(Text(f"{part} {header[-1]}: {evidence}", style="dim"))
 
 
 def print_checks(results: Sequence[CheckResult], console: Console) -> None:
