@@ -163,6 +163,7 @@ def hls(
     from hls.generate import MARK, UnitRequest, generate, record_build, unit_stream
     from hls.measure import built_by_vendor, measured_by_yosys
     from hls.screen import print_checks, print_summary
+    from hls.synthesis import yosys_command
     from hls.vendor import find_tool
     from sim.exit_unit_plots import draw_unit
     from sim.hls_options import HlsOptions, resolve
@@ -187,8 +188,10 @@ def hls(
     own = {field.name: given[field.name] for field in fields(HlsOptions) if field.name != "run"}
     options = HlsOptions(run=RunOptions(**(shared | {"device": ""})), **own)
     check_target(out, MARK)
-    if build:
-        find_tool(options.backends[0])  # before anything slow is done
+    if build:  # a missing tool is told before anything slow is done
+        find_tool(options.backends[0])
+    if synthesise:
+        yosys_command()
     with stages(errors) as stage:
         unit = resolve(options, stage)
         request = UnitRequest(

