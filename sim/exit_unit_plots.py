@@ -232,11 +232,9 @@ def rule_areas(spec: ExitUnitSpec) -> tuple[dict[str, Resources], str]:
             continue
         resources, source = exit_unit_resources(other)
         areas.setdefault(_short(other.rule), resources)
-        sources.add(source.partition(" ")[0])
-    return (
-        areas,
-        f"Exit units for {spec.n_classes} classes, {spec.logit_bits}-bit logits ({', '.join(sorted(sources))})",
-    )
+        sources.add(_evidence(source))
+    classes = f"{spec.n_classes} class{'es' * (spec.n_classes > 1)}"
+    return areas, f"Exit units for {classes}, {spec.logit_bits}-bit logits ({', '.join(sorted(sources))})"
 
 
 def _evidence(source: str) -> str:

@@ -52,7 +52,10 @@ def test_areas_are_those_of_the_model_and_the_chosen_rule_stands_out() -> None:
     areas, caption = rule_areas(spec)
     assert areas["hardware threshold=4.33, run_length=4"] == exit_unit_resources(spec)[0]
     assert len(areas) == 9  # seven rules for two classes, ELBERT in its three kinds
-    assert "2 classes, 16-bit logits" in caption
+    assert caption == "Exit units for 2 classes, 16-bit logits (measured)"
+    other = exit_unit_spec(parse_rule("hardware"), n_layers=12, n_classes=2, scale=2.0**-11.5, logit_bits=16)
+    assert rule_areas(other)[1].endswith("(fitted, measured)")  # a run of winners has no threshold to depend on it
+    assert rule_areas(spec_of("pabee-regression", 1, 1))[1].startswith("Exit units for 1 class, ")
     (axes,) = draw_area(areas, "hardware threshold=4.33, run_length=4", caption).axes
     widths = sorted(round(bar.get_width()) for bar in axes.patches)  # type: ignore[attr-defined]
     assert widths == sorted([a.lut for a in areas.values()] + [a.ff for a in areas.values()])
