@@ -16,13 +16,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from hw_model.array import (
+    ArrayPreset,
+    CycleForm,
+    Dataflow,
+    FoldTiming,
+    SystolicArray,
+    fold_preset,
+)
 from quant.errors import ConfigError
 from quant.records import from_json
 
-Dataflow = Literal["output_stationary"]
 WeightPlacement = Literal["auto", "on_chip", "streamed"]
-Mapping = Literal["temporal"]
+Mapping = Literal["temporal", "spatial"]
 ExitOverlap = Literal["stall", "speculate", "interleave"]
+ResultOrder = Literal["as_finished", "in_order"]
+VectorPreset = Literal["fixed_point", "float_hls"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +54,28 @@ class UnitCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """One design: an output-stationary array, vector lanes, exit head, buffers, memory port and policies.
+    """One design: systolic arrays, vector lanes, exit head, buffers, memory port and policies.
 
-    `array_rows` x `array_columns` are MACs; `macs_per_dsp` says how many of them share one DSP (2 needs
-    operands of at most 8 bits). `overlap_folds`: a fold streams in while the one before drains (fill and
-    drain paid once per product), else every fold pays them. `fold_overhead_cycles`: control cycles that
-    every fold adds. `*_lanes`: elements per cycle of a vector unit; `head_lanes`: MACs per cycle of the exit
-    head's own engine. `*_depth_cycles`: pipeline stages from the last element in to the last element out.
-    `weight_placement`: ``auto`` keeps weights on chip if they fit `weight_buffer_kib`, else streams them
-    through `n_weight_buffers` panel buffers. `memory_efficiency_fraction`: share of the part's peak bandwidth
-    that is reached; `memory_latency_ns`: first-word latency, the part's own where absent. `exit_overlap`: the
-    next layer waits for the exit decision (``stall``), starts and is squashed on an exit (``speculate``), or
-    gives way to `n_interleaved` - 1 other resident sentences (``interleave``).
+    Arrays (hw_model.array): `n_arrays` of `array_rows` x `array_columns` positions with `products_per_position`
+    MACs each; `macs_per_dsp` says how many MACs share one DSP where the widths allow it (hw_model.packing). A fold's
+    cost is `overlap_folds` with `fold_overhead_cycles`, or a named `array_preset`, or a table `fold` of its own.
+
+    Vector units (hw_model.vector): `*_lanes` elements per cycle, `head_lanes` MACs per cycle of the exit head's own
+    engine; `vector_preset`: initiation intervals of fixed-point units, or of floating-point accumulations in HLS.
+    `*_depth_cycles`: pipeline stages from the last element in to the last element out. `requantisation_lanes`:
+    results that leave the array per cycle, all that it makes where absent.
+
+    Memory (hw_model.memory): `weight_placement` ``auto`` keeps weights on chip if they fit `weight_buffer_kib`, else
+    streams them through `n_weight_buffers` panel buffers. `memory_efficiency_fraction`: share of the part's peak
+    bandwidth that is reached; `memory_latency_ns`: first-word latency, the part's own where absent. `memory_channels`
+    of the part's, all where absent, each behind a port of `memory_port_bits` that asks for bursts of
+    `memory_burst_beats` with `memory_outstanding` requests under way; what is absent does not limit.
+
+    Pipeline (sim): ``temporal`` iterates one engine over all layers; ``spatial`` puts `n_engines` of them behind each
+    other, each for an equal share of the layers, with `fifo_sentences` places between two; results leave
+    ``as_finished`` or ``in_order``. `exit_overlap`: the next layer waits for the exit decision (``stall``), starts
+    and is squashed on an exit (``speculate``), or gives way to `n_interleaved` - 1 other resident sentences
+    (``interleave``).
     """
 
     name: str
@@ -64,9 +83,13 @@ class Accelerator:
     clock_mhz: float
     array_rows: int
     array_columns: int
+    n_arrays: int = 1
+    products_per_position: int = 1
     dataflow: Dataflow = "output_stationary"
     overlap_folds: bool = True
     fold_overhead_cycles: int = 0
+    array_preset: ArrayPreset | None = None
+    fold: FoldTiming | None = None
     macs_per_dsp: int = 1
     softmax_lanes: int
     layer_norm_lanes: int
@@ -78,13 +101,23 @@ class Accelerator:
     gelu_depth_cycles: int = 6  # cycles; table look-up and interpolation; our estimate
     add_depth_cycles: int = 3  # cycles; two rescales and one sum; our estimate
     head_depth_cycles: int = 12  # cycles; multiply, adder tree, rescale, tanh table; our estimate
+    vector_preset: VectorPreset = "fixed_point"
+    requantisation_lanes: int | None = None
+    requantisation_depth_cycles: int = 0
     weight_buffer_kib: int
     activation_buffer_kib: int
     weight_placement: WeightPlacement = "auto"
     n_weight_buffers: int = 2
     memory_efficiency_fraction: float = 0.8
     memory_latency_ns: float | None = None
+    memory_channels: int | None = None
+    memory_port_bits: int | None = None
+    memory_burst_beats: int | None = None
+    memory_outstanding: int | None = None
     mapping: Mapping = "temporal"
+    n_engines: int = 1
+    fifo_sentences: int = 1
+    result_order: ResultOrder = "as_finished"
     exit_overlap: ExitOverlap = "stall"
     n_interleaved: int = 1
 
@@ -102,11 +135,21 @@ class Accelerator:
             "activation_buffer_kib",
             "n_weight_buffers",
             "n_interleaved",
+            "n_arrays",
+            "products_per_position",
+            "n_engines",
+            "fifo_sentences",
+            "requantisation_lanes",
+            "memory_channels",
+            "memory_port_bits",
+            "memory_burst_beats",
+            "memory_outstanding",
         ):
+            value = getattr(self, key)
             _require(
                 key,
-                getattr(self, key),
-                getattr(self, key) >= 1,
+                value,
+                value is None or value >= 1,
                 "must be at least 1",
                 f"Try {key} = 1 or more",
             )
@@ -117,14 +160,15 @@ class Accelerator:
             "gelu_depth_cycles",
             "add_depth_cycles",
             "head_depth_cycles",
+            "requantisation_depth_cycles",
         ):
             _require(key, getattr(self, key), getattr(self, key) >= 0, "must not be negative", f"Try {key} = 0")
         _require("clock_mhz", self.clock_mhz, 1 <= self.clock_mhz <= 2000, "must be 1..2000", "Try clock_mhz = 200")
         _require(
             "macs_per_dsp",
             self.macs_per_dsp,
-            self.macs_per_dsp in (1, 2),
-            "must be 1 or 2",
+            self.macs_per_dsp in (1, 2, 4),
+            "must be 1, 2 or 4",
             "Try macs_per_dsp = 1",
         )
         _require(
@@ -151,10 +195,62 @@ class Accelerator:
             'Set exit_overlap = "interleave" with n_interleaved >= 2, or n_interleaved = 1',
         )
 
+        self._check_fold()
+        self._check_mapping()
+
+    def _check_fold(self) -> None:
+        """Reject two descriptions of a fold, and presets of another data flow."""
+        told = [
+            key for key, value in (("array_preset", self.array_preset), ("fold", self.fold)) if value is not None
+        ] + ["fold_overhead_cycles"] * (self.fold_overhead_cycles != 0 or not self.overlap_folds)
+        _require(
+            told[-1] if told else "fold",
+            ", ".join(told),
+            len(told) <= 1,
+            "tell what a fold costs more than once",
+            f"Keep {told[0] if told else 'fold'} alone",
+        )
+        _ = self.array
+
+    def _check_mapping(self) -> None:
+        spatial = self.mapping == "spatial"
+        _require(
+            "n_engines",
+            self.n_engines,
+            spatial or self.n_engines == 1,
+            "must be 1 with mapping temporal",
+            'Set mapping = "spatial"',
+        )
+        _require(
+            "exit_overlap",
+            self.exit_overlap,
+            not spatial or self.exit_overlap != "interleave",
+            "keeps sentences in one engine, mapping spatial in several",
+            'Set exit_overlap = "stall" or "speculate"',
+        )
+
+    @property
+    def array(self) -> SystolicArray:
+        """The arrays with the timing of their folds."""
+        if self.array_preset is not None:
+            fold = fold_preset(self.array_preset, self.dataflow)
+        else:
+            fold = self.fold or FoldTiming(
+                control=CycleForm(constant=self.fold_overhead_cycles), overlap_folds=self.overlap_folds
+            )
+        return SystolicArray(
+            rows=self.array_rows,
+            columns=self.array_columns,
+            n_arrays=self.n_arrays,
+            dataflow=self.dataflow,
+            products_per_position=self.products_per_position,
+            fold=fold,
+        )
+
     @property
     def n_macs(self) -> int:
-        """MACs that the array starts per cycle."""
-        return self.array_rows * self.array_columns
+        """MACs that the arrays start per cycle."""
+        return self.array.n_macs
 
 
 def _require(key: str, value: object, holds: bool, rule: str, remedy: str) -> None:

@@ -15,8 +15,8 @@ tool shares or moves into LUTs (small products often are); nothing here was comp
 from __future__ import annotations
 
 from hw_model.accelerator import UnitCost
+from hw_model.array import ceil_div
 from hw_model.exit_unit_build import BuiltPart
-from hw_model.gemm import ceil_div
 from hw_model.resources import Resources, bram18_blocks
 from quant.exit_head import IntegerDense, IntegerHead, Requantisation, TanhTable
 

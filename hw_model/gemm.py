@@ -1,54 +1,38 @@
-"""Cycles of matrix products on a systolic array, operands already on chip.
+"""Cycles of matrix products on a design's arrays: the closed forms of hw_model.array, op by op.
 
-Output stationary: the array holds rows x columns results while k operand pairs stream through; a product is cut
-into folds of one array load each.
-
-    n_folds = count ceil(m / rows) ceil(n / columns)
-    overlap_folds:      cycles = n_folds (k + overhead) + rows + columns - 2
-    not overlap_folds:  cycles = n_folds (k + overhead + rows + columns - 2)
-
-With folds overlapped a fold streams in while the one before drains, so fill and drain are paid once. A fold at an
-edge costs as much as a full one. Not modelled: bank conflicts, operands that come too late (the schedule's
-business), packing that depends on the operand widths.
+A fold at an edge costs as much as a full one. Not modelled: bank conflicts, operands that come too late (the
+schedule's business).
 """
 
 from __future__ import annotations
 
 from hw_model.accelerator import Accelerator, UnitCost
+from hw_model.array import ceil_div, product_cycles, product_folds
 from quant.workload import MatMul
 
 
-def ceil_div(numerator: int, denominator: int) -> int:
-    """Return the quotient of two positive integers, rounded up."""
-    return -(-numerator // denominator)
+def fold_cost(streamed: int, accelerator: Accelerator, n_folds: int = 1) -> UnitCost:
+    """Return the cost of `n_folds` consecutive folds through which `streamed` values go each.
 
-
-def fill_drain_cycles(accelerator: Accelerator) -> int:
-    """Return the cycles in which the wavefront enters and leaves the array: rows + columns - 2."""
-    return accelerator.array_rows + accelerator.array_columns - 2
-
-
-def fold_cost(k: int, accelerator: Accelerator, n_folds: int = 1) -> UnitCost:
-    """Return the cost of `n_folds` consecutive folds of depth k.
-
-    Overlapped, the array is free for the next fold after k + overhead cycles per fold, and the last result is
-    there fill and drain cycles later; otherwise the array stays busy until then.
+    Overlapped, the array is free for the next fold while the last results are on their way; otherwise it stays busy
+    until they are out.
     """
-    fill_drain = fill_drain_cycles(accelerator)
-    streaming = n_folds * (k + accelerator.fold_overhead_cycles)
-    if accelerator.overlap_folds:
-        return UnitCost(occupancy_cycles=streaming, latency_cycles=streaming + fill_drain)
-    busy = streaming + n_folds * fill_drain
-    return UnitCost(occupancy_cycles=busy, latency_cycles=busy)
+    array = accelerator.array
+    fold, size = array.fold, (array.rows, array.columns)
+    load, fill, drain, control = (form.cycles(*size) for form in (fold.load, fold.fill, fold.drain, fold.control))
+    one = streamed + control + (0 if fold.overlap_folds else fill + drain)
+    one = max(one, load) if fold.weight_load_overlap else one + load
+    behind = fold.depth_cycles + (fill + drain if fold.overlap_folds else 0) + (load if fold.weight_load_overlap else 0)
+    return UnitCost(occupancy_cycles=n_folds * one, latency_cycles=n_folds * one + behind)
 
 
 def n_folds(op: MatMul, accelerator: Accelerator) -> int:
-    """Return the folds of a product: count ceil(m / rows) ceil(n / columns)."""
-    return op.count * ceil_div(op.m, accelerator.array_rows) * ceil_div(op.n, accelerator.array_columns)
+    """Return the folds of a product, all arrays together."""
+    return product_folds(op.m, op.k, op.n, accelerator.array, op.count).n_folds
 
 
 def matmul_cycles(op: MatMul, accelerator: Accelerator) -> int:
-    """Return the cycles from the first operand in to the last result out of a product, by the closed form above.
+    """Return the cycles from the first operand in to the last result out of a product, by hw_model.array.
 
     >>> from hw_model.accelerator import load_design
     >>> from dataclasses import replace
@@ -56,7 +40,7 @@ def matmul_cycles(op: MatMul, accelerator: Accelerator) -> int:
     >>> matmul_cycles(MatMul(name="x", m=4, k=8, n=4, weights=False), small)
     14
     """
-    return fold_cost(op.k, accelerator, n_folds(op, accelerator)).latency_cycles
+    return product_cycles(op.m, op.k, op.n, accelerator.array, op.count).total
 
 
 def roofline_cycles(macs: int, accelerator: Accelerator) -> int:

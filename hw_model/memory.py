@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from hw_model.accelerator import Accelerator, UnitCost
-from hw_model.gemm import ceil_div
+from hw_model.array import ceil_div
 from quant.config import QuantConfig
 from quant.errors import ConfigError, DoesNotFit
 from quant.workload import (

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from hw_model.accelerator import Accelerator, UnitCost
-from hw_model.gemm import ceil_div
+from hw_model.array import ceil_div
 from quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
 
 SOFTMAX_PASSES = 3  # passes over a row: maximum; exponential and sum; scaling by the reciprocal

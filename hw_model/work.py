@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import assert_never
 
 from hw_model.accelerator import Accelerator
+from hw_model.array import ceil_div
 from hw_model.energy import EnergyCounts, MacCount
-from hw_model.gemm import ceil_div
 from hw_model.vector import LAYER_NORM_PASSES, SOFTMAX_PASSES
 from quant.config import QuantConfig
 from quant.workload import (

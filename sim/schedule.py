@@ -31,7 +31,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hw_model.accelerator import Accelerator, UnitCost
-from hw_model.gemm import ceil_div, fold_cost
+from hw_model.array import ceil_div
+from hw_model.gemm import fold_cost
 from hw_model.memory import (
     MemoryChannel,
     WeightPlacement,

@@ -57,7 +57,7 @@ def test_a_file_is_a_design_too(tmp_path: Path) -> None:
         ({"array_rows": 0}, r"design\.array_rows = 0: must be at least 1"),
         ({"gelu_depth_cycles": -1}, r"design\.gelu_depth_cycles = -1: must not be negative"),
         ({"clock_mhz": 0.0}, r"design\.clock_mhz = 0\.0: must be 1\.\.2000"),
-        ({"macs_per_dsp": 3}, r"design\.macs_per_dsp = 3: must be 1 or 2"),
+        ({"macs_per_dsp": 3}, r"design\.macs_per_dsp = 3: must be 1, 2 or 4"),
         ({"memory_efficiency_fraction": 1.5}, r"design\.memory_efficiency_fraction = 1\.5: must be above 0"),
         ({"memory_latency_ns": -1.0}, r"design\.memory_latency_ns = -1\.0: must be finite"),
         ({"exit_overlap": "interleave"}, r"design\.n_interleaved = 1: must be at least 2 with exit_overlap interleave"),

@@ -1,0 +1,255 @@
+"""Systolic arrays of any shape and data flow, and the closed forms of their cycles, operands already on chip.
+
+A product m x k x n is cut into folds that fill the array once; T values stream through each:
+
+    data flow            one fold holds             streams T    n_folds
+    output stationary    rows x columns results     ceil(k / products_per_position)
+                                                                 ceil(m / rows) ceil(n / columns)
+    weight stationary    rows x columns weights     m            ceil(k / rows) ceil(n / columns)
+    input stationary     rows x columns inputs      n            ceil(k / rows) ceil(m / columns)
+
+What a fold costs beyond T is data (`FoldTiming`), every count as a form  a rows + b columns + c  of the array:
+
+    one fold alone       load + fill + T + control + drain
+    overlap_folds        fill and drain are paid once per product, else by every fold
+    weight_load_overlap  the stationary operand of the next fold is loaded while this one streams: a fold takes
+                         max(its other cycles, load), and the first load is paid on top
+    once per product     depth, and with `stages_operands` the words in before and out after it
+
+`PRESETS` are the counts of known tools and machines. Not modelled: bank conflicts, operands that come too late (the
+schedule's business).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from quant.errors import ConfigError
+
+Dataflow = Literal["output_stationary", "weight_stationary", "input_stationary"]
+DATAFLOWS: tuple[Dataflow, ...] = get_args(Dataflow)
+SHORT_DATAFLOWS: dict[str, Dataflow] = {"os": "output_stationary", "ws": "weight_stationary", "is": "input_stationary"}
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """Return the quotient of two positive integers, rounded up."""
+    return -(-numerator // denominator)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleForm:
+    """Cycles that grow with the array: rows x array rows + columns x array columns + constant, not below 0."""
+
+    rows: int = 0
+    columns: int = 0
+    constant: int = 0
+
+    def cycles(self, rows: int, columns: int) -> int:
+        """Return the cycles for an array of this size."""
+        return max(0, self.rows * rows + self.columns * columns + self.constant)
+
+
+SKEW = CycleForm(rows=1, columns=1, constant=-2)  # the wavefront's way from the first to the last corner
+NONE = CycleForm()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldTiming:
+    """What a fold costs beyond the values that stream through it; the module says how the parts add up.
+
+    `load`: stationary operand into the array. `fill`: wavefront in. `drain`: results out behind the last one.
+    `control`: cycles between two folds. `depth_cycles`: once per product, registers and start of the control.
+    `stages_operands`: operands are written into the array's buffers before each product and results read out after
+    it, a word of `columns` values a cycle, nothing overlapped. `counts_from_zero`: the number told is that of the
+    last cycle, counted from 0, hence one less than the cycles that pass.
+    """
+
+    load: CycleForm = NONE
+    fill: CycleForm = SKEW
+    drain: CycleForm = NONE
+    control: CycleForm = NONE
+    overlap_folds: bool = True
+    weight_load_overlap: bool = False
+    depth_cycles: int = 0
+    stages_operands: bool = False
+    counts_from_zero: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject negative depths."""
+        if self.depth_cycles < 0:
+            raise ConfigError("fold.depth_cycles", self.depth_cycles, "must not be negative", "Try depth_cycles = 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystolicArray:
+    """`n_arrays` equal arrays that share the folds of a product; each position makes `products_per_position` a cycle.
+
+    `products_per_position` > 1 are dot-product positions: an adder tree behind that many multipliers.
+    `columns_per_dsp` > 1: packed products widen a fold to columns x columns_per_dsp results or weights, while fill
+    and drain follow the `columns` of DSPs.
+    """
+
+    rows: int
+    columns: int
+    n_arrays: int = 1
+    dataflow: Dataflow = "output_stationary"
+    products_per_position: int = 1
+    columns_per_dsp: int = 1
+    fold: FoldTiming = FoldTiming()
+
+    def __post_init__(self) -> None:
+        """Reject arrays without positions, and dot products where an operand stands still."""
+        for key in ("rows", "columns", "n_arrays", "products_per_position", "columns_per_dsp"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"array.{key}", getattr(self, key), "must be at least 1", f"Try {key} = 1")
+        if self.products_per_position > 1 and self.dataflow != "output_stationary":
+            raise ConfigError(
+                "array.products_per_position",
+                self.products_per_position,
+                f"must be 1 with {self.dataflow}",
+                "Use output_stationary, or more rows",
+            )
+
+    @property
+    def n_macs(self) -> int:
+        """Products that all arrays start per cycle."""
+        return self.rows * self.columns * self.columns_per_dsp * self.products_per_position * self.n_arrays
+
+    @property
+    def fold_columns(self) -> int:
+        """Results, weights or inputs that lie side by side in one fold."""
+        return self.columns * self.columns_per_dsp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folds:
+    """How a product is cut: folds in all, folds of the busiest array, values that stream through each."""
+
+    n_folds: int
+    n_serial_folds: int
+    streamed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductCycles:
+    """Cycles of one product, split so that the parts add up to `total`.
+
+    `streaming` is T of all serial folds; `load` and `control` that part which is not hidden; `staging` the words in
+    and out; `index_offset` is -1 where cycles are counted from zero.
+    """
+
+    folds: Folds
+    streaming: int
+    load: int
+    fill: int
+    drain: int
+    control: int
+    depth: int
+    staging: int
+    index_offset: int
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        parts = (self.streaming, self.load, self.fill, self.drain, self.control, self.depth, self.staging)
+        return sum(parts) + self.index_offset
+
+
+def product_folds(m: int, k: int, n: int, array: SystolicArray, count: int = 1) -> Folds:
+    """Return the folds of `count` products m x k x n, dealt evenly to the arrays."""
+    for key, size in (("m", m), ("k", k), ("n", n), ("count", count)):
+        if size < 1:
+            raise ConfigError(f"product.{key}", size, "must be at least 1", "Correct the size")
+    rows, columns = array.rows, array.fold_columns
+    match array.dataflow:
+        case "output_stationary":
+            first, second, streamed = ceil_div(m, rows), ceil_div(n, columns), ceil_div(k, array.products_per_position)
+        case "weight_stationary":
+            first, second, streamed = ceil_div(k, rows), ceil_div(n, columns), m
+        case "input_stationary":
+            first, second, streamed = ceil_div(k, rows), ceil_div(m, columns), n
+    n_folds = count * first * second
+    return Folds(n_folds=n_folds, n_serial_folds=ceil_div(n_folds, array.n_arrays), streamed=streamed)
+
+
+def staging_cycles(m: int, k: int, n: int, columns: int) -> tuple[int, int]:
+    """Return the cycles that bring both operands in and the results out, a word of `columns` values a cycle.
+
+    Two streams, one per operand, work side by side; where the left operand is the larger one, the right one waits
+    for it. Read off an open weight-stationary RTL (hardware of Buck008/Transformer-Accelerator-Based-on-FPGA).
+    """
+    left, right = ceil_div(m * k, columns), ceil_div(k * n, columns)
+    return (right if right >= left else left + right), ceil_div(m * n, columns)
+
+
+def product_cycles(m: int, k: int, n: int, array: SystolicArray, count: int = 1) -> ProductCycles:
+    """Return the cycles of `count` products m x k x n, one after the other through the same pipeline of folds.
+
+    >>> square = SystolicArray(rows=4, columns=4, fold=fold_preset("scalesim_os", "output_stationary"))
+    >>> product_cycles(4, 8, 4, square).total
+    13
+    """
+    folds, fold = product_folds(m, k, n, array, count), array.fold
+    load, fill, drain, control = (
+        form.cycles(array.rows, array.columns) for form in (fold.load, fold.fill, fold.drain, fold.control)
+    )
+    n_folds = folds.n_serial_folds
+    n_waves = 1 if fold.overlap_folds else n_folds
+    hides = folds.streamed + control + (0 if fold.overlap_folds else fill + drain)
+    return ProductCycles(
+        folds=folds,
+        streaming=n_folds * folds.streamed,
+        load=load + n_folds * max(0, load - hides) if fold.weight_load_overlap else n_folds * load,
+        fill=n_waves * fill,
+        drain=n_waves * drain,
+        control=n_folds * control,
+        depth=fold.depth_cycles,
+        staging=count * sum(staging_cycles(m, k, n, array.columns)) if fold.stages_operands else 0,
+        index_offset=-1 if fold.counts_from_zero else 0,
+    )
+
+
+ArrayPreset = Literal["scalesim_os", "scalesim_ws", "scalesim_is", "ispass", "hls_dataflow", "rtl_simple"]
+ONE_ROW = CycleForm(rows=1)
+SCALE_SIM = FoldTiming(overlap_folds=False, counts_from_zero=True)
+SCALE_SIM_LOADED = FoldTiming(load=ONE_ROW, overlap_folds=False, counts_from_zero=True)
+ISPASS_LOADED = FoldTiming(load=ONE_ROW, overlap_folds=False)
+PRESETS: dict[ArrayPreset, dict[Dataflow, FoldTiming]] = {
+    # SCALE-Sim 3.0.0, scalesim/compute/systolic_compute_{os,ws,is}.py: the last cycle's index, no drain in OS
+    "scalesim_os": {"output_stationary": SCALE_SIM},
+    "scalesim_ws": {"weight_stationary": SCALE_SIM_LOADED},
+    "scalesim_is": {"input_stationary": SCALE_SIM_LOADED},
+    # Samajdar et al., ISPASS 2020: 2 rows + columns + T - 2 per fold in every data flow
+    "ispass": {
+        "output_stationary": FoldTiming(drain=ONE_ROW, overlap_folds=False),
+        "weight_stationary": ISPASS_LOADED,
+        "input_stationary": ISPASS_LOADED,
+    },
+    # Vitis HLS 2022.1 dataflow array, Crazy-James26/HeteroCL_Transformer: folds (k + 6) + rows + columns + 4, 7 reports
+    "hls_dataflow": {"output_stationary": FoldTiming(control=CycleForm(constant=6), depth_cycles=6)},
+    # Plain RTL without overlap. OS: SCALE-Sim's own systolic_array_8bit_MAC_PE, simulated: 2 rows + columns + k - 2 per
+    # fold and one input register. WS: Buck008/Transformer-Accelerator-Based-on-FPGA, simulated:
+    # words in + folds (m + 4 rows + 4) + 14 + words out
+    "rtl_simple": {
+        "output_stationary": FoldTiming(drain=ONE_ROW, overlap_folds=False, depth_cycles=1),
+        "weight_stationary": FoldTiming(
+            load=ONE_ROW,
+            control=CycleForm(rows=1, constant=6),
+            overlap_folds=False,
+            depth_cycles=14,
+            stages_operands=True,
+        ),
+    },
+}
+
+
+def fold_preset(name: str, dataflow: Dataflow) -> FoldTiming:
+    """Return the timing of a preset for a data flow; ConfigError where there is none."""
+    if name not in PRESETS:
+        raise ConfigError("--preset", name, f"must be one of {', '.join(PRESETS)}", "Try --preset hls_dataflow")
+    timings = PRESETS[name]
+    if dataflow not in timings:
+        legal = " or ".join(timings)
+        raise ConfigError("--preset", name, f"is a count for {legal}, not {dataflow}", f"Try dataflow {legal}")
+    return timings[dataflow]
