@@ -60,8 +60,8 @@ class FoldTiming:
 
     `load`: stationary operand into the array. `fill`: wavefront in. `drain`: results out behind the last one.
     `control`: cycles between two folds. `depth_cycles`: once per product, registers and start of the control.
-    `stages_operands`: operands are written into the array's buffers before each product and results read out after
-    it, a word of `columns` values a cycle, nothing overlapped. `counts_from_zero`: the number told is that of the
+    `stages_operands`: operands are written into the array's buffers before they are used and results read out
+    afterwards, nothing overlapped (`staging_cycles`). `counts_from_zero`: the number told is that of the
     last cycle, counted from 0, hence one less than the cycles that pass.
     """
 
@@ -173,14 +173,17 @@ def product_folds(m: int, k: int, n: int, array: SystolicArray, count: int = 1) 
     return Folds(n_folds=n_folds, n_serial_folds=ceil_div(n_folds, array.n_arrays), streamed=streamed)
 
 
-def staging_cycles(m: int, k: int, n: int, columns: int) -> tuple[int, int]:
-    """Return the cycles that bring both operands in and the results out, a word of `columns` values a cycle.
+def staging_cycles(m: int, k: int, n: int, array: SystolicArray) -> int:
+    """Return the cycles that bring both operands into a weight-stationary array's buffers and the results out.
 
-    Two streams, one per operand, work side by side; where the left operand is the larger one, the right one waits
-    for it. Read off an open weight-stationary RTL (hardware of Buck008/Transformer-Accelerator-Based-on-FPGA).
+        ceil(max(m k, k n) / columns) + ceil(k / rows) (max(m, n) + 1) + ceil(m n / columns)
+
+    Two streams of `columns` values a cycle fill the input buffers side by side; before each slice of `rows` values of
+    k both operands' slices go into the array's own buffers, a row a cycle; results leave as one stream. State machines
+    of Buck008/Transformer-Accelerator-Based-on-FPGA (MM_in_buffer.v, MM_buffer.v, MM_out_buffer.v).
     """
-    left, right = ceil_div(m * k, columns), ceil_div(k * n, columns)
-    return (right if right >= left else left + right), ceil_div(m * n, columns)
+    words_in = ceil_div(max(m * k, k * n), array.columns)
+    return words_in + ceil_div(k, array.rows) * (max(m, n) + 1) + ceil_div(m * n, array.columns)
 
 
 def product_cycles(m: int, k: int, n: int, array: SystolicArray, count: int = 1) -> ProductCycles:
@@ -205,7 +208,7 @@ def product_cycles(m: int, k: int, n: int, array: SystolicArray, count: int = 1)
         drain=n_waves * drain,
         control=n_folds * control,
         depth=fold.depth_cycles,
-        staging=count * sum(staging_cycles(m, k, n, array.columns)) if fold.stages_operands else 0,
+        staging=count * staging_cycles(m, k, n, array) if fold.stages_operands else 0,
         index_offset=-1 if fold.counts_from_zero else 0,
     )
 
@@ -229,15 +232,15 @@ PRESETS: dict[ArrayPreset, dict[Dataflow, FoldTiming]] = {
     # Vitis HLS 2022.1 dataflow array, Crazy-James26/HeteroCL_Transformer: folds (k + 6) + rows + columns + 4, 7 reports
     "hls_dataflow": {"output_stationary": FoldTiming(control=CycleForm(constant=6), depth_cycles=6)},
     # Plain RTL without overlap. OS: SCALE-Sim's own systolic_array_8bit_MAC_PE, simulated: 2 rows + columns + k - 2 per
-    # fold and one input register. WS: Buck008/Transformer-Accelerator-Based-on-FPGA, simulated:
-    # words in + folds (m + 4 rows + 4) + 14 + words out
+    # fold and one input register. WS: Buck008/Transformer-Accelerator-Based-on-FPGA, simulated and read from its state
+    # machines: staging + folds (m + 3 rows + 4) + 6
     "rtl_simple": {
         "output_stationary": FoldTiming(drain=ONE_ROW, overlap_folds=False, depth_cycles=1),
         "weight_stationary": FoldTiming(
             load=ONE_ROW,
-            control=CycleForm(rows=1, constant=6),
+            control=CycleForm(constant=6),
             overlap_folds=False,
-            depth_cycles=14,
+            depth_cycles=6,
             stages_operands=True,
         ),
     },
