@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ def reports(
 ) -> dict[str, Report]:
     save_build(build_of(simulated(**EAGER), head=part(700)), tmp_path / "exit_unit.json")
     replayed, _ = simulate(RunOptions(profile=profile), silent)
+    design = Path(str(resources.files("hw_model") / "designs" / "default.toml")).read_text(encoding="utf-8")
+    plain = "".join(line for line in design.splitlines(True) if not line.startswith("fold_overhead_cycles"))
+    (tmp_path / "folds.toml").write_text(f"{plain}\n[fold]\ncontrol = {{ rows = 1 }}\n", encoding="utf-8")
     return {
         "text": build_report(simulated(**EAGER)),
         "speculate": build_report(simulated(**EAGER, overlap="speculate")),
@@ -71,6 +75,7 @@ def reports(
         "truncated": build_report(simulated(rule="fixed-depth:layer=1")),
         "regression": build_report(simulated(**regression)),
         "profile": build_report(replayed),
+        "folds": build_report(simulated(design=str(tmp_path / "folds.toml"))),
         "built": build_report(simulated(exit_unit=str(tmp_path / "exit_unit.json"))),
     }
 
