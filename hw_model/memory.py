@@ -115,13 +115,13 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
     too small for that, or for the panels.
     """
     groups = (workload.layer, workload.exit, workload.prologue)
-    quant, columns = workload.quant, accelerator.array_columns
+    quant = workload.quant
     stored = (workload.n_stored_layers, workload.n_stored_heads, 1)
     sizes = [
         n * (group_weight_bytes(group, quant) + group_vector_bytes(group, quant))
         for n, group in zip(stored, groups, strict=True)
     ]
-    panels = [max(panel for op in group for panel in (0, *parameter_panels(op, quant, columns))) for group in groups]
+    panels = [max(panel for op in group for panel in (0, *streamed_panels(op, quant, accelerator))) for group in groups]
     capacity = accelerator.weight_buffer_kib * 1024
     choices = {
         "on_chip": [(True, True, True)],
@@ -152,34 +152,54 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
     )
 
 
-def parameter_panels(op: Op, quant: QuantConfig, panel_columns: int) -> tuple[int, ...]:
+def streamed_panels(op: Op, quant: QuantConfig, accelerator: Accelerator) -> tuple[int, ...]:
+    """Return the bytes of the panels in which a design streams an op's stored parameters, in order.
+
+    Of a product every array gets a panel of its own columns; with input-stationary arrays, which go through all
+    columns at once, a slice of its own `array_rows` inputs. An exit head's panels are a fold wide.
+    """
+    array = accelerator.array
+    if not isinstance(op, MatMul):
+        return parameter_panels(op, quant, array.fold_columns)
+    if array.dataflow == "input_stationary":
+        return parameter_panels(op, quant, op.n, array.rows * array.n_arrays)
+    return parameter_panels(op, quant, array.fold_columns * array.n_arrays)
+
+
+def parameter_panels(op: Op, quant: QuantConfig, panel_columns: int, slice_rows: int | None = None) -> tuple[int, ...]:
     """Return the bytes of the panels in which an op's stored parameters are streamed, in order.
 
-    A product has one panel per `panel_columns` output columns (k weights and one bias each), an exit head one per
-    `panel_columns` outputs of its dense pass and of its classifier, a layer norm one. The panels of an op sum to
-    its packed size exactly: a byte that two panels share counts to the later one.
+    A product has one panel per `panel_columns` output columns (k weights and one bias each), or per `slice_rows` of
+    its k inputs where that is given (the biases come with the last one), an exit head one per `panel_columns` outputs
+    of its dense pass and of its classifier, a layer norm one. The panels of an op sum to its packed size exactly: a
+    byte that two panels share counts to the later one.
     """
     match op:
-        case MatMul() if op.weights:
-            passes = [(op.k, op.n)]
+        case MatMul(weights=True) if slice_rows is not None:
+            heights = [min(slice_rows, op.k - first) for first in range(0, op.k, slice_rows)]
+            sizes = [(height * op.n, 0) for height in heights[:-1]] + [(heights[-1] * op.n, op.n)]
+        case MatMul(weights=True):
+            sizes = _column_panels(op.k, op.n, panel_columns)
         case ExitHead():
-            passes = [(op.hidden_size, op.hidden_size)] * op.pooler + [(op.hidden_size, op.n_classes)]
+            dense = _column_panels(op.hidden_size, op.hidden_size, panel_columns) if op.pooler else []
+            sizes = dense + _column_panels(op.hidden_size, op.n_classes, panel_columns)
         case _ if n_vector_parameters(op):
             return (packed_bytes(n_vector_parameters(op), quant.bias_bits),)
         case _:
             return ()
-    widths = [
-        (n_inputs, min(panel_columns, n_outputs - first))
-        for n_inputs, n_outputs in passes
-        for first in range(0, n_outputs, panel_columns)
-    ]
-    weights_so_far = accumulate((n_inputs * width for n_inputs, width in widths), initial=0)
-    biases_so_far = accumulate((width for _, width in widths), initial=0)
+    weights_so_far = accumulate((weights for weights, _ in sizes), initial=0)
+    biases_so_far = accumulate((biases for _, biases in sizes), initial=0)
     ends = [
         packed_bytes(weights, quant.weight_bits) + packed_bytes(biases, quant.bias_bits)
         for weights, biases in zip(weights_so_far, biases_so_far, strict=True)
     ]
     return tuple(end - start for start, end in pairwise(ends))
+
+
+def _column_panels(n_inputs: int, n_outputs: int, panel_columns: int) -> list[tuple[int, int]]:
+    """Weights and biases of the panels of a matrix."""
+    widths = (min(panel_columns, n_outputs - first) for first in range(0, n_outputs, panel_columns))
+    return [(n_inputs * width, width) for width in widths]
 
 
 def activation_bytes(workload: Workload, accelerator: Accelerator) -> int:
