@@ -6,6 +6,8 @@ takes table[k] cycles, read off one simulation of all layers, and the queue is L
 
     start[i] = max(arrival[i], finish[i-1])        finish[i] = start[i] + table[exit_layer[i]]
 
+over the sentences that are admitted (`sim.queueing`). Sentences of different lengths have a program and a table each.
+
 Batch n (`interleave`): n sentences resident, as `engine.run_interleaved` says. That is what ``--batch n`` means;
 weights are not shared between the sentences of a batch.
 
@@ -15,13 +17,14 @@ weights are not shared between the sentences of a batch.
     interleave  a layer waits for its own sentence's decision, meanwhile others have the units
 
 Latency counts from the arrival to the decision, waiting included. Without arrivals the loop is closed: a
-sentence arrives in the cycle in which it can start. Sentences start in order of arrival; all times are cycles.
-Not modelled: the host's transfers, sentences of different lengths, the one-off load of resident weights
+sentence arrives in the cycle in which it can start, and nobody is dropped. Sentences start in order of arrival; all
+times are cycles. Not modelled: the host's transfers, the one-off load of resident weights
 (`Program.preload_cycles`), fetching weights ahead of a decision while stalling.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +33,18 @@ import numpy.typing as npt
 from hw_model.energy import EnergyCounts
 from hw_model.work import group_work, op_work
 from quant.errors import ConfigError
-from sim.engine import flatten, run_interleaved, run_sentence
+from sim.engine import Flat, flatten, run_interleaved, run_sentence
+from sim.queueing import (
+    FULL,
+    LATE,
+    SERVED,
+    UNLIMITED,
+    Admission,
+    empty_queue,
+    level_over_time,
+    longest_queue,
+    serve,
+)
 from sim.schedule import NONE, Program, TaskProgram, Unit
 
 Ints = npt.NDArray[np.int64]
@@ -73,17 +87,27 @@ class ExitTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamResult:
-    """A stream as it ran: arrays by sentence, arrays by unit (`Unit`), totals.
+    """A stream as it ran: arrays by sentence, by program (one per length) and by unit (`Unit`), totals.
 
-    `total_cycles` runs from cycle 0 to the last decision. `busy_cycles`, `macs`, `off_chip_bytes` and the numbers
-    of executed layers and exits are useful work; the `wasted_*` twins are work that was squashed, on top.
+    `verdict` says who was served (`sim.queueing`); start, finish and latency of a dropped sentence are NONE, and it is
+    in no total. `served_by_exit` [program, layer - 1] counts the others, `n_exits_by_layer` [layer - 1]
+    are the exits that one of them computes, `busy_by_exit` [program, layer - 1, unit] is
+    what one of them keeps busy. `total_cycles` runs from cycle 0 to the last decision. `busy_cycles`, `macs`,
+    `off_chip_bytes` and the numbers of executed layers and exits are useful work; the `wasted_*` twins are work that
+    was squashed, on top (`wasted_op_cycles` by program, then op).
     """
 
     exit_layer: Ints
+    program_index: Ints
     arrival_cycle: Ints
     start_cycle: Ints
     finish_cycle: Ints
     latency_cycles: Ints
+    verdict: Ints
+    deadline_cycles: int
+    served_by_exit: Ints
+    n_exits_by_layer: Ints
+    busy_by_exit: Ints
     busy_cycles: Ints
     wasted_cycles: Ints
     wasted_op_cycles: Ints
@@ -97,8 +121,38 @@ class StreamResult:
 
     @property
     def n_sentences(self) -> int:
-        """Sentences of the stream."""
+        """Sentences of the stream, dropped ones included."""
         return int(self.exit_layer.size)
+
+    @property
+    def served(self) -> npt.NDArray[np.bool_]:
+        """Which sentences were served."""
+        return np.asarray(self.verdict == SERVED)
+
+    @property
+    def n_served(self) -> int:
+        """Sentences that were served."""
+        return int(self.served.sum())
+
+    @property
+    def n_dropped_full(self) -> int:
+        """Sentences that found the queue full."""
+        return int((self.verdict == FULL).sum())
+
+    @property
+    def n_dropped_late(self) -> int:
+        """Sentences that waited until their deadline."""
+        return int((self.verdict == LATE).sum())
+
+    @property
+    def n_missed(self) -> int:
+        """Sentences that were served and whose decision came after their deadline."""
+        return int((self.served_latency_cycles > self.deadline_cycles).sum())
+
+    @property
+    def served_latency_cycles(self) -> Ints:
+        """Latency of the sentences that were served, in the order of arrival."""
+        return np.asarray(self.latency_cycles[self.served])
 
     @property
     def utilisation_fraction(self) -> npt.NDArray[np.float64]:
@@ -117,9 +171,7 @@ def simulate_sentence(program: Program, exit_layers: tuple[int, ...] | None = No
     layer_start = np.empty((shape, program.layer.n_tasks), np.int64)
     exit_start = np.full((shape, program.exit.n_tasks), NONE, np.int64)
     decisions = run_sentence(
-        flatten(program.prologue),
-        flatten(program.layer),
-        flatten(program.exit),
+        _flat([program]),
         evaluated,
         program.accelerator.exit_overlap != "speculate",
         np.zeros(len(Unit), np.int64),
@@ -186,18 +238,86 @@ def _squashed(program: TaskProgram, starts: Ints, decision: int) -> tuple[Ints, 
 
 
 def simulate_stream(
-    program: Program,
+    programs: Program | Sequence[Program],
     exit_layer: npt.ArrayLike,
     arrivals: npt.ArrayLike | None = None,
     exit_layers: tuple[int, ...] | None = None,
+    *,
+    program_index: npt.ArrayLike | None = None,
+    admission: Admission = Admission(),  # noqa: B008 - an immutable tuple
 ) -> StreamResult:
     """Run sentences that exit after the given layers (from 1), in order, under the design's exit overlap.
 
     `arrivals`: cycle of each sentence's arrival, not falling; closed loop without. `exit_layers` as in
-    `simulate_sentence`. Raises ConfigError for exits that do not exist and arrivals out of order.
+    `simulate_sentence`. `program_index`: which of `programs` (one design, a length each) a sentence runs, the first
+    without. Raises ConfigError for exits or programs that do not exist and arrivals out of order.
     """
+    programs = [programs] if isinstance(programs, Program) else list(programs)
+    design = programs[0].accelerator
+    leaves = _checked_exits(exit_layer, _evaluated(programs[0], exit_layers))
+    chosen = np.zeros_like(leaves) if program_index is None else np.asarray(program_index, dtype=np.int64)
+    if chosen.shape != leaves.shape or (chosen < 0).any() or (chosen >= len(programs)).any():
+        raise ConfigError(
+            "program_index", chosen.shape, f"must be {leaves.size} of 0..{len(programs) - 1}", "Correct the programs"
+        )
+    arrival = np.zeros_like(leaves) if arrivals is None else np.asarray(arrivals, dtype=np.int64)
+    if arrival.shape != leaves.shape or (arrival < 0).any() or (np.diff(arrival) < 0).any():
+        raise ConfigError(
+            "arrivals", arrival.shape, f"must be {leaves.size} cycles, not negative, not falling", "Sort the arrivals"
+        )
+    if design.mapping == "spatial":
+        raise ConfigError("design.mapping", design.mapping, "cannot be simulated", 'Set mapping = "temporal"')
+    tables = [exit_table(program, exit_layers) for program in programs]
+    door = Admission() if arrivals is None else admission
+    if design.exit_overlap == "interleave":
+        start, finish, verdict = run_slots(
+            programs, leaves, arrival, design.n_interleaved, exit_layers, program_index=chosen, admission=door
+        )
+    else:
+        service = np.stack([table.latency_cycles for table in tables])[chosen, leaves - 1]
+        start, verdict = np.empty_like(leaves), np.empty_like(leaves)
+        serve(door, empty_queue(leaves.size), arrival, service, start, verdict)
+        finish = start + service
+    served = verdict == SERVED
+    start, finish = np.where(served, start, NONE), np.where(served, finish, NONE)
+    arrival = start if arrivals is None else arrival
+    n_layers = programs[0].n_layers
+    counts = np.bincount((chosen * n_layers + leaves - 1)[served], minlength=len(programs) * n_layers)
+    counts = counts.reshape(len(programs), n_layers)
+
+    def total(name: str) -> Ints:
+        """Sum a column of the tables over programs and exits, once per served sentence."""
+        return np.asarray(np.tensordot(counts, np.stack([getattr(table, name) for table in tables]), 2), np.int64)
+
+    return StreamResult(
+        exit_layer=leaves,
+        program_index=chosen,
+        arrival_cycle=arrival,
+        start_cycle=start,
+        finish_cycle=finish,
+        latency_cycles=np.where(served, finish - arrival, NONE),
+        verdict=verdict,
+        deadline_cycles=admission.deadline_cycles,
+        served_by_exit=counts,
+        n_exits_by_layer=tables[0].n_exits,
+        busy_by_exit=np.stack([table.busy_cycles for table in tables]),
+        busy_cycles=total("busy_cycles"),
+        wasted_cycles=total("wasted_cycles"),
+        wasted_op_cycles=np.stack(
+            [n @ table.wasted_op_cycles for n, table in zip(counts, tables, strict=True)],
+        ),
+        total_cycles=int(finish.max()),
+        n_layers=int(leaves[served].sum()),
+        n_exits=int(total("n_exits")),
+        macs=int(total("macs")),
+        wasted_macs=int(total("wasted_macs")),
+        off_chip_bytes=int(total("off_chip_bytes")),
+        wasted_bytes=int(total("wasted_bytes")),
+    )
+
+
+def _checked_exits(exit_layer: npt.ArrayLike, evaluated: npt.NDArray[np.bool_]) -> Ints:
     leaves = np.asarray(exit_layer, dtype=np.int64)
-    evaluated = _evaluated(program, exit_layers)
     if leaves.ndim != 1 or leaves.size == 0:
         raise ConfigError("exit_layer", leaves.shape, "must be a list of at least one layer", "Give sentences")
     legal = np.flatnonzero(evaluated) + 1
@@ -206,58 +326,31 @@ def simulate_stream(
         raise ConfigError(
             "exit_layer", int(wrong[0]), f"must be one of the exits {legal.tolist()}", "Correct the exit layers"
         )
-    arrival = np.zeros_like(leaves) if arrivals is None else np.asarray(arrivals, dtype=np.int64)
-    if arrival.shape != leaves.shape or (arrival < 0).any() or (np.diff(arrival) < 0).any():
-        raise ConfigError(
-            "arrivals", arrival.shape, f"must be {leaves.size} cycles, not negative, not falling", "Sort the arrivals"
-        )
-    table = exit_table(program, exit_layers)
-    index = leaves - 1
-    if program.accelerator.exit_overlap == "interleave":
-        start, finish = run_slots(program, leaves, arrival, program.accelerator.n_interleaved, exit_layers)
-    else:
-        service = table.latency_cycles[index]
-        done = np.cumsum(service)
-        finish = done + np.maximum.accumulate(arrival - (done - service))
-        start = finish - service
-    arrival = start if arrivals is None else arrival
-    return StreamResult(
-        exit_layer=leaves,
-        arrival_cycle=arrival,
-        start_cycle=start,
-        finish_cycle=finish,
-        latency_cycles=finish - arrival,
-        busy_cycles=table.busy_cycles[index].sum(axis=0),
-        wasted_cycles=table.wasted_cycles[index].sum(axis=0),
-        wasted_op_cycles=table.wasted_op_cycles[index].sum(axis=0),
-        total_cycles=int(finish.max()),
-        n_layers=int(leaves.sum()),
-        n_exits=int(table.n_exits[index].sum()),
-        macs=int(table.macs[index].sum()),
-        wasted_macs=int(table.wasted_macs[index].sum()),
-        off_chip_bytes=int(table.off_chip_bytes[index].sum()),
-        wasted_bytes=int(table.wasted_bytes[index].sum()),
-    )
+    return leaves
 
 
-def stream_work(program: Program, result: StreamResult) -> tuple[EnergyCounts, EnergyCounts]:
-    """Return the useful and the squashed work of a stream, ready for an energy model.
+def stream_work(programs: Program | Sequence[Program], result: StreamResult) -> tuple[EnergyCounts, EnergyCounts]:
+    """Return the useful and the squashed work of a stream of these programs, ready for an energy model.
 
     Squashed work of an op counts in proportion to the cycles that were spent on it, rounded down.
     """
-    workload, design = program.workload, program.accelerator
-    quant = workload.quant
-    useful = (
-        group_work(workload.prologue, quant, design) * result.n_sentences
-        + group_work(workload.layer, quant, design) * result.n_layers
-        + group_work(workload.exit, quant, design) * result.n_exits
-        + EnergyCounts(off_chip_bytes=result.off_chip_bytes)
-    )
+    programs = [programs] if isinstance(programs, Program) else list(programs)
+    useful = EnergyCounts(off_chip_bytes=result.off_chip_bytes)
     wasted = EnergyCounts(off_chip_bytes=result.wasted_bytes)
-    ops = (*workload.layer, *workload.exit)
-    op_cycles = np.concatenate([program.layer.op_cycles(), program.exit.op_cycles()])
-    for op, spent, whole in zip(ops, result.wasted_op_cycles.tolist(), op_cycles.tolist(), strict=True):
-        wasted += _fraction(op_work(op, quant, design), spent, max(1, whole))
+    n_layers = programs[0].n_layers
+    per_exit = result.served_by_exit
+    layers = per_exit @ np.arange(1, n_layers + 1)
+    exits = per_exit @ result.n_exits_by_layer
+    for index, program in enumerate(programs):
+        workload, design = program.workload, program.accelerator
+        quant = workload.quant
+        useful += group_work(workload.prologue, quant, design) * int(per_exit[index].sum())
+        useful += group_work(workload.layer, quant, design) * int(layers[index])
+        useful += group_work(workload.exit, quant, design) * int(exits[index])
+        ops = (*workload.layer, *workload.exit)
+        op_cycles = np.concatenate([program.layer.op_cycles(), program.exit.op_cycles()])
+        for op, spent, whole in zip(ops, result.wasted_op_cycles[index].tolist(), op_cycles.tolist(), strict=True):
+            wasted += _fraction(op_work(op, quant, design), spent, max(1, whole))
     return useful, wasted
 
 
@@ -270,31 +363,86 @@ def _fraction(work: EnergyCounts, part: int, whole: int) -> EnergyCounts:
 
 
 def run_slots(
-    program: Program,
+    programs: Program | Sequence[Program],
     exit_layer: Ints,
     arrival: Ints,
     n_slots: int,
     exit_layers: tuple[int, ...] | None = None,
-) -> tuple[Ints, Ints]:
-    """Simulate every layer of every sentence in `n_slots` slots, and return start and finish cycles.
+    *,
+    program_index: Ints | None = None,
+    admission: Admission = Admission(),  # noqa: B008 - an immutable tuple
+) -> tuple[Ints, Ints, Ints]:
+    """Simulate every layer of every sentence in `n_slots` slots, and return start and finish cycles and verdicts.
 
     One slot is a stalling design, so this is also the long way to the batch-1 results.
     """
-    start, finish = np.empty_like(exit_layer), np.empty_like(exit_layer)
+    programs = [programs] if isinstance(programs, Program) else list(programs)
+    start, finish, verdict = (np.empty_like(exit_layer) for _ in range(3))
     run_interleaved(
-        flatten(program.prologue),
-        flatten(program.layer),
-        flatten(program.exit),
-        _evaluated(program, exit_layers),
+        _flat(programs),
+        _evaluated(programs[0], exit_layers),
+        np.zeros_like(exit_layer) if program_index is None else program_index,
         exit_layer,
         arrival,
+        admission,
+        empty_queue(exit_layer.size),
         n_slots,
         int(Unit.ARRAY),
         np.zeros(len(Unit), np.int64),
         start,
         finish,
+        verdict,
     )
-    return start, finish
+    return start, finish, verdict
+
+
+def _flat(programs: Sequence[Program]) -> Flat:
+    return flatten([group for program in programs for group in (program.prologue, program.layer, program.exit)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StreamLevels:
+    """A stream over time, as means over bins: `edge_cycle` [n_bins + 1], sentences that wait and that are in service.
+
+    `utilisation_fraction` [n_bins, n_units]: useful work, each sentence's spread evenly over its time in service.
+    """
+
+    edge_cycle: Ints
+    waiting: npt.NDArray[np.float64]
+    in_service: npt.NDArray[np.float64]
+    utilisation_fraction: npt.NDArray[np.float64]
+
+
+def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
+    """Return what a stream looked like over time, in at most `n_bins` bins of equal length."""
+    last = max(result.total_cycles, int(_left_queue(result)[1].max()))
+    edges = np.unique(np.linspace(0, last, n_bins + 1).astype(np.int64))
+    served = result.served
+    start, finish = result.start_cycle[served], result.finish_cycle[served]
+    busy = result.busy_by_exit[result.program_index[served], result.exit_layer[served] - 1]
+    length = np.maximum(1, finish - start)
+    return StreamLevels(
+        edge_cycle=edges,
+        waiting=level_over_time(*_left_queue(result), edges),
+        in_service=level_over_time(start, finish, edges),
+        utilisation_fraction=np.stack(
+            [level_over_time(start, finish, edges, busy[:, unit] / length) for unit in range(busy.shape[1])], axis=1
+        ),
+    )
+
+
+def largest_queue(result: StreamResult) -> int:
+    """Return the largest number of sentences that waited at a time."""
+    return longest_queue(*_left_queue(result))
+
+
+def _left_queue(result: StreamResult) -> tuple[Ints, Ints]:
+    """Cycles in which sentences entered and left the queue, of those that did not find it full."""
+    entered = result.verdict != FULL
+    arrival, start = result.arrival_cycle[entered], result.start_cycle[entered]
+    late = result.verdict[entered] == LATE
+    deadline = 0 if result.deadline_cycles == UNLIMITED else result.deadline_cycles
+    return arrival, np.maximum.accumulate(np.where(late, arrival + deadline, start))
 
 
 def _evaluated(program: Program, exit_layers: tuple[int, ...] | None) -> npt.NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from hw_model.memory import MemoryChannel
 from quant.config import QuantConfig
 from quant.workload import Add, LayerNorm, MatMul
 from sim.engine import flatten, run_interleaved, run_sentence, run_tasks
+from sim.queueing import Admission, empty_queue
 from sim.schedule import UNIT_NAMES, Ints, Program, TaskProgram, Unit, compile_ops
 
 DESIGN = Accelerator(
@@ -41,7 +42,7 @@ def idle() -> Ints:
 
 def engine_starts(tasks: TaskProgram, run: Callable[..., Any] = run_tasks) -> list[int]:
     start, time = np.empty(tasks.n_tasks, np.int64), np.empty(tasks.n_ports + tasks.n_tasks, np.int64)
-    run(flatten(tasks), np.zeros(tasks.n_ports, np.int64), idle(), start, time)
+    run(flatten([tasks]), 0, np.zeros(tasks.n_ports, np.int64), idle(), start, time)
     assert (time[tasks.n_ports :] == start + tasks.latency_cycles).all()
     return [int(cycle) for cycle in start]
 
@@ -99,25 +100,34 @@ def test_a_small_story() -> None:
     ]
 
 
-@given(programs(), st.data(), st.integers(1, 3))
+@given(programs(), programs(), st.data(), st.integers(1, 3))
 @LAWS
-def test_compiled_and_plain_python_agree(program: Program, data: st.DataObject, n_slots: int) -> None:
-    groups = flatten(program.prologue), flatten(program.layer), flatten(program.exit)
+def test_compiled_and_plain_python_agree(program: Program, other: Program, data: st.DataObject, n_slots: int) -> None:
+    buffers = other.accelerator.n_weight_buffers == program.accelerator.n_weight_buffers  # of one design, in truth
+    both = [program, other] if buffers else [program]
+    flat, alone = (
+        flatten([group for p in chosen for group in (p.prologue, p.layer, p.exit)]) for chosen in (both, [program])
+    )
     sizes = program.prologue.n_tasks, program.layer.n_tasks, program.exit.n_tasks
     evaluated = np.array([*data.draw(st.tuples(*[st.booleans()] * (program.n_layers - 1))), True])
     legal = (np.flatnonzero(evaluated) + 1).tolist()
     leaves = np.array(data.draw(st.lists(st.sampled_from(legal), min_size=1, max_size=4)))
-    arrivals = np.cumsum(data.draw(st.lists(st.integers(0, 300), min_size=leaves.size, max_size=leaves.size)))
+    arrivals, chosen = (
+        np.array(data.draw(st.lists(st.integers(0, largest), min_size=leaves.size, max_size=leaves.size)))
+        for largest in (300, len(both) - 1)
+    )
+    admission = Admission(data.draw(st.integers(0, 3)), data.draw(st.integers(0, 500)), data.draw(st.booleans()))
 
     def sentence(run: Callable[..., Any], waits: bool) -> list[list[int]]:
         starts = [np.zeros((program.n_layers, size), np.int64) for size in sizes]
-        decisions = run(*groups, evaluated, waits, idle(), starts[0][0], starts[1], starts[2])
+        decisions = run(alone, evaluated, waits, idle(), starts[0][0], starts[1], starts[2])
         return [decisions.tolist(), starts[0][0].tolist(), starts[1].tolist(), starts[2].tolist()]
 
     def stream(run: Callable[..., Any]) -> list[list[int]]:
-        start, finish = np.empty_like(leaves), np.empty_like(leaves)
-        run(*groups, evaluated, leaves, arrivals, n_slots, int(Unit.ARRAY), idle(), start, finish)
-        return [start.tolist(), finish.tolist()]
+        filled = [np.zeros_like(leaves) for _ in range(3)]
+        when, queue = np.cumsum(arrivals), empty_queue(leaves.size)
+        run(flat, evaluated, chosen, leaves, when, admission, queue, n_slots, int(Unit.ARRAY), idle(), *filled)
+        return [column.tolist() for column in filled]
 
     for waits in (True, False):
         assert sentence(run_sentence, waits) == sentence(run_sentence.py_func, waits)

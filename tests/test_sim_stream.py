@@ -57,7 +57,7 @@ def zeros(leaves: list[int]) -> Ints:
 def test_the_table_of_a_stalling_design_equals_simulating_every_layer(program: Program, data: st.DataObject) -> None:
     program, leaves = stalling(program), data.draw(exits_of(program))
     result = simulate_stream(program, leaves)
-    start, finish = run_slots(program, np.array(leaves), zeros(leaves), 1)
+    start, finish, _ = run_slots(program, np.array(leaves), zeros(leaves), 1)
     assert (result.start_cycle == start).all()
     assert (result.finish_cycle == finish).all()
 
@@ -66,7 +66,7 @@ def test_the_table_of_a_stalling_design_equals_simulating_every_layer(program: P
 @LAWS
 def test_turns_equal_a_machine_stepped_cycle_by_cycle(program: Program, n_slots: int, data: st.DataObject) -> None:
     leaves = data.draw(exits_of(program))
-    start, finish = run_slots(program, np.array(leaves), zeros(leaves), n_slots)
+    start, finish, _ = run_slots(program, np.array(leaves), zeros(leaves), n_slots)
     assert list(zip(start.tolist(), finish.tolist(), strict=True)) == naive_stream(program, leaves, n_slots)
 
 
@@ -212,7 +212,7 @@ def test_a_queue_of_one_server_is_lindleys_recurrence(
     for i, (arrival, layer) in enumerate(zip(arrivals, leaves, strict=True)):
         free = max(free, arrival) + int(latency[layer - 1])
         assert (result.finish_cycle[i], result.latency_cycles[i]) == (free, free - arrival)
-    start, finish = run_slots(stalling(program), np.array(leaves), np.array(arrivals), 1)
+    start, finish, _ = run_slots(stalling(program), np.array(leaves), np.array(arrivals), 1)
     if program.accelerator.exit_overlap == "stall":
         assert (start.tolist(), finish.tolist()) == (result.start_cycle.tolist(), result.finish_cycle.tolist())
 
@@ -243,7 +243,7 @@ def test_without_early_exits_there_is_one_head_and_no_waiting() -> None:
     assert (table.latency_cycles[:-1] == NONE).all()
     assert table.latency_cycles[-1] < exit_table(program).latency_cycles[-1]
     assert table.macs[-1] == program.workload.sentence_macs(12) - 11 * program.workload.exit_macs
-    start, finish = run_slots(program, np.array([12]), np.array([0]), 1, (12,))
+    start, finish, _ = run_slots(program, np.array([12]), np.array([0]), 1, (12,))
     assert (start[0], finish[0]) == (0, table.latency_cycles[-1])
 
 
