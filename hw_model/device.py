@@ -4,10 +4,10 @@ A part is one TOML file in `hw_model/devices/`, with the data sheet of every fig
 the silicon: a card's shell, a processing system's interconnect and what routing cannot reach are not
 subtracted. Memory bandwidth is the peak of the interface,
 
-    memory_bandwidth_gb_s = transfers per second x width in bits / 8,
+    memory_bandwidth_gb_s = memory_channels x transfers per second x memory_channel_bits / 8,
 
-and what a burst really gets is the memory model's business. Not modelled: speed grades, the crossing between
-the dies of a large part, thermal limits.
+or less where the card limits the sum; what a burst really gets is the memory model's business. Not modelled:
+speed grades, the crossing between the dies of a large part, thermal limits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Device:
 
     `bram18` counts halves of 18 Kb (a 36 Kb block is two of them), `uram` blocks of 288 Kb. `static_power_mw`
     is what the board or module draws with the accelerator loaded and idle; `power_source` begins with how that
-    figure was obtained: measured, fitted, scaled or assumed.
+    figure was obtained: measured, fitted, scaled or assumed. `memory_channels` are independent channels (of an HBM
+    stack: pseudo-channels) of `memory_channel_bits` data lines each; a file without them has one of 64 bits.
     """
 
     name: str
@@ -52,13 +53,23 @@ class Device:
     memory_kind: MemoryKind
     memory_bandwidth_gb_s: float
     memory_latency_ns: float
+    memory_channels: int = 1
+    memory_channel_bits: int = 64
     static_power_mw: float
     source: str
     power_source: str
 
     def __post_init__(self) -> None:
         """Reject a part that cannot exist."""
-        for name in ("lut", "ff", "dsp", "bram18", "memory_bandwidth_gb_s"):
+        for name in (
+            "lut",
+            "ff",
+            "dsp",
+            "bram18",
+            "memory_bandwidth_gb_s",
+            "memory_channels",
+            "memory_channel_bits",
+        ):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"device.{name}", getattr(self, name), "must be positive", "Correct the file")
         for name in ("uram", "memory_latency_ns", "static_power_mw"):

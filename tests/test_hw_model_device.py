@@ -60,11 +60,23 @@ def test_dsp_and_uram_belong_to_the_family(name: str) -> None:
         ("pynq-z2", 1050, 16, 1),
         ("u200", 2400, 64, 4),
         ("u250", 2400, 64, 4),
+        ("u280", 1796.875, 64, 32),  # 14.375 GB/s of a pseudo-channel: UG1393
+        ("u50", 1234.375, 64, 32),  # below the memory's 1,800: the card's limit of 316 GB/s
     ],
 )
-def test_bandwidth_is_transfers_times_width(name: str, mega_transfers: int, bits: int, channels: int) -> None:
-    peak = mega_transfers * 1_000_000 * bits * channels // 8
-    assert load_device(name).memory_bytes_per_second == pytest.approx(peak, rel=1e-9)
+def test_bandwidth_is_transfers_times_width(name: str, mega_transfers: float, bits: int, channels: int) -> None:
+    device = load_device(name)
+    assert (device.memory_channel_bits, device.memory_channels) == (bits, channels)
+    assert device.memory_bytes_per_second == pytest.approx(mega_transfers * 1e6 * bits * channels / 8, rel=1e-9)
+
+
+def test_a_file_that_tells_no_channels_has_one_of_64_bits(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    lines = (DEVICE_FOLDER / "u250.toml").read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("memory_channel")))
+    device = load_device(path)
+    assert (device.memory_channels, device.memory_channel_bits) == (1, 64)
+    assert device.memory_bandwidth_gb_s == load_device("u250").memory_bandwidth_gb_s
 
 
 def test_a_name_is_found_in_any_case() -> None:
@@ -84,6 +96,8 @@ def test_unknown_part_lists_the_known_ones_and_the_nearest(typed: str, nearest: 
         ("uram = 0", "uram = -1", r"device\.uram = -1: must not be negative"),
         ("memory_bandwidth_gb_s = 17.072", "memory_bandwidth_gb_s = nan", "must be positive"),
         ("static_power_mw = 6822.0", "static_power_mw = inf", "must not be negative"),
+        ("memory_channels = 1", "memory_channels = 0", r"device\.memory_channels = 0: must be positive"),
+        ("memory_channel_bits = 64", "memory_channel_bits = -8", r"device\.memory_channel_bits = -8: must be positive"),
         ('power_source = "fitted', 'power_source = "somehow', "must begin with one of measured, fitted"),
         ("dsp = 2520", "dsps = 2520", r"board\.toml\.dsps = 2520: is not a known key"),
         ('family = "ultrascale_plus"', 'family = "versal"', "must be one of ultrascale_plus, 7series"),
