@@ -16,7 +16,7 @@ from hw_model.accelerator import Accelerator
 from hw_model.device import Device
 from hw_model.energy import EnergyBreakdown, energy_model, energy_uj
 from hw_model.exit_unit_build import ExitUnitBuild
-from hw_model.memory import memory_channel
+from hw_model.memory import device_channel
 from hw_model.resources import ResourceEstimate, check_fit, estimate, pooling_resources
 from quant.config import EncoderShape, QuantConfig
 from quant.errors import ConfigError
@@ -173,7 +173,7 @@ def check_design(setup: Setup, logit_scale: float | None = None) -> CheckedDesig
     head_area = built_head.resources + pooling_resources(workload, design) if built_head is not None else None
     resources = estimate(workload, design, setup.device, decision.resources, head_area)
     check_fit(resources, setup.device)
-    channel = memory_channel(design, setup.device.memory_bandwidth_gb_s, setup.device.memory_latency_ns)
+    channel = device_channel(design, setup.device)
     return CheckedDesign(
         workload=workload,
         exit_path=ExitPath(spec=spec, head=head_part(workload, design, build, resources.exit_head), decision=decision),
