@@ -148,7 +148,7 @@ def build_rtl(spec: ExitUnitSpec, folder: Path, *, cache: Path | None = None) ->
     """
     write_rtl(spec, folder)
     (folder / STREAM_BENCH).write_text(rtl_file(STREAM_BENCH), encoding="utf-8")
-    program = _compile(folder, folder / "obj", STREAM_BENCH, waves=False, cache=cache)
+    program = compile_model(folder, folder / "obj", STREAM_BENCH, cache=cache)
     return RtlModel(spec=spec, program=program.rename(folder / "stream_bench"))
 
 
@@ -165,7 +165,7 @@ def simulate_folder(
         raise ConfigError("rtl", str(folder), "is not a folder of RTL with a test bench", remedy)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hexit_rtl_") as name:
-        program = _compile(folder, Path(name), "test_bench.cpp", waves=vcd is not None, cache=cache)
+        program = compile_model(folder, Path(name), "test_bench.cpp", waves=vcd is not None, cache=cache)
         waves = ["--vcd", str(vcd.resolve())] if vcd is not None else []
         ran = subprocess.run(
             [program, *arguments, *waves], cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
@@ -181,6 +181,39 @@ def simulate_folder(
         first_difference=difference[1] if difference else "",
         seconds=time.monotonic() - start,
     )
+
+
+def compile_model(
+    folder: Path,
+    work: Path,
+    bench: str,
+    *,
+    top: str = TOP,
+    options: Sequence[str] = (),
+    waves: bool = False,
+    cache: Path | None = None,
+) -> Path:
+    """Compile the RTL of `folder` and its test bench `bench` in `work`; return the program.
+
+    `options`: more words for Verilator, say ``("-GROWS=4", "--prefix", "Vmodel")``. `cache`: as for `build_rtl`. Raises
+    ConfigError without Verilator or g++, and where they refuse the RTL.
+    """
+    if shutil.which("g++") is None:
+        raise ConfigError("g++", "(not found)", "simulating RTL needs it", "Install it, on Debian: apt install g++")
+    root = verilator_root()
+    work.mkdir(parents=True, exist_ok=True)
+    trace = ["--trace"] if waves else []
+    verilate = [*verilator_command(root), "--cc", "--top-module", top, "--Mdir", str(work.resolve()), *trace]
+    _checked(_run([*verilate, *options, *_sources(folder)], folder, root), folder)
+    flags = (*FLAGS, f"-DVM_TRACE={waves:d}", f"-DVM_TRACE_VCD={waves:d}")
+    objects = _runtime(root, flags, (*RUNTIME, WAVES_RUNTIME) if waves else RUNTIME, cache)
+    whole = work / "whole.cpp"  # one translation unit: most of the time goes into Verilator's headers
+    parts = [*sorted(path.name for path in work.glob("V*.cpp")), (folder / bench).resolve()]
+    whole.write_text("".join(f'#include "{part}"\n' for part in parts), encoding="utf-8")
+    program = work / "program"
+    places = ["-I", str(work), "-I", str(folder), *_include(root)]
+    _checked(_run(["g++", *flags, *places, str(whole), *objects, "-pthread", "-o", str(program)], work, root), folder)
+    return program
 
 
 def verilator_root() -> Path:
@@ -205,10 +238,10 @@ def verilator_command(root: Path) -> list[str]:
     return [str(own)] if own.is_file() else ["verilator"]
 
 
-def lint(folder: Path) -> str:
+def lint(folder: Path, *, top: str = TOP, options: Sequence[str] = ()) -> str:
     """Return every warning of Verilator about the RTL in a folder; nothing if there is none."""
     root = verilator_root()
-    command = [*verilator_command(root), "--lint-only", "-Wall", "--top-module", TOP, *_sources(folder)]
+    command = [*verilator_command(root), "--lint-only", "-Wall", "--top-module", top, *options, *_sources(folder)]
     return _run(command, folder, root).stderr
 
 
@@ -223,26 +256,6 @@ def _question_words(spec: ExitUnitSpec, streams: RtlStreams) -> tuple[NDArray[np
     events[:, 0], events[:, 1], events[:, 2] = streams.arrival_cycle, streams.slot, streams.layer
     events[:, N_EVENT_WORDS:] = streams.logits
     return np.array([len(sizes)]), sizes, events, streams.ready.astype("<i4")
-
-
-def _compile(folder: Path, work: Path, bench: str, *, waves: bool, cache: Path | None) -> Path:
-    """Compile the RTL and a test bench of `folder` in `work`; return the program."""
-    if shutil.which("g++") is None:
-        raise ConfigError("g++", "(not found)", "simulating RTL needs it", "Install it, on Debian: apt install g++")
-    root = verilator_root()
-    work.mkdir(parents=True, exist_ok=True)
-    trace = ["--trace"] if waves else []
-    verilate = [*verilator_command(root), "--cc", "--top-module", TOP, "--Mdir", str(work.resolve()), *trace]
-    _checked(_run([*verilate, *_sources(folder)], folder, root), folder)
-    flags = (*FLAGS, f"-DVM_TRACE={waves:d}", f"-DVM_TRACE_VCD={waves:d}")
-    objects = _runtime(root, flags, (*RUNTIME, WAVES_RUNTIME) if waves else RUNTIME, cache)
-    whole = work / "whole.cpp"  # one translation unit: most of the time goes into Verilator's headers
-    parts = [*sorted(path.name for path in work.glob("V*.cpp")), (folder / bench).resolve()]
-    whole.write_text("".join(f'#include "{part}"\n' for part in parts), encoding="utf-8")
-    program = work / "program"
-    places = ["-I", str(work), "-I", str(folder), *_include(root)]
-    _checked(_run(["g++", *flags, *places, str(whole), *objects, "-pthread", "-o", str(program)], work, root), folder)
-    return program
 
 
 def _runtime(root: Path, flags: Sequence[str], sources: Sequence[str], cache: Path | None) -> list[str]:

@@ -11,10 +11,14 @@ A product m x k x n is cut into folds that fill the array once; T values stream 
 What a fold costs beyond T is data (`FoldTiming`), every count as a form  a rows + b columns + c  of the array:
 
     one fold alone       load + fill + T + control + drain
-    overlap_folds        fill and drain are paid once per product, else by every fold
-    weight_load_overlap  the stationary operand of the next fold is loaded while this one streams: a fold takes
-                         max(its other cycles, load), and the first load is paid on top
+    overlap_folds        a fold follows T + control cycles after the one before, whose fill and drain it hides, but not
+                         before the drain of that one is over; the last fold's fill and drain are paid
+    weight_load_overlap  the stationary operand of the next fold is loaded while this one streams, and the next waits
+                         for it; the first fold's load is paid
     once per product     depth, and with `stages_operands` the words in before and out after it
+
+Waiting for the one or the other is told apart. Equal in every cycle to RTL of ours, output and weight stationary, with
+each overlap and without (tests/rtl).
 
 `PRESETS` are the counts of known tools and machines. Not modelled: bank conflicts, operands that come too late (the
 schedule's business).
@@ -58,8 +62,9 @@ NONE = CycleForm()
 class FoldTiming:
     """What a fold costs beyond the values that stream through it; the module says how the parts add up.
 
-    `load`: stationary operand into the array. `fill`: wavefront in. `drain`: results out behind the last one.
-    `control`: cycles between two folds. `depth_cycles`: once per product, registers and start of the control.
+    `load`: stationary operand into the array. `fill`: wavefront in. `drain`: results out behind the last one, through a
+    port that serves one fold at a time. `control`: cycles between two folds. `depth_cycles`: once per product,
+    registers and start of the control.
     `stages_operands`: operands are written into the array's buffers before they are used and results read out
     afterwards, nothing overlapped (`staging_cycles`). `counts_from_zero`: the number told is that of the
     last cycle, counted from 0, hence one less than the cycles that pass.
@@ -135,8 +140,9 @@ class Folds:
 class ProductCycles:
     """Cycles of one product, split so that the parts add up to `total`.
 
-    `streaming` is T of all serial folds; `load` and `control` that part which is not hidden; `staging` the words in
-    and out; `index_offset` is -1 where cycles are counted from zero.
+    `streaming` is T of all serial folds; `load`, `fill` and `drain` that part which is not hidden; `waiting` what folds
+    wait for the port of the next load or of the last drain; `staging` the words in and out; `index_offset` is -1 where
+    cycles are counted from zero.
     """
 
     folds: Folds
@@ -145,6 +151,7 @@ class ProductCycles:
     fill: int
     drain: int
     control: int
+    waiting: int
     depth: int
     staging: int
     index_offset: int
@@ -152,8 +159,8 @@ class ProductCycles:
     @property
     def total(self) -> int:
         """All parts together."""
-        parts = (self.streaming, self.load, self.fill, self.drain, self.control, self.depth, self.staging)
-        return sum(parts) + self.index_offset
+        array = self.streaming + self.load + self.fill + self.drain + self.control + self.waiting
+        return array + self.depth + self.staging + self.index_offset
 
 
 def product_folds(m: int, k: int, n: int, array: SystolicArray, count: int = 1) -> Folds:
@@ -186,6 +193,38 @@ def staging_cycles(m: int, k: int, n: int, array: SystolicArray) -> int:
     return words_in + ceil_div(k, array.rows) * (max(m, n) + 1) + ceil_div(m * n, array.columns)
 
 
+def _fold_parts(array: SystolicArray) -> tuple[int, int, int, int]:
+    """Load, fill, drain and control of one fold alone."""
+    fold, rows, columns = array.fold, array.rows, array.columns
+    return (
+        fold.load.cycles(rows, columns),
+        fold.fill.cycles(rows, columns),
+        fold.drain.cycles(rows, columns),
+        fold.control.cycles(rows, columns),
+    )
+
+
+def fold_interval(streamed: int, array: SystolicArray) -> tuple[int, int]:
+    """Return the cycles between the starts of two folds, and what n folds take beyond n times that.
+
+        interval = max(own cycles of a fold that are not hidden, drain if overlap_folds, load if weight_load_overlap)
+
+    n_folds x interval + the rest is the total of `product_cycles` without staging and index offset.
+    """
+    load, fill, drain, control = _fold_parts(array)
+    own, once, interval = streamed + control, array.fold.depth_cycles, 0
+    if array.fold.overlap_folds:
+        once, interval = once + fill + drain, drain
+    else:
+        own += fill + drain
+    if array.fold.weight_load_overlap:
+        once, interval = once + load, max(interval, load)
+    else:
+        own += load
+    interval = max(interval, own)
+    return interval, once - (interval - own)  # nothing comes behind the last fold that would make it wait
+
+
 def product_cycles(m: int, k: int, n: int, array: SystolicArray, count: int = 1) -> ProductCycles:
     """Return the cycles of `count` products m x k x n, one after the other through the same pipeline of folds.
 
@@ -194,19 +233,20 @@ def product_cycles(m: int, k: int, n: int, array: SystolicArray, count: int = 1)
     13
     """
     folds, fold = product_folds(m, k, n, array, count), array.fold
-    load, fill, drain, control = (
-        form.cycles(array.rows, array.columns) for form in (fold.load, fold.fill, fold.drain, fold.control)
-    )
+    load, fill, drain, control = _fold_parts(array)
+    interval, once = fold_interval(folds.streamed, array)
     n_folds = folds.n_serial_folds
     n_waves = 1 if fold.overlap_folds else n_folds
-    hides = folds.streamed + control + (0 if fold.overlap_folds else fill + drain)
+    n_loads = 1 if fold.weight_load_overlap else n_folds
+    own = n_folds * (folds.streamed + control) + n_loads * load + n_waves * (fill + drain) + fold.depth_cycles
     return ProductCycles(
         folds=folds,
         streaming=n_folds * folds.streamed,
-        load=load + n_folds * max(0, load - hides) if fold.weight_load_overlap else n_folds * load,
+        load=n_loads * load,
         fill=n_waves * fill,
         drain=n_waves * drain,
         control=n_folds * control,
+        waiting=n_folds * interval + once - own,
         depth=fold.depth_cycles,
         staging=count * staging_cycles(m, k, n, array) if fold.stages_operands else 0,
         index_offset=-1 if fold.counts_from_zero else 0,
