@@ -118,6 +118,19 @@ def test_the_least_of_memory_port_and_requests_under_way_is_sustained(
     assert channel.limit == limit
 
 
+def test_a_beat_without_a_port_is_as_wide_as_the_part_s_channel() -> None:
+    channel = device_channel(replace(DEFAULT, memory_burst_beats=16, memory_outstanding=2), load_device("pynq-z2"))
+    assert channel.requests is not None
+    assert channel.requests.burst_bytes == 16 * 2
+
+
+def test_scattered_rows_pay_for_requests_of_their_own() -> None:
+    requests = Requests(burst_bytes=4096, n_outstanding=1, data_bytes_per_cycle=64.0)
+    channel = MemoryChannel(bytes_per_cycle=requests.bytes_per_cycle(20), latency_cycles=20, requests=requests)
+    assert gather_cost(10, 65, channel) == UnitCost(occupancy_cycles=10 * 22, latency_cycles=10 * 22)
+    assert transfer_cost(10 * 128, channel) == UnitCost(occupancy_cycles=20 + 20, latency_cycles=20 + 20)
+
+
 def test_keys_that_are_absent_do_not_limit() -> None:
     plain = device_channel(DEFAULT, U280)
     assert plain == memory_channel(DEFAULT, 460.0, 138.0)
