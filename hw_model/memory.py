@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Literal
+from typing import Literal, Protocol
 
 from hw_model.accelerator import Accelerator, UnitCost
 from hw_model.array import ceil_div
@@ -126,8 +126,27 @@ def device_channel(accelerator: Accelerator, device: Device) -> MemoryChannel:
     )
 
 
+class MemoryUser(Protocol):
+    """Whatever asks the memory: a design, or a machine's description; the keys of `Accelerator` with these names."""
+
+    @property
+    def clock_mhz(self) -> float: ...  # noqa: D102
+    @property
+    def memory_efficiency_fraction(self) -> float: ...  # noqa: D102
+    @property
+    def memory_latency_ns(self) -> float | None: ...  # noqa: D102
+    @property
+    def memory_channels(self) -> int | None: ...  # noqa: D102
+    @property
+    def memory_port_bits(self) -> int | None: ...  # noqa: D102
+    @property
+    def memory_burst_beats(self) -> int | None: ...  # noqa: D102
+    @property
+    def memory_outstanding(self) -> int | None: ...  # noqa: D102
+
+
 def memory_channel(
-    accelerator: Accelerator,
+    accelerator: MemoryUser,
     bandwidth_gb_s: float,
     latency_ns: float,
     *,
@@ -174,7 +193,7 @@ def memory_channel(
     )
 
 
-def _burst_bytes(accelerator: Accelerator, channel_bits: int) -> int:
+def _burst_bytes(accelerator: MemoryUser, channel_bits: int) -> int:
     """Bytes of one burst on one port."""
     if accelerator.memory_burst_beats is None:
         return BURST_BYTES

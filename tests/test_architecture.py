@@ -77,7 +77,7 @@ ALLOWED_ROOT = {
 }
 ALLOWED_FOLDERS = {
     "quant": {"assets", "training"},
-    "hw_model": {"designs", "devices", "measured"},
+    "hw_model": {"designs", "devices", "measured", "published"},
     "hls": {"kernels", "rtl", "templates"},
     "sim": set(),
 }

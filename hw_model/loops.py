@@ -1,0 +1,121 @@
+"""Loop nests as HLS tools schedule them, and sizes as short expressions.
+
+    pipelined loop       cycles = (trips - 1) initiation_interval + depth_cycles
+    loop with a body     cycles = trips (body + depth_cycles),   body = sum of its loops, or the longest if `parallel`
+    around either        + extra_cycles, once
+
+A loop of no trips takes no cycles beyond its extra ones. A loop that touches off-chip memory says how many bytes it
+moves; with a memory channel it takes at least as long as the channel needs for them (hw_model.memory.copy_cycles).
+Trip counts are expressions of sizes, ``ceil_div(k, 64) * n``: integers, names, + - * //, max, min, ceil_div.
+Not modelled: loops that the tool flattens or reorders by itself; write the nest as it is built.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hw_model.array import ceil_div
+from hw_model.memory import MemoryChannel, copy_cycles
+from quant.errors import ConfigError
+
+Sizes = Mapping[str, int]
+FUNCTIONS: dict[str, Callable[..., int]] = {"max": max, "min": min, "ceil_div": ceil_div}
+OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: lambda left, right: left + right,
+    ast.Sub: lambda left, right: left - right,
+    ast.Mult: lambda left, right: left * right,
+    ast.FloorDiv: lambda left, right: left // right,
+}
+
+
+def size_of(expression: str, sizes: Sizes, where: str) -> int:
+    """Return the value of an expression of sizes, a whole number of at least 0; ConfigError otherwise.
+
+    >>> size_of("ceil_div(k, 32) * 2", {"k": 65}, "trips")
+    6
+    """
+    try:
+        value = _value(ast.parse(expression, mode="eval").body, sizes)
+    except (SyntaxError, ValueError, ArithmeticError, TypeError, KeyError) as error:
+        names = ", ".join(sizes)
+        raise ConfigError(
+            where,
+            expression,
+            f"is not an expression of {names} with + - * //, max, min, ceil_div",
+            "Correct the expression",
+        ) from error
+    if value < 0:
+        raise ConfigError(where, expression, f"is {value}, must not be negative", "Correct the expression")
+    return value
+
+
+def _value(node: ast.expr, sizes: Sizes) -> int:
+    match node:
+        case ast.Constant(value=int() as value) if not isinstance(value, bool):
+            return value
+        case ast.Name(id=name):
+            return sizes[name]
+        case ast.BinOp(left=left, op=operator, right=right):
+            return OPERATORS[type(operator)](_value(left, sizes), _value(right, sizes))
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+            return FUNCTIONS[name](*(_value(argument, sizes) for argument in arguments))
+        case _:
+            raise ValueError(ast.dump(node))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """One loop of a nest; `initiation_interval` 0 means not pipelined.
+
+    `depth_cycles`: of a pipelined loop the cycles of one iteration, else what each trip adds around the body.
+    `off_chip_bytes`: bytes that the whole loop moves, an expression like `trips`. `body`: names of other loops.
+    """
+
+    trips: str = "1"
+    initiation_interval: int = 0
+    depth_cycles: int = 0
+    extra_cycles: int = 0
+    parallel: bool = False
+    off_chip_bytes: str = "0"
+    body: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Reject negative times and pipelined loops that contain others."""
+        for key in ("initiation_interval", "depth_cycles", "extra_cycles"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"loop.{key}", getattr(self, key), "must not be negative", f"Try {key} = 0")
+        if self.initiation_interval and self.body:
+            rule = "is of a pipelined loop, which has no body"
+            raise ConfigError("loop.initiation_interval", self.initiation_interval, rule, "Leave one out")
+
+
+def check_nest(loops: Mapping[str, Loop]) -> None:
+    """Raise ConfigError where a loop's body is not described, or contains the loop itself."""
+
+    def descend(name: str, outside: tuple[str, ...]) -> None:
+        for inner in loops[name].body:
+            if inner not in loops:
+                raise ConfigError(f"loops.{name}.body", inner, f"must be one of {', '.join(loops)}", "Describe it")
+            if inner in (*outside, name):
+                raise ConfigError(f"loops.{name}.body", inner, "must not contain itself", "Break the circle")
+            descend(inner, (*outside, name))
+
+    for name in loops:
+        descend(name, ())
+
+
+def loop_cycles(loops: Mapping[str, Loop], name: str, sizes: Sizes, channel: MemoryChannel | None = None) -> int:
+    """Return the cycles of a loop with its nest; without a channel off-chip memory never makes it wait."""
+    loop = loops[name]
+    trips = size_of(loop.trips, sizes, f"loops.{name}.trips")
+    if loop.initiation_interval:
+        cycles = (trips - 1) * loop.initiation_interval + loop.depth_cycles if trips else 0
+    else:
+        inner = [loop_cycles(loops, part, sizes, channel) for part in loop.body]
+        cycles = trips * ((max(inner, default=0) if loop.parallel else sum(inner)) + loop.depth_cycles)
+    if channel is not None:
+        n_bytes = size_of(loop.off_chip_bytes, sizes, f"loops.{name}.off_chip_bytes")
+        cycles = max(cycles, copy_cycles(n_bytes, channel))
+    return cycles + loop.extra_cycles

@@ -1,0 +1,368 @@
+"""A published accelerator, or one of yours, as data: arrays, loops, stages, packs of tokens, memory.
+
+    machine = regions one after the other;   region = stages;   stage = ops of the network on arrays and loops
+
+The network's ops are those of `quant.workload` for the machine's shape and sequence length, so that a file never
+repeats a size: a stage names ops (``query``, ``scores``, ``ffn_in`` ...) and says what executes them. The tokens pass
+in packs of `pack_rows`; a stage handles one pack at a time (`Region.overlap`, sim.machine). Cycles of one op on one
+pack:
+
+    calls = ceil(heads / parallel_heads)
+    calls (product cycles of the array, if the op is a product and the stage has one, + loops + call_cycles)
+
+docs/design_file.md explains every key. Not modelled: what the design costs in area, exits.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from hw_model.array import ArrayPreset, ProductCycles, SystolicArray, ceil_div, fold_preset, product_cycles
+from hw_model.loops import Loop, check_nest, loop_cycles
+from hw_model.memory import MemoryChannel, memory_channel
+from quant.config import EncoderShape, QuantConfig
+from quant.errors import ConfigError
+from quant.records import from_json
+from quant.workload import SHAPES, MatMul, Op, encoder_workload, output_shape
+
+Overlap = Literal["sequential", "packs", "streaming"]
+PUBLISHED_FOLDER = Path(__file__).parent / "published"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """The network that a machine runs: a published shape, with what is different about it."""
+
+    shape: str = "bert-base"
+    n_layers: int | None = None
+    hidden_size: int | None = None
+    n_heads: int | None = None
+    ffn_size: int | None = None
+    sequence_length: int = 128
+
+    def encoder(self) -> EncoderShape:
+        """Return the shape with what is different about it."""
+        if self.shape not in SHAPES:
+            raise ConfigError("network.shape", self.shape, f"must be one of {', '.join(SHAPES)}", "Pick one of these")
+        changes = {
+            key: value
+            for key in ("n_layers", "hidden_size", "n_heads", "ffn_size")
+            if (value := getattr(self, key)) is not None
+        }
+        return replace(SHAPES[self.shape], n_positions=max(512, self.sequence_length), **changes)
+
+    def ops(self) -> tuple[Op, ...]:
+        """Return the ops of one layer."""
+        return encoder_workload(self.encoder(), QuantConfig.uniform(8), self.sequence_length).layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A matrix product that is no part of an encoder layer: m x k times k x n, `count` times."""
+
+    name: str
+    m: int
+    k: int
+    n: int
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Hardware that executes some ops of the network, one after the other, on one pack of rows at a time.
+
+    `array` and `loops` are names of `Machine.arrays` and `Machine.loops`; the array executes the products, the
+    loops run before or behind it in sequence, for every call. A stage without ops runs its loops once per pack.
+    `first_result_cycles`: cycles after which the next stage may begin, in regions that stream; `after`: stages
+    whose results it takes, the one before where absent. `n_parallel_heads`: heads that are worked on side by side,
+    each on hardware of its own. `heads`: stages of its own inside, through which the heads of a pack pass one after
+    the other; then the stage has no ops beside those.
+    """
+
+    name: str
+    ops: tuple[str, ...] = ()
+    array: str | None = None
+    loops: tuple[str, ...] = ()
+    call_cycles: int = 0
+    n_parallel_heads: int = 1
+    first_result_cycles: int = 0
+    after: tuple[str, ...] | None = None
+    heads: Region | None = None
+
+    def __post_init__(self) -> None:
+        """Reject negative times and heads on nothing."""
+        for key in ("call_cycles", "first_result_cycles"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{self.name}.{key}", getattr(self, key), "must not be negative", f"Try {key} = 0")
+        if self.n_parallel_heads < 1:
+            raise ConfigError(f"{self.name}.n_parallel_heads", self.n_parallel_heads, "must be at least 1", "Try 1")
+        if self.heads is not None and (self.ops or self.array or self.loops):
+            rule = "must be empty in a stage with heads of its own"
+            raise ConfigError(f"{self.name}.ops", self.ops, rule, "Name ops, array and loops in the stages inside")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """Stages between two barriers.
+
+    `overlap`: ``sequential`` stages take turns on all rows; ``packs`` pass from stage to stage, each stage on another
+    pack; ``streaming`` also within a pack: a stage begins `first_result_cycles` after the one before and ends no
+    sooner than it. `handshake_cycles`: between two packs of a stage. `fifo_packs`: packs that fit between two
+    stages. `start_cycles`, once. `parallel_with_next`: the next region runs beside this one.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    overlap: Overlap = "sequential"
+    pack_rows: int | None = None
+    handshake_cycles: int = 0
+    fifo_packs: int = 2
+    start_cycles: int = 0
+    parallel_with_next: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject regions of nothing and stages that nobody can tell apart."""
+        names = [stage.name for stage in self.stages]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"{self.name}.stages", names, "must be stages with names of their own", "Name them")
+        for key, least in (("pack_rows", 1), ("handshake_cycles", 0), ("fifo_packs", 1), ("start_cycles", 0)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ConfigError(f"{self.name}.{key}", value, f"must be at least {least}", f"Try {key} = {least}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineMemory:
+    """The way off the chip: peak and first-word latency of the memory, and the port that asks it for bursts.
+
+    Keys as those of a design (hw_model.accelerator); `memory_outstanding` are requests that are really under way.
+    """
+
+    bandwidth_gb_s: float
+    memory_latency_ns: float
+    memory_efficiency_fraction: float = 1.0
+    memory_channels: int | None = None
+    memory_port_bits: int | None = None
+    memory_burst_beats: int | None = None
+    memory_outstanding: int | None = None
+    clock_mhz: float = 0.0  # the machine's own, not a key of its own
+
+    def __post_init__(self) -> None:
+        """Reject memory that never delivers."""
+        for key in ("bandwidth_gb_s", "memory_efficiency_fraction"):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"memory.{key}", getattr(self, key), "must be above 0", "Correct the memory")
+        for key in ("memory_channels", "memory_port_bits", "memory_burst_beats", "memory_outstanding"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ConfigError(f"memory.{key}", value, "must be at least 1", "Leave it out if it does not limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A published figure: of a stage, an op on a stage, a region, the layer, the network or a lone product.
+
+    `of`: ``stage NAME``, ``op NAME``, ``region NAME``, ``layer``, ``network`` or ``product NAME``; `memory`: with
+    off-chip memory as described, else as if it never made anything wait. `role`: ``fit`` where a constant of the file
+    was chosen by this figure, ``check`` where not.
+    """
+
+    of: str
+    cycles: int | None = None
+    ms: float | None = None
+    memory: bool = False
+    tolerance_fraction: float = 0.0
+    role: Literal["check", "fit"] = "check"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Reject figures without a value."""
+        if (self.cycles is None) == (self.ms is None):
+            raise ConfigError(f"expected.{self.of}", (self.cycles, self.ms), "needs cycles or ms", "Give one of them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One accelerator with its source, and the published figures to compare it with.
+
+    `array_presets` names the preset of an array's folds (hw_model.array), `configured` how the file was written.
+    """
+
+    name: str
+    title: str
+    source: str
+    evidence: str
+    configured: str
+    clock_mhz: float
+    network: Network = Network()
+    products: tuple[Product, ...] = ()
+    arrays: dict[str, SystolicArray] = field(default_factory=dict)
+    array_presets: dict[str, ArrayPreset] = field(default_factory=dict)
+    constants: dict[str, int] = field(default_factory=dict)
+    loops: dict[str, Loop] = field(default_factory=dict)
+    regions: tuple[Region, ...] = ()
+    layer_extra_cycles: int = 0
+    memory: MachineMemory | None = None
+    expected: tuple[Expected, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Reject clocks that do not tick and regions that nobody can tell apart."""
+        if not 1 <= self.clock_mhz <= 2000:
+            raise ConfigError("machine.clock_mhz", self.clock_mhz, "must be 1..2000", "Try clock_mhz = 200")
+        names = [region.name for region in self.regions]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError("machine.regions", names, "must be regions with names of their own", "Name them")
+        check_nest(self.loops)
+        for stage in self.stages:
+            _known(f"{stage.name}.array", stage.array, self.arrays)
+            for name in stage.loops:
+                _known(f"{stage.name}.loops", name, self.loops)
+        for name in self.array_presets:
+            _known("machine.array_presets", name, self.arrays)
+            self.timed_array(name)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of all regions, those inside others included."""
+        outer = [stage for region in self.regions for stage in region.stages]
+        inner = [stage for one in outer if one.heads is not None for stage in one.heads.stages]
+        return (*outer, *inner)
+
+    def timed_array(self, name: str) -> SystolicArray:
+        """Return an array with the folds of its preset, or its own."""
+        array, preset = self.arrays[name], self.array_presets.get(name)
+        return array if preset is None else replace(array, fold=fold_preset(preset, array.dataflow))
+
+
+def _known(where: str, name: str | None, known: dict[str, Any]) -> None:
+    if name is not None and name not in known:
+        raise ConfigError(where, name, f"must be one of {', '.join(known) or '(none described)'}", "Describe it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpCycles:
+    """Cycles of one op on one pack of rows: `calls` times (product + loops + call cycles)."""
+
+    op: str
+    calls: int
+    product: ProductCycles | None
+    loops: int
+    call_cycles: int
+
+    @property
+    def total(self) -> int:
+        """Cycles of all calls."""
+        return self.calls * ((self.product.total if self.product else 0) + self.loops + self.call_cycles)
+
+
+def machine_channel(machine: Machine) -> MemoryChannel | None:
+    """Return the off-chip memory as the machine sees it, None where it is not described."""
+    memory = machine.memory
+    if memory is None:
+        return None
+    user = replace(memory, clock_mhz=machine.clock_mhz)
+    return memory_channel(user, memory.bandwidth_gb_s, memory.memory_latency_ns)
+
+
+def machine_ops(machine: Machine) -> dict[str, Op]:
+    """Return the ops that a machine's stages may name: those of its own products, else of one layer."""
+    if machine.products:
+        return {
+            p.name: MatMul(name=p.name, m=p.m, k=p.k, n=p.n, count=p.count, weights=False, inputs=("input", "input"))
+            for p in machine.products
+        }
+    return {op.name: op for op in machine.network.ops()}
+
+
+def machine_sizes(machine: Machine) -> dict[str, int]:
+    """Return what every expression may name: the network's sizes (not with products of its own), and the constants."""
+    if machine.products:
+        return machine.constants
+    shape = machine.network.encoder()
+    sizes = {
+        "sequence": machine.network.sequence_length,
+        "hidden": shape.hidden_size,
+        "ffn": shape.ffn_size,
+        "head_size": shape.head_size,
+    }
+    return sizes | machine.constants
+
+
+def op_sizes(op: Op, rows: int) -> dict[str, int]:
+    """Return what expressions may name: the op's own sizes on `rows` rows, and its number of heads."""
+    count, _, columns = output_shape(op)
+    sizes = {"rows": rows, "columns": columns, "heads": count}
+    return sizes | {"m": rows, "k": op.k, "n": op.n} if isinstance(op, MatMul) else sizes
+
+
+def op_cycles(
+    machine: Machine,
+    stage: Stage,
+    op: Op | None,
+    rows: int | None = None,
+    channel: MemoryChannel | None = None,
+    *,
+    one_head: bool = False,
+) -> OpCycles:
+    """Return the cycles of one op (of the stage itself: None) on `rows` rows, all without, of all its heads or of one.
+
+    Without a channel off-chip memory never makes it wait.
+    """
+    if rows is None:
+        rows = machine.network.sequence_length if op is None else output_shape(op)[1]
+    sizes = machine_sizes(machine) | ({"rows": rows} if op is None else op_sizes(op, rows))
+    product = None
+    if isinstance(op, MatMul) and stage.array is not None:
+        product = product_cycles(rows, op.k, op.n, machine.timed_array(stage.array))
+    count = 1 if op is None or one_head else output_shape(op)[0]
+    return OpCycles(
+        op=stage.name if op is None else op.name,
+        calls=ceil_div(count, stage.n_parallel_heads),
+        product=product,
+        loops=sum(loop_cycles(machine.loops, name, sizes, channel) for name in stage.loops),
+        call_cycles=stage.call_cycles,
+    )
+
+
+def list_machines() -> tuple[str, ...]:
+    """Names of the published machines, in alphabetical order."""
+    return tuple(sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.toml")))
+
+
+def load_machine(name_or_path: str | Path) -> Machine:
+    """Read a published machine by name, or one from a TOML file; ConfigError names the key that is wrong."""
+    text = str(name_or_path)
+    is_path = text.endswith(".toml") or "/" in text
+    if not is_path and text not in list_machines():
+        rule = f"is not one of {', '.join(list_machines())}"
+        raise ConfigError("machine", text, rule, "Pick one of these, or give the path of a .toml file")
+    return from_json(Machine, _table(Path(text) if is_path else PUBLISHED_FOLDER / f"{text}.toml"), text)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """Return the keys of a file, put over those of the file that it is `based_on`."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("machine", str(path), f"cannot be read ({error.strerror})", "Check the path") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError("machine", str(path), f"is not TOML ({error})", "Correct the file") from error
+    base = table.pop("based_on", None)
+    if base is None:
+        return table
+    if base not in list_machines() or base == path.stem:
+        rule = f"must be one of {', '.join(list_machines())}"
+        raise ConfigError(f"{path.name}.based_on", base, rule, "Name a published machine")
+    return _merged(_table(PUBLISHED_FOLDER / f"{base}.toml"), table)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key, everything else is replaced."""
+    both = {
+        key: _merged(below[key], value) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
+        for key, value in above.items()
+    }
+    return below | both
