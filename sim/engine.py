@@ -38,9 +38,11 @@ class Flat(NamedTuple):
 
     By group g: tasks `first_task[g] : first_task[g + 1]`, exports `first_export[g] : first_export[g + 1]`, numbers of
     ports and row blocks, and the exit decision. By task: the rest; `dependency`, `exports` and `decision` count
-    within their group (ports, then tasks).
+    within their group (ports, then tasks). `most_tasks` and `most_ports` are those of the largest group.
     """
 
+    most_tasks: int
+    most_ports: int
     first_task: Ints
     first_export: Ints
     n_ports: Ints
@@ -61,6 +63,8 @@ def flatten(groups: Sequence[TaskProgram]) -> Flat:
         group.first_dependency[:-1] + before for group, before in zip(groups, n_dependencies, strict=False)
     ]
     return Flat(
+        most_tasks=max(group.n_tasks for group in groups),
+        most_ports=max(group.n_ports for group in groups),
         first_task=_offsets([group.n_tasks for group in groups]),
         first_export=_offsets([group.exports.size for group in groups]),
         n_ports=np.array([group.n_ports for group in groups], np.int64),
@@ -120,7 +124,7 @@ def run_sentence(
     layer's gate is its decision, else the gate stays open. Fills the starts of the tasks ([tasks], [layers, tasks],
     [layers, tasks]), not those of an exit that does not run; its decision is -1.
     """
-    time = np.empty(flat.n_ports.max() + np.diff(flat.first_task).max(), np.int64)
+    time = np.empty(flat.most_ports + flat.most_tasks, np.int64)
     decisions = np.empty(evaluated.size, np.int64)
     ports = np.zeros(flat.n_ports[LAYER], np.int64)
     run_group(flat, PROLOGUE, ports, free, prologue_start, time)
@@ -160,13 +164,14 @@ def run_interleaved(
     `program` is the index of each sentence's program in `flat`. Fills `start`, `finish` (the decision) and `verdict`
     per sentence; a dropped one has the start that it would have had, and no finish.
     """
-    n_max_tasks, n_max_ports = np.diff(flat.first_task).max(), flat.n_ports.max()
-    task_start, time = np.empty(n_max_tasks, np.int64), np.empty(n_max_ports + n_max_tasks, np.int64)
-    sentence = np.full(n_slots, EMPTY, np.int64)
+    task_start, time = np.empty(flat.most_tasks, np.int64), np.empty(flat.most_ports + flat.most_tasks, np.int64)
+    sentence = np.empty(n_slots, np.int64)
     n_done = np.zeros(n_slots, np.int64)  # layers behind the slot's sentence
     gates = np.zeros(n_slots, np.int64)  # last decision in the slot
-    ports = np.zeros((n_slots, n_max_ports), np.int64)
+    ports = np.zeros((n_slots, flat.most_ports), np.int64)
     releases = np.zeros(flat.n_ports[LAYER] - 1 - flat.n_blocks[LAYER], np.int64)  # weight buffers, of all slots
+    for slot in range(n_slots):
+        sentence[slot] = EMPTY
     next_sentence, n_resident, slot = 0, 0, 0
     while next_sentence < exit_layer.size or n_resident > 0:
         mine, enters = ports[slot], False
