@@ -12,8 +12,10 @@ from quant.errors import ConfigError
 from quant.files import write_whole
 from quant.store import Stage
 from sim.experiment import Outcome, TextSource, shown_exit
+from sim.perfetto import Level, chrome_trace_json
 from sim.report import Report, report_json
-from sim.timeline import Level, chrome_trace_json, sentence_timeline
+from sim.timeline import sentence_timeline
+from sim.vcd import value_change_dump
 
 
 def check_folder(folder: Path) -> None:
@@ -28,13 +30,14 @@ def check_folder(folder: Path) -> None:
 
 
 def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, stage: Stage) -> None:
-    """Write report.json, sentences.csv, timeline.json and the pictures."""
+    """Write report.json, sentences.csv, timeline.json, timeline.vcd and the pictures."""
     from sim.plots import draw_all  # here, because matplotlib takes longer to load than a run to simulate
 
     write_whole(folder / "report.json", report_json(report))
     write_whole(folder / "sentences.csv", sentences_csv(outcome))
     timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
     write_whole(folder / "timeline.json", chrome_trace_json(timeline, level))
+    write_whole(folder / "timeline.vcd", value_change_dump(timeline))
     draw_all(outcome, report, folder, stage)
 
 

@@ -1,25 +1,35 @@
-"""What happened when: every task of one sentence up to its exit, and its picture for Perfetto.
+"""What happened when: every task of one sentence up to its exit, the arrows between them, and levels over time.
 
-The trace is the Chrome trace-event format (JSON object form), which ui.perfetto.dev opens: one track per unit,
-complete events ("X") in microseconds, flow events from each weight transfer to its first use and from the layer
-over the exit head to the decision. Level ``op`` joins neighbouring tasks of one op on one unit, ``tile`` shows
-every task. Times are rounded to nanoseconds, so neighbours still touch and never overlap.
-Not modelled: several sentences in one picture.
+Arrows lead from each weight transfer to its first use, and from the results of a layer that an exit reads over its
+head to the decision. Levels are exact, a counter each:
+
+    weight panels in use    a panel buffer is taken from the start of its transfer until its last reader's result is
+                            there, which is when the schedule gives it to the next transfer
+    tasks ready for UNIT    tasks whose operands are there while the unit has not begun them: the tiles that wait
+                            between the units, counted at the unit that they wait for
+
+Squashed work ends in the cycle of the decision, what it holds and what it waits for too.
+Not modelled: several sentences in one timeline, the words in each buffer.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from hw_model.accelerator import Accelerator
 from quant.errors import ConfigError
+from sim.levels import count_open
 from sim.schedule import NONE, UNIT_NAMES, TaskProgram, Unit
 from sim.stream import Ints, SentenceRun
 
-Level = Literal["op", "tile"]
+PANELS = "weight panels in use"
+WAITING = "tasks ready for"  # and the unit's name
+
 FlowKind = Literal["weights", "exit"]
 
 
@@ -54,8 +64,18 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """A level over time: `levels[i]` from `cycles[i]` on, 0 before; never above `capacity` where there is one."""
+
+    name: str
+    capacity: int | None
+    cycles: tuple[int, ...]
+    levels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """All intervals of one sentence, program order within each layer, with the arrows between them."""
+    """All intervals of one sentence, program order within each layer, with the arrows between them and the levels."""
 
     design: str
     clock_mhz: float
@@ -63,6 +83,17 @@ class Timeline:
     total_cycles: int
     intervals: tuple[Interval, ...]
     flows: tuple[Flow, ...]
+    counters: tuple[Counter, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Group:
+    """One program as it ran: layer (0: prologue), start of every task, cycle in which its operands are there."""
+
+    program: TaskProgram
+    layer: int
+    start: Ints
+    operands: Ints
 
 
 def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
@@ -75,22 +106,16 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
         legal = (np.flatnonzero(run.decision_cycle != NONE) + 1).tolist()
         raise ConfigError("exit_layer", exit_layer, f"must be one of the exits {legal}", "Pick one of these")
     decision = int(run.decision_cycle[exit_layer - 1])
+    groups = list(_groups(run))
     intervals: list[Interval] = []
     flows: list[Flow] = []
-    _append_group(intervals, flows, program.prologue, run.prologue_start, 0, decision, squashed=False)
-    for layer in range(1, program.n_layers + 1):
-        squashed = layer > exit_layer
-        first = len(intervals)
-        _append_group(intervals, flows, program.layer, run.layer_start[layer - 1], layer, decision, squashed=squashed)
-        last = len(intervals)
-        starts = run.exit_start[layer - 1]
-        _append_group(intervals, flows, program.exit, starts, layer, decision, squashed=squashed)
-        if not squashed and starts[0] != NONE:
-            heads = [i for i in range(last, len(intervals)) if intervals[i].unit == UNIT_NAMES[Unit.HEAD]]
-            blocks = first + program.layer.exports[: program.layer.n_blocks] - program.layer.n_ports
-            ends = len(intervals) - 1
-            steps = ((int(blocks[0]), heads[0]), (heads[-1], ends), (int(blocks[-1]), ends))
-            flows.extend(Flow(kind="exit", source=source, target=target) for source, target in steps)
+    place = np.empty(0, np.int64)  # of the tasks of the layer before an exit, among the intervals
+    for group in groups:
+        squashed = group.layer > exit_layer
+        layer_place = place
+        place = _append_group(intervals, flows, group, decision, squashed=squashed)
+        if group.program is program.exit and not squashed:
+            flows.extend(_exit_flows(program.layer, program.exit, layer_place, place))
     return Timeline(
         design=program.accelerator.name,
         clock_mhz=program.accelerator.clock_mhz,
@@ -98,25 +123,49 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
         total_cycles=decision,
         intervals=tuple(intervals),
         flows=tuple(flows),
+        counters=tuple(counter for counter in _counters(groups, program.accelerator, decision) if counter.cycles),
     )
+
+
+def _groups(run: SentenceRun) -> Iterator[_Group]:
+    """The programs of a sentence in the order in which they ran, each fed with the results of those before it."""
+    program = run.program
+    waits = program.accelerator.exit_overlap != "speculate"
+    ports = np.zeros(program.prologue.n_ports, np.int64)
+
+    def ran(group: TaskProgram, layer: int, start: Ints) -> _Group:
+        time = np.concatenate([ports, start + group.latency_cycles])
+        operands = np.maximum.reduceat(time[group.dependency], group.first_dependency[:-1])
+        ports[1:] = time[group.exports]
+        return _Group(program=group, layer=layer, start=start, operands=operands)
+
+    yield ran(program.prologue, 0, run.prologue_start)
+    for layer in range(1, program.n_layers + 1):
+        yield ran(program.layer, layer, run.layer_start[layer - 1])
+        if run.decision_cycle[layer - 1] != NONE:
+            yield ran(program.exit, layer, run.exit_start[layer - 1])
+            if waits:
+                ports[0] = run.decision_cycle[layer - 1]
 
 
 def _append_group(
     intervals: list[Interval],
     flows: list[Flow],
-    program: TaskProgram,
-    starts: Ints,
-    layer: int,
+    group: _Group,
     decision: int,
     *,
     squashed: bool,
-) -> None:
-    """Append the tasks of one program that began (before the decision, where squashed), and its weight arrows."""
-    begun = (starts != NONE) & (starts < decision) if squashed else starts != NONE
+) -> Ints:
+    """Append the tasks of one program that began (before the decision, where squashed), and its weight arrows.
+
+    Returns the place of each task among the intervals, NONE where it did not begin.
+    """
+    program, starts = group.program, group.start
+    begun = _begun(group, decision, squashed=squashed)
     ends, readies = starts + program.occupancy_cycles, starts + program.latency_cycles
     if squashed:
         ends, readies = np.minimum(ends, decision), np.minimum(readies, decision)
-    position = np.cumsum(begun) - 1 + len(intervals)
+    place = np.where(begun, np.cumsum(begun) - 1 + len(intervals), NONE)
     columns = (
         program.unit,
         program.op,
@@ -136,7 +185,7 @@ def _append_group(
             Interval(
                 unit=UNIT_NAMES[unit],
                 op=program.op_names[op],
-                layer=layer,
+                layer=group.layer,
                 head=head,
                 panel=panel,
                 block=block,
@@ -148,112 +197,85 @@ def _append_group(
                 squashed=squashed,
             )
         )
-    for source, target in _first_uses(program):
+    for source, target in zip(*_uses(program, last=False), strict=True):
         if begun[source] and begun[target]:
-            flows.append(Flow(kind="weights", source=int(position[source]), target=int(position[target])))
+            flows.append(Flow(kind="weights", source=int(place[source]), target=int(place[target])))
+    return place
 
 
-def _first_uses(program: TaskProgram) -> list[tuple[int, int]]:
-    """Pairs (transfer, first task that reads it)."""
-    reader = np.repeat(np.arange(program.n_tasks), np.diff(program.first_dependency))
+def _begun(group: _Group, decision: int, *, squashed: bool) -> npt.NDArray[np.bool_]:
+    return group.start < decision if squashed else np.ones_like(group.start, np.bool_)
+
+
+def _readers(program: TaskProgram) -> Ints:
+    """The task that each entry of `dependency` belongs to."""
+    return np.repeat(np.arange(program.n_tasks), np.diff(program.first_dependency))
+
+
+def _uses(program: TaskProgram, *, last: bool) -> tuple[list[int], list[int]]:
+    """The transfers that tasks read, and the first or last of these tasks in program order."""
     source = program.dependency - program.n_ports
     is_load = (source >= 0) & (program.unit[np.maximum(source, 0)] == Unit.DMA)
-    loads, first = np.unique(source[is_load], return_index=True)
-    return list(zip(loads.tolist(), reader[is_load][first].tolist(), strict=True))
+    loads, readers = source[is_load], _readers(program)[is_load]
+    if last:
+        loads, readers = loads[::-1], readers[::-1]
+    found, first = np.unique(loads, return_index=True)
+    return found.tolist(), readers[first].tolist()
 
 
-def chrome_trace(timeline: Timeline, level: Level = "op") -> dict[str, Any]:
-    """Return the timeline as a Chrome trace (JSON object form)."""
-    tracks = {name: track for track, name in enumerate(UNIT_NAMES, start=1)}
-    events: list[dict[str, Any]] = [
-        {"ph": "M", "pid": 1, "tid": 0, "name": "process_name", "args": {"name": f"hexit {timeline.design}"}}
+def _exit_flows(layer: TaskProgram, exit_: TaskProgram, layer_place: Ints, place: Ints) -> list[Flow]:
+    """Arrows from each result of the layer or of the head that an op of the exit reads to its first reader there."""
+    reader = _readers(exit_)
+    number = exit_.dependency
+    from_layer = (number >= 1) & (number <= layer.n_blocks)
+    inside = (number >= exit_.n_ports) & (exit_.unit[np.maximum(number - exit_.n_ports, 0)] != Unit.DMA)
+    sources = np.concatenate(
+        [
+            layer_place[layer.exports[number[from_layer] - 1] - layer.n_ports],
+            place[number[inside] - exit_.n_ports],
+        ]
+    )
+    readers = np.concatenate([reader[from_layer], reader[inside]])
+    edges = np.stack([sources, exit_.op[readers]])
+    _, first = np.unique(edges, axis=1, return_index=True)
+    return [
+        Flow(kind="exit", source=source, target=target)
+        for source, target in zip(sources[first].tolist(), place[readers[first]].tolist(), strict=True)
     ]
-    for name, track in tracks.items():
-        events.append({"ph": "M", "pid": 1, "tid": track, "name": "thread_name", "args": {"name": name}})
-        events.append({"ph": "M", "pid": 1, "tid": track, "name": "thread_sort_index", "args": {"sort_index": track}})
-
-    slices, slice_of = _slices(timeline, level)
-
-    def nanoseconds(cycle: int) -> int:
-        return round(cycle * 1000 / timeline.clock_mhz)
-
-    def microseconds(first_cycle: int, last_cycle: int) -> tuple[float, float]:
-        start = nanoseconds(first_cycle)
-        return start / 1000, (nanoseconds(last_cycle) - start) / 1000
-
-    for members in slices:
-        first, last = members[0], members[-1]
-        start_us, duration_us = microseconds(first.start_cycle, last.end_cycle)
-        arguments: dict[str, Any] = {
-            "layer": first.layer,
-            "start_cycle": first.start_cycle,
-            "end_cycle": last.end_cycle,
-            "ready_cycle": last.ready_cycle,
-            "n_tasks": len(members),
-            "macs": sum(member.macs for member in members),
-            "bytes": sum(member.n_bytes for member in members),
-        }
-        if level == "tile":
-            arguments |= {"head": first.head, "panel": first.panel, "block": first.block}
-        event = {
-            "ph": "X",
-            "pid": 1,
-            "tid": tracks[first.unit],
-            "name": first.op,
-            "ts": start_us,
-            "dur": duration_us,
-            "cat": "squashed" if first.squashed else f"layer {first.layer}",
-            "args": arguments,
-        }
-        events.append(event)
-
-    arrows: dict[tuple[str, int, int], Flow] = {}  # one per pair of slices: the first
-    for flow in timeline.flows:
-        arrows.setdefault((flow.kind, slice_of[flow.source], slice_of[flow.target]), flow)
-    for number, flow in enumerate(arrows.values(), start=1):
-        for phase, end in (("s", timeline.intervals[flow.source]), ("f", timeline.intervals[flow.target])):
-            event = {
-                "ph": phase,
-                "pid": 1,
-                "tid": tracks[end.unit],
-                "name": flow.kind,
-                "cat": flow.kind,
-                "id": number,
-                "ts": nanoseconds(end.start_cycle) / 1000,
-            }
-            events.append(event | ({"bp": "e"} if phase == "f" else {}))
-    return {
-        "displayTimeUnit": "ns",
-        "otherData": {
-            "design": timeline.design,
-            "clock_mhz": timeline.clock_mhz,
-            "exit_layer": timeline.exit_layer,
-            "total_cycles": timeline.total_cycles,
-            "level": level,
-        },
-        "traceEvents": events,
-    }
 
 
-def chrome_trace_json(timeline: Timeline, level: Level = "op") -> str:
-    """Return the Chrome trace as text, byte-identical for equal timelines."""
-    return json.dumps(chrome_trace(timeline, level), sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
+def _panels(groups: list[_Group]) -> tuple[Ints, Ints]:
+    """Start of the transfer and release of the buffer of every weight panel."""
+    begin, end = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for group in groups:
+        loads, last_readers = (np.array(tasks, np.int64) for tasks in _uses(group.program, last=True))
+        is_panel = _waits_for_buffer(group.program)[loads]
+        begin.append(group.start[loads[is_panel]])
+        end.append((group.start + group.program.latency_cycles)[last_readers[is_panel]])
+    return np.concatenate(begin), np.concatenate(end)
 
 
-def _slices(timeline: Timeline, level: Level) -> tuple[list[list[Interval]], list[int]]:
-    """Intervals joined into slices, and the slice of each interval."""
-    slices: list[list[Interval]] = []
-    slice_of = [0] * len(timeline.intervals)
-    current: dict[str, int] = {}
-    for index, interval in enumerate(timeline.intervals):
-        at = current.get(interval.unit)
-        previous = None if at is None else slices[at][-1]
-        joins = previous is not None and (previous.op, previous.layer) == (interval.op, interval.layer)
-        if level == "op" and joins and at is not None:
-            slices[at].append(interval)
-        else:
-            at = len(slices)
-            slices.append([interval])
-            current[interval.unit] = at
-        slice_of[index] = at
-    return slices, slice_of
+def _waits_for_buffer(program: TaskProgram) -> npt.NDArray[np.bool_]:
+    """Which tasks wait for a release, from a port or by a task: transfers of panels do, look-ups do not."""
+    by_anything = (program.dependency > program.n_blocks).astype(np.int64)
+    waits = np.add.reduceat(by_anything, program.first_dependency[:-1]) > 0
+    return np.asarray(waits & (program.unit == Unit.DMA), np.bool_)
+
+
+def _counters(groups: list[_Group], design: Accelerator, decision: int) -> Iterator[Counter]:
+    """Weight panel buffers that are taken, and for each unit the tasks that have their operands and wait for it."""
+    yield _counter(PANELS, design.n_weight_buffers, *_panels(groups), decision)
+    unit, ready, start = (
+        np.concatenate(parts)
+        for parts in zip(*((group.program.unit, group.operands, group.start) for group in groups), strict=True)
+    )
+    for number, name in enumerate(UNIT_NAMES):
+        mine = unit == number
+        yield _counter(f"{WAITING} {name}", None, ready[mine], start[mine], decision)
+
+
+def _counter(name: str, capacity: int | None, begin: Ints, end: Ints, decision: int) -> Counter:
+    levels = count_open(np.minimum(begin, decision), np.minimum(end, decision))
+    return Counter(
+        name=name, capacity=capacity, cycles=tuple(levels.cycle.tolist()), levels=tuple(levels.level.tolist())
+    )

@@ -15,6 +15,8 @@ from sim.experiment import shown_exit
 from sim.options import RunOptions, simulate
 from sim.output import check_folder, sentences_csv, write_outputs
 from sim.report import build_report, report_json
+from sim.timeline import sentence_timeline
+from sim.vcd import value_change_dump
 
 EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}
 
@@ -51,7 +53,10 @@ def test_the_timeline_ends_at_the_median_exit(
     assert shown_exit(outcome) == sorted(outcome.decision.exit_layer.tolist())[5]
     report = build_report(outcome)
     write_outputs(outcome, report, tmp_path, "op", silent)
-    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "sentences.csv", "timeline.json"}
+    written = {"report.json", "sentences.csv", "timeline.json", "timeline.vcd"}
+    assert {path.name for path in tmp_path.iterdir()} == written
+    timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
+    assert (tmp_path / "timeline.vcd").read_text() == value_change_dump(timeline)
     assert (tmp_path / "report.json").read_text() == report_json(report)
     events = json.loads((tmp_path / "timeline.json").read_text())["traceEvents"]
     decided_us = report.latency_us.by_exit[shown_exit(outcome) - 1]

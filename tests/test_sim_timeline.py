@@ -1,23 +1,45 @@
 from __future__ import annotations
 
-import json
 from itertools import pairwise
-from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles_engine import Machine, Task, add_program, exported
 from strategies import DECISION, LAWS, programs
 
 from hw_model.accelerator import load_design
+from hw_model.array import ceil_div
 from hw_model.memory import MemoryChannel
 from quant.config import QuantConfig
 from quant.errors import ConfigError
 from quant.records import from_json, to_json
-from quant.workload import ALBERT_BASE, encoder_workload
-from sim.schedule import UNIT_NAMES, Program, compile_program
+from quant.workload import ALBERT_BASE, ExitHead, LayerNorm, encoder_workload
+from sim.schedule import UNIT_NAMES, Program, TaskProgram, Unit, compile_program
 from sim.stream import SentenceRun, exit_table, simulate_sentence
-from sim.timeline import Level, Timeline, chrome_trace, chrome_trace_json, sentence_timeline
+from sim.timeline import PANELS, WAITING, Timeline, sentence_timeline
+
+EMBEDDING = 0  # first op of a prologue: its look-ups go to no panel buffer
+
+
+def dependencies(group: TaskProgram, task: int) -> list[int]:
+    found: list[int] = group.dependency[group.first_dependency[task] : group.first_dependency[task + 1]].tolist()
+    return found
+
+
+def naive_sentence(program: Program) -> list[Task]:
+    """Every task of a sentence through all layers, on the machine that is stepped cycle by cycle."""
+    machine, tasks = Machine(), []
+    ports: list[Task | None] = [None] * program.prologue.n_ports
+    for group in (program.prologue, *(program.layer, program.exit) * program.n_layers):
+        mine = add_program(machine, group, ports)
+        ports = [ports[0], *exported(group, ports, mine)]
+        if group is program.exit and program.accelerator.exit_overlap == "stall":
+            ports[0] = mine[group.decision - group.n_ports]
+        tasks += mine
+    machine.run()
+    return tasks
 
 
 def albert_run() -> SentenceRun:
@@ -57,46 +79,88 @@ def test_an_arrow_starts_at_a_result_and_ends_where_it_is_used(program: Program,
         source, target = timeline.intervals[flow.source], timeline.intervals[flow.target]
         assert target.squashed or source.ready_cycle <= target.start_cycle
         assert (source.unit == "dma") == (flow.kind == "weights")
-    decisions = [i for i in timeline.intervals if i.unit == "decision" and not i.squashed]
-    assert len(decisions) == exit_layer
-    assert sum(flow.kind == "exit" for flow in timeline.flows) == 3 * exit_layer
 
 
-@given(programs(), st.sampled_from(get_args(Level)))
+@given(programs(), st.data())
 @LAWS
-def test_a_trace_shows_all_work_on_one_track_per_unit(program: Program, level: Level) -> None:
-    timeline = sentence_timeline(simulate_sentence(program), program.n_layers)
-    events = chrome_trace(timeline, level)["traceEvents"]
-    names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    assert list(names.values()) == list(UNIT_NAMES)
-    slices = [e for e in events if e["ph"] == "X"]
-    assert sum(e["args"]["n_tasks"] for e in slices) == len(timeline.intervals)
-    assert sum(e["args"]["macs"] for e in slices) == sum(i.macs for i in timeline.intervals)
-    for track in names:
-        nanoseconds = [(round(e["ts"] * 1000), round(e["dur"] * 1000)) for e in slices if e["tid"] == track]
-        assert all(start + duration <= later for (start, duration), (later, _) in pairwise(nanoseconds))
-    starts = {e["id"]: e["ts"] for e in events if e["ph"] == "s"}
-    ends = {e["id"]: e["ts"] for e in events if e["ph"] == "f"}
-    assert starts.keys() == ends.keys()
-    assert all(starts[number] <= ends[number] for number in starts)
+def test_arrows_of_an_exit_are_what_the_layer_hands_to_the_head_and_to_the_decision(
+    program: Program, data: st.DataObject
+) -> None:
+    exit_layer = data.draw(st.integers(1, program.n_layers))
+    timeline = sentence_timeline(simulate_sentence(program), exit_layer)
+    arrows = [(timeline.intervals[f.source], timeline.intervals[f.target]) for f in timeline.flows if f.kind == "exit"]
+    pooled = {op.name: op.pooled_rows for op in program.workload.exit if isinstance(op, ExitHead)}
+    n_pooled = ceil_div(next(iter(pooled.values())), program.accelerator.array_rows)
+    for layer in range(1, exit_layer + 1):
+        mine = [arrow for arrow in arrows if arrow[1].layer == layer]
+        assert {source.layer for source, _ in mine} == {layer}
+        read = sorted(s.block for s, t in mine if t.unit == "head" and s.unit != "head")
+        assert read == list(range(n_pooled))
+        assert {s.op for s, t in mine if s.unit not in ("head", "decision")} == {program.layer.op_names[-1]}
+        ends = {(s.unit, s.block) for s, t in mine if t.unit == "decision"}
+        last = program.workload.layer[-1]
+        assert isinstance(last, LayerNorm)
+        assert ends == {("head", 0), ("layer_norm", program.layer.n_blocks - 1)}
 
 
-def test_a_trace_is_deterministic_and_ops_are_fewer_than_tiles() -> None:
-    timeline = sentence_timeline(albert_run(), 2)
-    again = sentence_timeline(albert_run(), 2)
-    assert timeline == again
-    ops, tiles = chrome_trace_json(timeline), chrome_trace_json(timeline, "tile")
-    assert ops == chrome_trace_json(again)
-    assert len(tiles) > 5 * len(ops)
-    assert json.loads(ops)["otherData"] == {
-        "design": "default",
-        "clock_mhz": 200.0,
-        "exit_layer": 2,
-        "total_cycles": timeline.total_cycles,
-        "level": "op",
-    }
-    last = max((e for e in json.loads(tiles)["traceEvents"] if e["ph"] == "X"), key=lambda e: e["args"]["ready_cycle"])
-    assert (last["name"], last["args"]["ready_cycle"]) == ("decision", timeline.total_cycles)
+def levels_by_cycle(timeline: Timeline, name: str) -> list[int]:
+    found = [0] * timeline.total_cycles
+    for counter in timeline.counters:
+        if counter.name == name:
+            for cycle, level in zip(counter.cycles, counter.levels, strict=True):
+                found[cycle:] = [level] * (timeline.total_cycles - cycle)
+    return found
+
+
+@given(programs(), st.data())
+@LAWS
+def test_a_panel_is_taken_from_its_transfer_to_its_last_use_and_never_more_than_there_are_buffers(
+    program: Program, data: st.DataObject
+) -> None:
+    run = simulate_sentence(program)
+    exit_layer = data.draw(st.integers(1, program.n_layers))
+    timeline = sentence_timeline(run, exit_layer)
+    groups = [(program.prologue, run.prologue_start)]
+    for layer in range(program.n_layers):
+        groups += [(program.layer, run.layer_start[layer]), (program.exit, run.exit_start[layer])]
+    wanted = [0] * timeline.total_cycles
+    for group, starts in groups:
+        for task in np.flatnonzero(group.unit == Unit.DMA):
+            if (group is program.prologue) and group.op[task] == EMBEDDING:
+                continue
+            readers = [t for t in range(group.n_tasks) if task + group.n_ports in dependencies(group, t)]
+            last_use = max(starts[t] + group.latency_cycles[t] for t in readers)
+            for cycle in range(starts[task], min(last_use, timeline.total_cycles)):
+                wanted[cycle] += 1
+    assert levels_by_cycle(timeline, PANELS) == wanted
+    assert max(wanted) <= program.accelerator.n_weight_buffers
+    assert {c.capacity for c in timeline.counters if c.name == PANELS} <= {program.accelerator.n_weight_buffers}
+
+
+@given(programs(), st.data())
+@LAWS
+def test_tasks_wait_for_a_unit_as_a_machine_stepped_cycle_by_cycle_says(program: Program, data: st.DataObject) -> None:
+    timeline = sentence_timeline(simulate_sentence(program), data.draw(st.integers(1, program.n_layers)))
+    tasks = naive_sentence(program)
+    for unit, name in enumerate(UNIT_NAMES):
+        wanted = [0] * timeline.total_cycles
+        for task in tasks:
+            if task.unit == unit:
+                operands = max((before.start + before.latency for before in task.after), default=0)
+                for cycle in range(operands, min(task.start, timeline.total_cycles)):
+                    wanted[cycle] += 1
+        assert levels_by_cycle(timeline, f"{WAITING} {name}") == wanted
+
+
+@given(programs(), st.data())
+@LAWS
+def test_levels_are_changes_in_order_and_end_at_nothing(program: Program, data: st.DataObject) -> None:
+    timeline = sentence_timeline(simulate_sentence(program), data.draw(st.integers(1, program.n_layers)))
+    for counter in timeline.counters:
+        assert all(before < after for before, after in pairwise(counter.cycles))
+        assert all(before != after for before, after in pairwise((0, *counter.levels)))
+        assert min(counter.levels) == counter.levels[-1] == 0
+        assert counter.cycles[-1] <= timeline.total_cycles
 
 
 def test_a_timeline_survives_json() -> None:
