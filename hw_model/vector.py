@@ -1,56 +1,81 @@
 """Cycles of everything that is not a matrix product: softmax, layer norm, GELU, sums, exit head.
 
-A vector unit takes `lanes` elements of one row per cycle, `passes` times over a row, in a pipeline of `depth`:
+A vector unit goes over a row in one or several passes. A pass takes `lanes` elements of one row every
+`initiation interval` cycles, in a pipeline of `depth` behind the last pass:
 
-    occupancy = passes rows ceil(columns / lanes)        latency = occupancy + depth
+    occupancy = (sum of the passes' intervals) rows ceil(columns / lanes)        latency = occupancy + depth
+
+`VECTOR_PRESETS` are the passes: fixed-point units take lanes every cycle; floating-point ones in HLS wait for the
+adder whose sum the next element needs, or share their operators between cycles.
 
 The exit head is a small matrix-vector engine of `head_lanes` MACs per cycle, one output after the other:
 
     dense pass of n outputs over h inputs:  occupancy = n ceil(h / lanes),  latency = occupancy + depth
     mean pooling of r rows:                 occupancy = r ceil(h / lanes),  latency = occupancy + depth
 
-Fixed-point units with an initiation interval of 1. Not modelled: floating-point accumulators (initiation
-intervals of 4 to 8), rows that share a cycle where a row is shorter than the lanes, the decision behind the head
-(hw_model.exit_unit).
+Not modelled: rows that share a cycle where a row is shorter than the lanes, a depth for each pass of its own, the
+decision behind the head (hw_model.exit_unit).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import assert_never
 
-from hw_model.accelerator import Accelerator, UnitCost
+from hw_model.accelerator import Accelerator, UnitCost, VectorPreset
 from hw_model.array import ceil_div
 from quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
 
-SOFTMAX_PASSES = 3  # passes over a row: maximum; exponential and sum; scaling by the reciprocal
-LAYER_NORM_PASSES = 2  # passes over a row: sum and sum of squares together; gain and shift
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorPasses:
+    """Initiation intervals (cycles) of the passes of each unit over a row, in order."""
+
+    softmax: tuple[int, ...]
+    layer_norm: tuple[int, ...]
+    gelu: tuple[int, ...]
+    add: tuple[int, ...]
 
 
-def vector_cost(rows: int, columns: int, lanes: int, depth_cycles: int, passes: int = 1) -> UnitCost:
-    """Return the cost of `passes` over rows x columns elements: passes rows ceil(columns / lanes), plus depth."""
-    occupancy = passes * rows * ceil_div(columns, lanes)
+VECTOR_PRESETS: dict[VectorPreset, VectorPasses] = {
+    # softmax: maximum; exponential and sum; scaling. Layer norm: sum and sum of squares; gain and shift
+    "fixed_point": VectorPasses(softmax=(1, 1, 1), layer_norm=(1, 1), gelu=(1,), add=(1,)),
+    # Vitis HLS 2022.1 reports of Crazy-James26/HeteroCL_Transformer (U280). Softmax: exponential and sum at 4 (the
+    # adder), no maximum, scaling at 1. Layer norm: mean and variance at 4 (the adder), scaling at 1. GELU: 8, shared
+    "float_hls": VectorPasses(softmax=(4, 1), layer_norm=(4, 1), gelu=(8,), add=(1,)),
+}
+
+
+def vector_passes(accelerator: Accelerator) -> VectorPasses:
+    """Return the passes of a design's vector units."""
+    return VECTOR_PRESETS[accelerator.vector_preset]
+
+
+def vector_cost(rows: int, columns: int, lanes: int, depth_cycles: int, passes: tuple[int, ...] = (1,)) -> UnitCost:
+    """Return the cost of `passes` over rows x columns elements: sum(passes) rows ceil(columns / lanes), plus depth."""
+    occupancy = sum(passes) * rows * ceil_div(columns, lanes)
     return UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + depth_cycles)
 
 
 def softmax_cost(op: Softmax, accelerator: Accelerator) -> UnitCost:
-    """Return the cost of a whole softmax, every head: 3 count rows ceil(columns / lanes), plus depth."""
+    """Return the cost of a whole softmax, every head: sum(passes) count rows ceil(columns / lanes), plus depth."""
     return vector_cost(
         op.count * op.rows,
         op.columns,
         accelerator.softmax_lanes,
         accelerator.softmax_depth_cycles,
-        SOFTMAX_PASSES,
+        vector_passes(accelerator).softmax,
     )
 
 
 def layer_norm_cost(op: LayerNorm, accelerator: Accelerator) -> UnitCost:
-    """Return the cost of a whole layer normalisation: 2 rows ceil(columns / lanes), plus depth."""
+    """Return the cost of a whole layer normalisation: sum(passes) rows ceil(columns / lanes), plus depth."""
     return vector_cost(
         op.rows,
         op.columns,
         accelerator.layer_norm_lanes,
         accelerator.layer_norm_depth_cycles,
-        LAYER_NORM_PASSES,
+        vector_passes(accelerator).layer_norm,
     )
 
 
@@ -61,21 +86,22 @@ def elementwise_cost(op: Gelu | Add | Embed, accelerator: Accelerator) -> UnitCo
 
         floor(columns / array_columns) ceil(array_columns / lanes) + ceil((columns mod array_columns) / lanes)
 
-    cycles: ceil(columns / lanes) where lanes divides array_columns. An embedding sums n_tables - 1 times over
-    whole rows on the adder.
+    times the initiation interval: ceil(columns / lanes) where lanes divides array_columns. An embedding sums
+    n_tables - 1 times over whole rows on the adder, in whole numbers at an interval of 1.
     """
+    passes = vector_passes(accelerator)
     match op:
         case Gelu():
-            lanes, depth = accelerator.gelu_lanes, accelerator.gelu_depth_cycles
+            lanes, depth, interval = accelerator.gelu_lanes, accelerator.gelu_depth_cycles, sum(passes.gelu)
         case Add():
-            lanes, depth = accelerator.add_lanes, accelerator.add_depth_cycles
+            lanes, depth, interval = accelerator.add_lanes, accelerator.add_depth_cycles, sum(passes.add)
         case Embed():
             lanes, depth = accelerator.add_lanes, accelerator.add_depth_cycles
-            return vector_cost(op.rows, op.columns, lanes, depth, op.n_tables - 1)
+            return vector_cost(op.rows, op.columns, lanes, depth, (1,) * (op.n_tables - 1))
         case _:
             assert_never(op)
     full, rest = divmod(op.columns, accelerator.array_columns)
-    occupancy = op.rows * (full * ceil_div(accelerator.array_columns, lanes) + ceil_div(rest, lanes))
+    occupancy = interval * op.rows * (full * ceil_div(accelerator.array_columns, lanes) + ceil_div(rest, lanes))
     return UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + depth)
 
 

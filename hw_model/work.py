@@ -1,23 +1,27 @@
 """What an op does, whenever it runs: multiply-accumulates by operand width, vector elements, buffer traffic.
 
-On chip, with output-stationary tiles (rows x columns of the array, column panels outer):
+On chip, with rows x columns of the array:
 
-    product      reads   count (m k ceil(n / columns) + k n ceil(m / rows)),  writes  count m n
-    vector op    reads   passes x rows x columns per input,  writes  rows x columns
-    exit head    reads   its weights once and its input once per pass,  writes  its outputs
+    product, output stationary    reads  count (m k ceil(n / columns) + k n ceil(m / rows)),  writes  count m n
+    weight stationary             reads  count (m k ceil(n / columns) + k n),                 writes  as above
+    input stationary              reads  count (m k + k n ceil(m / columns)),                 writes  as above
+    partial sums of the last two  reads and writes  count m n (ceil(k / rows) - 1) each, as wide as a sum
+    vector op                     reads  passes x rows x columns per input,  writes  rows x columns
+    exit head                     reads  its weights once and its input once per pass,  writes  its outputs
 
 Off-chip bytes are not here: whether weights are streamed is the schedule's to say.
-Not modelled: partial sums (they stay in the array), operand reuse beyond one fold, row buffers of vector units.
+Not modelled: operand reuse beyond one fold or between arrays, row buffers of vector units.
 """
 
 from __future__ import annotations
 
+import math
 from typing import assert_never
 
 from hw_model.accelerator import Accelerator
 from hw_model.array import ceil_div
 from hw_model.energy import EnergyCounts, MacCount
-from hw_model.vector import LAYER_NORM_PASSES, SOFTMAX_PASSES
+from hw_model.vector import vector_passes
 from quant.config import QuantConfig
 from quant.workload import (
     Add,
@@ -44,12 +48,13 @@ def op_work(op: Op, quant: QuantConfig, accelerator: Accelerator) -> EnergyCount
     match op:
         case MatMul():
             right_bits = weight if op.weights else activation
-            left = op.count * op.m * op.k * ceil_div(op.n, accelerator.array_columns)
-            right = op.count * op.k * op.n * ceil_div(op.m, accelerator.array_rows)
+            left, right, partial_sums = product_traffic(op, accelerator)
             return EnergyCounts(
                 macs=(MacCount(activation_bits=activation, weight_bits=right_bits, n=op_macs(op)),),
                 vector_elements=outputs,  # requantisation of every result
-                on_chip_bytes=packed_bytes(left + outputs, activation) + packed_bytes(right, right_bits),
+                on_chip_bytes=packed_bytes(left + outputs, activation)
+                + packed_bytes(right, right_bits)
+                + packed_bytes(partial_sums, sum_bits(activation, right_bits, op.k, quant.bias_bits)),
             )
         case ExitHead():
             inputs = op.hidden_size * (op.pooled_rows + (op.pooled_rows > 1) + op.pooler)
@@ -60,9 +65,9 @@ def op_work(op: Op, quant: QuantConfig, accelerator: Accelerator) -> EnergyCount
                 on_chip_bytes=packed_bytes(inputs + results, activation) + packed_bytes(n_weights(op), weight),
             )
         case Softmax():
-            reads, elements = SOFTMAX_PASSES * outputs, outputs
+            reads, elements = len(vector_passes(accelerator).softmax) * outputs, outputs
         case LayerNorm():
-            reads, elements = LAYER_NORM_PASSES * outputs, outputs
+            reads, elements = len(vector_passes(accelerator).layer_norm) * outputs, outputs
         case Gelu():
             reads, elements = outputs, outputs
         case Add():
@@ -74,6 +79,26 @@ def op_work(op: Op, quant: QuantConfig, accelerator: Accelerator) -> EnergyCount
         case _:
             assert_never(op)
     return EnergyCounts(vector_elements=elements, on_chip_bytes=packed_bytes(reads + outputs, activation))
+
+
+def product_traffic(op: MatMul, accelerator: Accelerator) -> tuple[int, int, int]:
+    """Return the left operands read, right operands read, and partial sums read or written by a product."""
+    array = accelerator.array
+    rows, columns = array.rows, array.fold_columns
+    match array.dataflow:
+        case "output_stationary":
+            left_reads, right_reads, n_slices = ceil_div(op.n, columns), ceil_div(op.m, rows), 1
+        case "weight_stationary":
+            left_reads, right_reads, n_slices = ceil_div(op.n, columns), 1, ceil_div(op.k, rows)
+        case "input_stationary":
+            left_reads, right_reads, n_slices = 1, ceil_div(op.m, columns), ceil_div(op.k, rows)
+    left, right = op.count * op.m * op.k * left_reads, op.count * op.k * op.n * right_reads
+    return left, right, op.count * op.m * op.n * 2 * (n_slices - 1)
+
+
+def sum_bits(activation_bits: int, right_bits: int, k: int, bias_bits: int) -> int:
+    """Return the width of a sum of k products: activation + right operand + ceil(log2 k), or the bias if wider."""
+    return max(activation_bits + right_bits + math.ceil(math.log2(k)), bias_bits)
 
 
 def group_work(ops: tuple[Op, ...], quant: QuantConfig, accelerator: Accelerator) -> EnergyCounts:

@@ -3,8 +3,8 @@
 A task is one tile of array results, one chunk of a vector unit, or one off-chip transfer. Tasks of one unit run
 in program order; everything else is a dependency:
 
-    product     column panels outer, row blocks inner; tile (panel j, block i) needs row block i of its left
-                operand and panel j of its right one (loaded weights, or the rows or columns of another result)
+    product     one task per tile of every array (sim.tiles); a tile needs the rows and the slice of its left operand
+                and the columns and slice of its right one (loaded weights, or a part of another result) that it reads
     per head    the heads of a run of per-head ops take turns, ops behind a softmax one head later, so that the
                 array works on the next head's scores while a softmax runs
     GELU, add   per tile;   softmax   per head and row block;   layer norm   per row block
@@ -16,8 +16,7 @@ A program has ports through which the outside enters: [gate, row blocks of the i
 buffers]. Its `exports` are the ports of the next program. Tasks that depend on ports alone also wait for the gate.
 A dependency on a region of a result is one on its last task: within one op results come in program order.
 
-Not modelled: loop orders other than this one, weight panels split along k, reads that free a panel before its last
-result is out.
+Not modelled: loop orders other than the data flow's, reads that free a panel before its last result is out.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ import numpy.typing as npt
 
 from hw_model.accelerator import Accelerator, UnitCost
 from hw_model.array import ceil_div
-from hw_model.gemm import fold_cost
 from hw_model.memory import (
     MemoryChannel,
     WeightPlacement,
     check_activations,
     gather_cost,
-    parameter_panels,
     place_weights,
+    streamed_panels,
     transfer_cost,
 )
-from hw_model.vector import LAYER_NORM_PASSES, SOFTMAX_PASSES
+from hw_model.packing import most_products_per_dsp
+from hw_model.vector import vector_passes
 from quant.config import QuantConfig
 from quant.errors import ConfigError
 from quant.workload import (
@@ -60,10 +59,11 @@ from quant.workload import (
     output_shape,
     packed_bytes,
 )
+from sim.tiles import cut_product, n_inner_folds, n_tiles
 
 Ints = npt.NDArray[np.int64]
 
-MAX_TASKS = 250_000  # tasks of one program; beyond it row tiles are merged into larger blocks, totals unchanged
+MAX_TASKS = 250_000  # tasks of one program; beyond it folds are merged into larger tiles, totals unchanged
 GATE = 0  # port that holds back a whole program: start of a sentence, or an exit decision
 NONE = -1  # no dependency
 
@@ -163,17 +163,12 @@ def compile_program(
     Raises DoesNotFit where the buffers are too small, ConfigError where the array cannot take the bit widths.
     """
     quant = workload.quant
-    if accelerator.macs_per_dsp > 1 and max(quant.weight_bits, quant.activation_bits) > 8:
-        raise ConfigError(
-            "design.macs_per_dsp",
-            accelerator.macs_per_dsp,
-            f"packs products of at most 8 bits, not {quant.weight_bits} x {quant.activation_bits}",
-            "Try macs_per_dsp = 1 or --bits 8",
-        )
+    if accelerator.macs_per_dsp > 1:
+        _check_packing(quant, accelerator)
     check_activations(workload, accelerator)
     placement = place_weights(workload, accelerator)
     rows = workload.sequence_length
-    block_rows = _block_rows(workload.layer, accelerator)
+    merged = _merged_folds(workload.layer, accelerator)
     compiled = [
         compile_ops(
             ops,
@@ -184,7 +179,7 @@ def compile_program(
             streamed=streamed,
             decision=decision,
             head=head,
-            block_rows=block_rows,
+            merged=merged,
         )
         for ops, streamed in (
             (workload.prologue, placement.prologue_streamed),
@@ -213,14 +208,17 @@ def compile_ops(
     streamed: bool,
     decision: UnitCost | None = None,
     head: UnitCost | None = None,
-    block_rows: int | None = None,
+    merged: int | None = None,
 ) -> TaskProgram:
-    """Compile one group of ops whose input has `rows` rows; `streamed` says where its stored weights come from."""
+    """Compile one group of ops whose input has `rows` rows; `streamed` says where its stored weights come from.
+
+    `merged` folds make one tile, as many as the length of the program asks for where it is None.
+    """
     builder = _Builder(
         quant=quant,
         accelerator=accelerator,
         channel=channel,
-        block_rows=block_rows or _block_rows(ops, accelerator),
+        merged=merged or _merged_folds(ops, accelerator),
         rows=rows,
         streamed=streamed,
         decision=decision or UnitCost(occupancy_cycles=1, latency_cycles=1),
@@ -238,42 +236,61 @@ def compile_ops(
     return builder.finish(ops)
 
 
-def _block_rows(ops: tuple[Op, ...], accelerator: Accelerator) -> int:
-    """Rows of a block: the array's, doubled until the program is short enough (or a block holds all rows)."""
-    shapes = [output_shape(op) for op in ops]
-    block_rows = accelerator.array_rows
-    while block_rows < max(rows for _, rows, _ in shapes):
-        n_tiles = sum(
-            count * ceil_div(rows, block_rows) * ceil_div(columns, accelerator.array_columns)
-            for count, rows, columns in shapes
+def _check_packing(quant: QuantConfig, accelerator: Accelerator) -> None:
+    """Raise ConfigError where no slice makes even two of the products that a design wants to pack."""
+    if most_products_per_dsp(quant.activation_bits, quant.weight_bits, accelerator.macs_per_dsp) == 1:
+        raise ConfigError(
+            "design.macs_per_dsp",
+            accelerator.macs_per_dsp,
+            f"no DSP slice makes two products of {quant.activation_bits} x {quant.weight_bits} bits",
+            "Try macs_per_dsp = 1 or --bits 8",
         )
-        if n_tiles <= MAX_TASKS:
+
+
+def _merged_folds(ops: tuple[Op, ...], accelerator: Accelerator) -> int:
+    """Folds of a tile: one, doubled until the program is short enough (or a tile holds a whole inner loop)."""
+    merged = 1
+    while merged < max(_mergeable(op, accelerator) for op in ops):
+        if sum(_tiles(op, accelerator, merged) for op in ops) <= MAX_TASKS:
             break
-        block_rows *= 2
-    return block_rows
+        merged *= 2
+    return merged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _mergeable(op: Op, accelerator: Accelerator) -> int:
+    if isinstance(op, MatMul):
+        return n_inner_folds(op, accelerator)
+    return ceil_div(output_shape(op)[1], accelerator.array_rows)
+
+
+def _tiles(op: Op, accelerator: Accelerator, merged: int) -> int:
+    if isinstance(op, MatMul):
+        return n_tiles(op, accelerator, merged)
+    count, rows, columns = output_shape(op)
+    return count * ceil_div(rows, merged * accelerator.array_rows) * ceil_div(columns, accelerator.array_columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Result:
-    """Where the tasks of a result are: number = first + head * head_stride + panel * n_blocks + block."""
+    """Where a result is: the number of the task that finishes it, [head, column panel, row block]."""
 
-    first: int
-    n_heads: int = 1
-    head_stride: int = 0
+    tasks: Ints
     columns: int = sys.maxsize
     panel_columns: int = sys.maxsize
-    n_blocks: int
+    block_rows: int = sys.maxsize
 
-    def last_task(self, reader_heads: int, head: Ints, width: int, last_column: Ints, block: Ints) -> Ints:
-        """Number of the last task of the region up to `last_column` of a head's `width` columns, up to `block`."""
-        if reader_heads > 1 and self.n_heads > 1:
+    def last_task(self, reader_heads: int, head: Ints, width: int, last_column: Ints, last_row: Ints) -> Ints:
+        """Number of the last task of the region up to `last_column` of a head's `width` columns, up to `last_row`."""
+        n_heads, _, n_blocks = self.tasks.shape
+        if reader_heads > 1 and n_heads > 1:
             own_head, column = head, last_column
-        elif self.n_heads > 1:
+        elif n_heads > 1:
             own_head, column = np.divmod(last_column, self.columns)
         else:
             own_head, column = np.zeros_like(head), head * width + last_column
-        block = np.minimum(block, self.n_blocks - 1)
-        return self.first + own_head * self.head_stride + column // self.panel_columns * self.n_blocks + block
+        block = np.minimum(last_row // self.block_rows, n_blocks - 1)
+        tasks: Ints = self.tasks[own_head, column // self.panel_columns, block]
+        return tasks
 
 
 class _Builder:
@@ -285,17 +302,20 @@ class _Builder:
         quant: QuantConfig,
         accelerator: Accelerator,
         channel: MemoryChannel,
-        block_rows: int,
+        merged: int,
         rows: int,
         streamed: bool,
         decision: UnitCost,
         head: UnitCost | None,
     ) -> None:
         self.quant, self.accelerator, self.channel = quant, accelerator, channel
-        self.block_rows, self.streamed, self.decision_cost, self.head_cost = block_rows, streamed, decision, head
-        self.n_blocks = ceil_div(rows, block_rows)
+        self.merged, self.streamed, self.decision_cost, self.head_cost = merged, streamed, decision, head
+        self.block_rows = merged * accelerator.array_rows
+        self.passes = vector_passes(accelerator)
+        self.n_blocks = ceil_div(rows, self.block_rows)
         self.n_ports = 1 + self.n_blocks + accelerator.n_weight_buffers
-        self.results = {GROUP_INPUT: _Result(first=1, n_blocks=self.n_blocks)}
+        input_ports = np.arange(1, 1 + self.n_blocks).reshape(1, 1, -1)
+        self.results = {GROUP_INPUT: _Result(tasks=input_ports, block_rows=self.block_rows)}
         self.releases: Ints = np.arange(1 + self.n_blocks, self.n_ports)
         self.next_number = self.n_ports
         self.decision = NONE
@@ -303,18 +323,21 @@ class _Builder:
         self.dependencies: list[Ints] = []
         self.op_index = -1
         self.group = self.turn = 0
+        self.group_turns: list[Ints] = []  # of the tasks of this group
 
     def add(self, op: Op, group: int, turn: int) -> None:
         """Append the tasks of one op; `turn` delays its heads against the others of its group."""
         self.op_index += 1
+        if group != self.group:
+            self.group_turns = []
         self.group, self.turn = group, turn
         match op:
             case MatMul():
                 self._matmul(op)
             case Softmax():
-                self._rowwise(op, Unit.SOFTMAX, op.count, SOFTMAX_PASSES)
+                self._rowwise(op, Unit.SOFTMAX, op.count, self.passes.softmax)
             case LayerNorm():
-                self._rowwise(op, Unit.LAYER_NORM, 1, LAYER_NORM_PASSES)
+                self._rowwise(op, Unit.LAYER_NORM, 1, self.passes.layer_norm)
             case Gelu() | Add():
                 self._elementwise(op)
             case Embed():
@@ -327,48 +350,50 @@ class _Builder:
                 assert_never(op)
 
     def _matmul(self, op: MatMul) -> None:
-        array_rows, array_columns = self.accelerator.array_rows, self.accelerator.array_columns
-        n_panels, heights = ceil_div(op.n, array_columns), self._block_heights(op.m)
-        n_blocks = heights.size
-        head, panel, block = _grid(op.count, n_panels, n_blocks)
-        width = np.minimum(array_columns, op.n - panel * array_columns)
-        costs = [fold_cost(op.k, self.accelerator, ceil_div(int(height), array_rows)) for height in heights]
-        left = self._read(op.inputs[0], op.count, head, op.k, np.full_like(head, op.k - 1), block)
-        if op.weights:
-            first_fold = self.next_number + (n_panels if self.streamed else 0)
-            last_uses = first_fold + np.arange(n_panels) * n_blocks + n_blocks - 1
-            right = self._load(op, last_uses)[panel] if self.streamed else np.full_like(head, NONE)
+        cut = cut_product(op, self.accelerator, self.merged)
+        left = self._read(op.inputs[0], op.count, cut.head, op.k, cut.last_k, cut.last_row)
+        if op.weights and self.streamed:
+            first_task = self.next_number + cut.last_of_panel.size
+            right = self._load(op, first_task + cut.last_of_panel)[cut.panel]
+        elif op.weights:
+            right = np.full_like(cut.panel, NONE)
         elif op.transposed:
-            last_row = panel * array_columns + width - 1
-            right = self._read(
-                op.inputs[1], op.count, head, op.k, np.full_like(head, op.k - 1), last_row // self.block_rows
-            )
+            right = self._read(op.inputs[1], op.count, cut.head, op.k, cut.last_k, cut.last_column)
         else:
-            last_block = np.full_like(head, (op.k - 1) // self.block_rows)
-            right = self._read(op.inputs[1], op.count, head, op.n, panel * array_columns + width - 1, last_block)
-        self._result(op, op.count, n_panels, array_columns, n_blocks)
+            right = self._read(op.inputs[1], op.count, cut.head, op.n, cut.last_column, cut.last_k)
+        self.results[op.name] = _Result(
+            tasks=self.next_number + cut.finished,
+            columns=op.n,
+            panel_columns=cut.panel_columns,
+            block_rows=cut.block_rows,
+        )
         self._append(
             Unit.ARRAY,
-            occupancy=np.array([cost.occupancy_cycles for cost in costs])[block],
-            latency=np.array([cost.latency_cycles for cost in costs])[block],
-            dependencies=(left, right),
-            head=head,
-            panel=panel,
-            block=block,
-            macs=heights[block] * width * op.k,
+            occupancy=cut.occupancy_cycles,
+            latency=cut.latency_cycles,
+            dependencies=(
+                np.maximum.reduceat(left, cut.first_tile),
+                right if op.weights else np.maximum.reduceat(right, cut.first_tile),
+            ),
+            head=cut.task_head,
+            panel=cut.panel,
+            block=cut.block,
+            macs=cut.macs,
+            stream=cut.panel if op.weights else None,
         )
 
-    def _rowwise(self, op: Softmax | LayerNorm, unit: Unit, count: int, passes: int) -> None:
+    def _rowwise(self, op: Softmax | LayerNorm, unit: Unit, count: int, passes: tuple[int, ...]) -> None:
         lanes, depth = self._lanes(unit)
         heights = self._block_heights(op.rows)
         head, panel, block = _grid(count, 1, heights.size)
-        source = self._read(op.inputs[0], count, head, op.columns, np.full_like(head, op.columns - 1), block)
+        last_column, last_row = np.full_like(head, op.columns - 1), self._last_rows(heights)[block]
+        source = self._read(op.inputs[0], count, head, op.columns, last_column, last_row)
         parameters = np.full_like(head, NONE)
         if self.streamed and isinstance(op, LayerNorm):
             last_use = np.array([self.next_number + 1 + heights.size - 1])
             parameters = self._load(op, last_use)[panel]
         self._result(op, count, 1, sys.maxsize, heights.size)
-        occupancy = passes * heights[block] * ceil_div(op.columns, lanes)
+        occupancy = sum(passes) * heights[block] * ceil_div(op.columns, lanes)
         self._append(
             unit,
             occupancy=occupancy,
@@ -380,16 +405,17 @@ class _Builder:
         )
 
     def _elementwise(self, op: Gelu | Add) -> None:
-        unit = Unit.GELU if isinstance(op, Gelu) else Unit.ADD
+        unit, passes = (Unit.GELU, self.passes.gelu) if isinstance(op, Gelu) else (Unit.ADD, self.passes.add)
         lanes, depth = self._lanes(unit)
         panel_columns = self.accelerator.array_columns
         heights = self._block_heights(op.rows)
         head, panel, block = _grid(1, ceil_div(op.columns, panel_columns), heights.size)
         last_column = np.minimum((panel + 1) * panel_columns, op.columns) - 1
         width = last_column - panel * panel_columns + 1
-        sources = tuple(self._read(name, 1, head, op.columns, last_column, block) for name in op.inputs)
+        last_row = self._last_rows(heights)[block]
+        sources = tuple(self._read(name, 1, head, op.columns, last_column, last_row) for name in op.inputs)
         self._result(op, 1, ceil_div(op.columns, panel_columns), panel_columns, heights.size)
-        occupancy = heights[block] * -(-width // lanes)
+        occupancy = sum(passes) * heights[block] * -(-width // lanes)
         self._append(
             unit,
             occupancy=occupancy,
@@ -434,7 +460,8 @@ class _Builder:
         panel_columns = self.accelerator.array_columns
         heights = self._block_heights(op.pooled_rows)
         head, panel, block = _grid(1, 1, heights.size)
-        source = self._read(op.inputs[0], 1, head, op.hidden_size, np.full_like(head, op.hidden_size - 1), block)
+        last_column = np.full_like(head, op.hidden_size - 1)
+        source = self._read(op.inputs[0], 1, head, op.hidden_size, last_column, self._last_rows(heights))
         if op.pooled_rows > 1:
             occupancy = heights * per_output
             source = self._append(
@@ -445,6 +472,7 @@ class _Builder:
                 head=head,
                 panel=panel - 1,
                 block=block,
+                stream=panel - 1,
             )
         if self.head_cost is not None:
             self._built_head(op, self.head_cost, source[-1:])
@@ -470,8 +498,9 @@ class _Builder:
             panel=np.arange(n_panels),
             block=np.zeros_like(width),
             macs=stage_macs,
+            stream=np.arange(n_panels),
         )
-        self.results[op.name] = _Result(first=int(outputs[-1]), n_blocks=1)
+        self.results[op.name] = _Result(tasks=outputs[-1:].reshape(1, 1, 1))
 
     def _built_head(self, op: ExitHead, cost: UnitCost, source: Ints) -> None:
         zero = np.zeros(1, np.int64)
@@ -485,7 +514,7 @@ class _Builder:
             block=zero,
             macs=np.array([op.hidden_size * (op.hidden_size * op.pooler + op.n_classes)]),
         )
-        self.results[op.name] = _Result(first=int(outputs[0]), n_blocks=1)
+        self.results[op.name] = _Result(tasks=outputs.reshape(1, 1, 1))
 
     def _exit_decision(self, op: ExitDecision) -> None:
         zero = np.zeros(1, np.int64)
@@ -504,7 +533,7 @@ class _Builder:
 
     def _load(self, op: Op, last_uses: Ints) -> Ints:
         """Append one transfer per panel of an op's parameters; a transfer waits for the release of its buffer."""
-        n_bytes = np.array(parameter_panels(op, self.quant, self.accelerator.array_columns))
+        n_bytes = np.array(streamed_panels(op, self.quant, self.accelerator))
         costs = [transfer_cost(int(size), self.channel) for size in n_bytes]
         releases = np.concatenate([self.releases, last_uses])
         panel, zero = np.arange(n_bytes.size), np.zeros_like(n_bytes)
@@ -517,6 +546,7 @@ class _Builder:
             panel=panel,
             block=zero,
             n_bytes=n_bytes,
+            stream=panel,
         )
         self.releases = releases[n_bytes.size :]
         return numbers
@@ -533,18 +563,20 @@ class _Builder:
     def _block_heights(self, rows: int) -> Ints:
         return np.minimum(self.block_rows, rows - np.arange(0, rows, self.block_rows))
 
-    def _read(self, name: str, reader_heads: int, head: Ints, width: int, last_column: Ints, block: Ints) -> Ints:
-        return self.results[name].last_task(reader_heads, head, width, last_column, block)
+    def _last_rows(self, heights: Ints) -> Ints:
+        return np.cumsum(heights) - 1
+
+    def _read(self, name: str, reader_heads: int, head: Ints, width: int, last_column: Ints, last_row: Ints) -> Ints:
+        return self.results[name].last_task(reader_heads, head, width, last_column, last_row)
 
     def _result(self, op: Op, n_heads: int, n_panels: int, panel_columns: int, n_blocks: int) -> None:
-        """Note where the tasks of an op will be: the next ones to be appended."""
+        """Note where a vector unit's tasks will be: the next ones to be appended."""
+        size = n_heads * n_panels * n_blocks
         self.results[op.name] = _Result(
-            first=self.next_number,
-            n_heads=n_heads,
-            head_stride=n_panels * n_blocks,
+            tasks=(self.next_number + np.arange(size)).reshape(n_heads, n_panels, n_blocks),
             columns=output_shape(op)[2],
             panel_columns=panel_columns,
-            n_blocks=n_blocks,
+            block_rows=self.block_rows,
         )
 
     def _append(
@@ -559,10 +591,17 @@ class _Builder:
         block: Ints,
         macs: Ints | None = None,
         n_bytes: Ints | None = None,
+        stream: Ints | None = None,
     ) -> Ints:
+        """Append tasks of one unit; `stream` is the panel of streamed parameters behind which they are put."""
         size = occupancy.size
         zero = np.zeros(size, np.int64)
-        turn = head + self.turn
+        padded = np.full((size, _MAX_DEPENDENCIES), NONE, np.int64)
+        for slot, numbers in enumerate(dependencies):
+            padded[:, slot] = numbers
+        # A task that reads ports alone waits for the gate; all others wait for it through what they read.
+        padded[:, -1] = np.where((padded < self.n_ports).all(axis=1), GATE, NONE)
+        turn = self._turns(head, padded)
         values = (
             zero + unit,
             occupancy,
@@ -573,28 +612,34 @@ class _Builder:
             block,
             zero if macs is None else macs,
             zero if n_bytes is None else n_bytes,
+            zero if stream is None else stream,
             zero + self.group,
             turn,
             zero + (unit != Unit.DMA),
         )
         for name, value in zip(_COLUMNS, values, strict=True):
             self.columns[name].append(value.astype(np.int64))
-        padded = np.full((size, _MAX_DEPENDENCIES), NONE, np.int64)
-        for slot, numbers in enumerate(dependencies):
-            padded[:, slot] = numbers
-        # A task that reads ports alone waits for the gate; all others wait for it through what they read.
-        padded[:, -1] = np.where((padded < self.n_ports).all(axis=1), GATE, NONE)
         self.dependencies.append(padded)
+        self.group_turns.append(turn)
         numbers = self.next_number + np.arange(size)
         self.next_number += size
         return numbers
 
+    def _turns(self, head: Ints, dependencies: Ints) -> Ints:
+        """Turns of tasks: that of their head, or of what they read (several arrays work on several heads at once)."""
+        turn: Ints = head + self.turn
+        if self.group_turns:
+            known = np.concatenate(self.group_turns)
+            source = dependencies - (self.next_number - known.size)
+            in_group = (source >= 0) & (source < known.size)
+            turn = np.maximum(turn, np.where(in_group, known[source * in_group], 0).max(axis=1))
+        return turn
+
     def finish(self, ops: tuple[Op, ...]) -> TaskProgram:
         """Return the program: tasks sorted into program order, dependencies renumbered."""
         table = {name: np.concatenate(parts) for name, parts in self.columns.items()}
-        order = np.lexsort(
-            [table[name] for name in ("block", "is_compute", "panel", "op", "turn", "group")]  # last key first
-        )
+        keys = ("is_compute", "stream", "op", "turn", "group")  # last key first; equals stay in the order of appending
+        order = np.lexsort([table[name] for name in keys])
         renumber = np.arange(self.next_number)
         renumber[self.n_ports + order] = self.n_ports + np.arange(order.size)
         padded = np.concatenate(self.dependencies)[order]
@@ -605,7 +650,7 @@ class _Builder:
         else:
             block = np.arange(self.n_blocks)
             column = np.full_like(block, output_shape(ops[-1])[0] * output_shape(ops[-1])[2] - 1)
-            outputs = last.last_task(1, np.zeros_like(block), 0, column, block)
+            outputs = last.last_task(1, np.zeros_like(block), 0, column, (block + 1) * self.block_rows - 1)
         return TaskProgram(
             op_names=tuple(op.name for op in ops),
             n_blocks=self.n_blocks,
@@ -636,6 +681,7 @@ _COLUMNS = (
     "block",
     "macs",
     "n_bytes",
+    "stream",
     "group",
     "turn",
     "is_compute",

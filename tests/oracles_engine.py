@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 from hw_model.accelerator import Accelerator
-from quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax, output_shape
+from quant.workload import (
+    GROUP_INPUT,
+    Add,
+    ExitDecision,
+    ExitHead,
+    Gelu,
+    LayerNorm,
+    MatMul,
+    Op,
+    Softmax,
+    output_shape,
+)
 from sim.schedule import Program, TaskProgram, Unit
 
 Element = tuple[str, int, int, int]  # result, head, row, column
@@ -120,65 +132,125 @@ def naive_stream(program: Program, exit_layers: list[int], n_slots: int) -> list
     return [(end(begins[s]), end(ends[s])) for s in range(len(exit_layers))]
 
 
-def elements_written(op: Op, program: TaskProgram, task: int, design: Accelerator) -> Iterator[Element]:
-    """Result elements that a compute task delivers, one block being `array_rows` rows."""
+@dataclass(frozen=True)
+class Fold:
+    """What one fold of a product takes: rows and columns of the result, values of k, of one of `count` products."""
+
+    head: int
+    rows: range
+    columns: range
+    ks: range
+
+
+def folds(op: MatMul, design: Accelerator) -> Iterator[Fold]:
+    """The folds of a product in the order in which a design goes through them."""
+    rows, columns = design.array_rows, design.array_columns
+
+    def parts(size: int, step: int) -> list[range]:
+        return [range(first, min(first + step, size)) for first in range(0, size, step)]
+
+    for head in range(op.count):
+        match design.dataflow:
+            case "output_stationary":
+                for panel in parts(op.n, columns):
+                    yield from (Fold(head, block, panel, range(op.k)) for block in parts(op.m, rows))
+            case "weight_stationary":
+                for panel in parts(op.n, columns):
+                    yield from (Fold(head, range(op.m), panel, ks) for ks in parts(op.k, rows))
+            case "input_stationary":
+                for ks in parts(op.k, rows):
+                    yield from (Fold(head, block, range(op.n), ks) for block in parts(op.m, columns))
+
+
+def vector_elements(op: Op, program: TaskProgram, task: int, design: Accelerator) -> Iterator[Element]:
+    """Result elements that a vector unit's task delivers, one block being `array_rows` rows."""
     _, rows, columns = output_shape(op)
     head, panel, block = int(program.head[task]), int(program.panel[task]), int(program.block[task])
-    tiled = isinstance(op, MatMul | Gelu | Add)
-    width = design.array_columns if tiled else columns
+    width = design.array_columns if isinstance(op, Gelu | Add) else columns
     for row in range(block * design.array_rows, min((block + 1) * design.array_rows, rows)):
         for column in range(panel * width, min((panel + 1) * width, columns)):
             yield op.name, head, row, column
 
 
-def elements_read(op: Op, written: Element, shapes: dict[str, tuple[int, int, int]]) -> Iterator[Element]:
-    """Elements of the op's inputs that one element of its result is made from, by the definition of the op."""
-    _, head, row, column = written
-    count = output_shape(op)[0]
-
-    def at(source: str, row: int, column: int, width: int) -> Element:
-        source_count, _, source_columns = shapes[source]
-        if count == source_count:
-            return source, head, row, column
-        if source_count == 1:  # a head reads its slice of a joint result
-            return source, 0, row, head * width + column
-        return source, column // source_columns, row, column % source_columns  # a joint op reads all heads side by side
-
-    match op:
-        case MatMul():
-            for i in range(op.k):
-                yield at(op.inputs[0], row, i, op.k)
-                if not op.weights:
-                    yield at(op.inputs[1], column, i, op.k) if op.transposed else at(op.inputs[1], i, column, op.n)
-        case Softmax() | LayerNorm():
-            for i in range(op.columns):
-                yield at(op.inputs[0], row, i, op.columns)
-        case Gelu() | Add():
-            for source in op.inputs:
-                yield at(source, row, column, op.columns)
-        case Embed() | ExitHead() | ExitDecision():
-            return
+def source_element(
+    op: Op, shapes: dict[str, tuple[int, int, int]], source: str, head: int, row: int, column: int, width: int
+) -> Element:
+    """The element of a result that an op takes for (head, row, column) of an operand that is `width` wide per head."""
+    count, (source_count, _, source_columns) = output_shape(op)[0], shapes[source]
+    if count == source_count:
+        return source, head, row, column
+    if source_count == 1:  # a head reads its slice of a joint result
+        return source, 0, row, head * width + column
+    return source, column // source_columns, row, column % source_columns  # a joint op reads all heads side by side
 
 
-def broken_data_dependencies(ops: tuple[Op, ...], program: TaskProgram, starts: list[int], design: Accelerator) -> int:
-    """Count the (reader, element) pairs where a task starts before an element that it reads is there."""
-    shapes = {op.name: output_shape(op) for op in ops}
-    ready: dict[Element, int] = {}
-    readers: list[tuple[int, Op, Element]] = []
-    for task in range(program.n_tasks):
-        op = ops[int(program.op[task])]
-        if program.unit[task] != Unit.DMA and not isinstance(op, ExitHead | ExitDecision):
-            for element in elements_written(op, program, task, design):
-                assert element not in ready, "two tasks deliver the same element"
-                ready[element] = starts[task] + int(program.latency_cycles[task])
-                readers.append((starts[task], op, element))
-    for name, (count, rows, columns) in shapes.items():
-        delivered = sum(element[0] == name for element in ready)
-        assert delivered in (0, count * rows * columns), f"{name} is delivered in part"
-    shapes["input"] = (1, 0, 0)
-    return sum(
-        ready[source] > start
-        for start, op, element in readers
-        for source in set(elements_read(op, element, shapes))
-        if source[0] != "input"
-    )
+def fold_reads(op: MatMul, fold: Fold, shapes: dict[str, tuple[int, int, int]]) -> set[Element]:
+    """Elements of both operands that one fold multiplies."""
+    left = {source_element(op, shapes, op.inputs[0], fold.head, r, i, op.k) for r in fold.rows for i in fold.ks}
+    if op.weights:
+        return left
+    pairs = product(fold.columns, fold.ks)
+    if op.transposed:
+        return left | {source_element(op, shapes, op.inputs[1], fold.head, c, i, op.k) for c, i in pairs}
+    return left | {source_element(op, shapes, op.inputs[1], fold.head, i, c, op.n) for c, i in pairs}
+
+
+@dataclass
+class Elements:
+    """When the elements of results are there, and what each task reads."""
+
+    shapes: dict[str, tuple[int, int, int]]
+    ready: dict[Element, int] = field(default_factory=dict)
+    reads: dict[int, set[Element]] = field(default_factory=dict)
+
+    def add_product(self, op: MatMul, program: TaskProgram, done: dict[int, int], design: Accelerator) -> None:
+        """Tasks are rounds, the next fold for each array; an element is there after its last partial sum, or, where
+        operands and results are staged, after the product's last task."""
+        order = list(folds(op, design))
+        rounds = [order[first : first + design.n_arrays] for first in range(0, len(order), design.n_arrays)]
+        n_made: dict[Element, int] = {}
+        for task, in_round in zip(done, rounds, strict=True):
+            assert program.macs[task] == sum(len(f.rows) * len(f.columns) * len(f.ks) for f in in_round)
+            self.reads[task] = set().union(*(fold_reads(op, fold, self.shapes) for fold in in_round))
+            for fold in in_round:
+                for row, column in product(fold.rows, fold.columns):
+                    element = op.name, fold.head, row, column
+                    n_made[element] = n_made.get(element, 0) + len(fold.ks)
+                    self.ready[element] = done[task]
+        assert n_made == {(op.name, *place): op.k for place in product(*map(range, output_shape(op)))}
+        if design.array.fold.stages_operands:
+            last = {fold.head: done[task] for task, in_round in zip(done, rounds, strict=True) for fold in in_round}
+            self.ready |= {element: last[element[1]] for element in n_made}
+
+    def add_vector_op(self, op: Op, program: TaskProgram, done: dict[int, int], design: Accelerator) -> None:
+        """An element is there after the one task that delivers it."""
+        written = [(task, element) for task in done for element in vector_elements(op, program, task, design)]
+        places = sorted(element[1:] for _, element in written)
+        assert places == list(product(*map(range, output_shape(op)))), "every element is delivered once"
+        self.ready |= {element: done[task] for task, element in written}
+        columns = output_shape(op)[2]
+        for task, (_, head, row, column) in written:
+            wanted = range(columns) if isinstance(op, Softmax | LayerNorm) else (column,)
+            self.reads.setdefault(task, set()).update(
+                source_element(op, self.shapes, source, head, row, c, columns) for source in op.inputs for c in wanted
+            )
+
+
+def data_ready(ops: tuple[Op, ...], program: TaskProgram, starts: list[int], design: Accelerator) -> dict[int, int]:
+    """The cycle at which the last element is there that a task of the arrays or of a vector unit reads.
+
+    Elements of the group's input are there at cycle 0. Asserts that every element is delivered, and every product
+    made, once.
+    """
+    elements = Elements({GROUP_INPUT: (1, 0, 0)} | {op.name: output_shape(op) for op in ops})
+    for index, op in enumerate(ops):
+        tasks = [t for t in range(program.n_tasks) if program.op[t] == index and program.unit[t] != Unit.DMA]
+        done = {task: starts[task] + int(program.latency_cycles[task]) for task in tasks}
+        if isinstance(op, MatMul):
+            elements.add_product(op, program, done, design)
+        elif not isinstance(op, ExitHead | ExitDecision):
+            elements.add_vector_op(op, program, done, design)
+    return {
+        task: max((elements.ready[e] for e in read if e[0] != GROUP_INPUT), default=0)
+        for task, read in elements.reads.items()
+    }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from hw_model.accelerator import Accelerator, UnitCost
+from hw_model.array import DATAFLOWS, PRESETS, CycleForm, FoldTiming
 from hw_model.memory import MemoryChannel
+from hw_model.vector import VECTOR_PRESETS
 from quant.config import EncoderShape, QuantConfig
 from quant.workload import Workload, encoder_workload
 from sim.schedule import Program, compile_program
@@ -45,6 +49,43 @@ def workloads(draw: st.DrawFn) -> Workload:
     return encoder_workload(draw(shapes()), quant, draw(st.integers(1, 9)))
 
 
+def forms() -> st.SearchStrategy[CycleForm]:
+    counts = st.integers(0, 2)
+    return st.builds(CycleForm, rows=counts, columns=counts, constant=st.integers(-2, 3))
+
+
+def fold_timings() -> st.SearchStrategy[FoldTiming]:
+    return st.builds(
+        FoldTiming,
+        load=forms(),
+        fill=forms(),
+        drain=forms(),
+        control=forms(),
+        overlap_folds=st.booleans(),
+        weight_load_overlap=st.booleans(),
+        depth_cycles=st.integers(0, 4),
+        stages_operands=st.booleans(),
+        counts_from_zero=st.booleans(),
+    )
+
+
+@st.composite
+def array_keys(draw: st.DrawFn) -> dict[str, Any]:
+    """Keys of a design's arrays: a data flow, several arrays, and one of the three ways to tell what a fold costs."""
+    dataflow = draw(st.sampled_from(DATAFLOWS))
+    told: dict[str, Any] = draw(
+        st.sampled_from(
+            [
+                {"fold_overhead_cycles": draw(st.integers(0, 3)), "overlap_folds": draw(st.booleans())},
+                {"array_preset": draw(st.sampled_from([name for name in PRESETS if dataflow in PRESETS[name]]))},
+                {"fold": draw(fold_timings())},
+            ]
+        )
+    )
+    dot_products = draw(st.integers(1, 3)) if dataflow == "output_stationary" else 1
+    return {"dataflow": dataflow, "n_arrays": draw(st.integers(1, 4)), "products_per_position": dot_products, **told}
+
+
 @st.composite
 def designs(draw: st.DrawFn) -> Accelerator:
     def upto(largest: int, smallest: int = 1) -> int:
@@ -56,8 +97,6 @@ def designs(draw: st.DrawFn) -> Accelerator:
         clock_mhz=200.0,
         array_rows=upto(5),
         array_columns=upto(5),
-        overlap_folds=draw(st.booleans()),
-        fold_overhead_cycles=upto(3, 0),
         softmax_lanes=upto(6),
         layer_norm_lanes=upto(6),
         gelu_lanes=upto(6),
@@ -68,11 +107,15 @@ def designs(draw: st.DrawFn) -> Accelerator:
         gelu_depth_cycles=upto(5, 0),
         add_depth_cycles=upto(5, 0),
         head_depth_cycles=upto(5, 0),
+        vector_preset=draw(st.sampled_from(list(VECTOR_PRESETS))),
+        requantisation_lanes=draw(st.none() | st.integers(1, 6)),
+        requantisation_depth_cycles=upto(4, 0),
         weight_buffer_kib=64,
         activation_buffer_kib=64,
         weight_placement=draw(st.sampled_from(["auto", "streamed"])),
         n_weight_buffers=upto(3),
         exit_overlap=draw(st.sampled_from(["stall", "speculate"])),
+        **draw(array_keys()),
     )
 
 
