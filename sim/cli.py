@@ -16,6 +16,7 @@ from sim.command_hls import hls
 from sim.command_reference import reference
 from sim.command_run import run
 from sim.command_train import train
+from sim.command_validate import validate
 
 USER_ERROR = 2  # exit code of every error that another command line would avoid
 INTERRUPTED = 130  # shell convention: 128 + SIGINT; what typer returns for one
@@ -32,6 +33,7 @@ app.command()(run)
 app.command()(hls)
 app.command()(train)
 app.command()(reference)
+app.command()(validate)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,141 @@
+"""`hexit validate`: published machines recomputed, or a machine of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sim.common_options import OUTPUT
+
+if TYPE_CHECKING:
+    from sim.validation import MachineValidation, Validation
+
+MISSED = 1  # exit code: a figure lies outside the tolerance that its file states
+
+
+def validate(
+    machines: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MACHINE]...",
+            help="Published machines by name, or FILE.toml of your own (docs/design_file.md). Default: all published.",
+        ),
+    ] = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Also the cycles of every region and stage.", rich_help_panel=OUTPUT)
+    ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Also write all rows into this Markdown page, below its heading.", rich_help_panel=OUTPUT),
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Predict what published accelerators take, and show it next to what was measured or reported.
+
+    Exit code 1 says that a figure lies outside its tolerance.
+
+    Examples:
+
+    `hexit validate`
+
+    `hexit validate hls-bert-u280-opt5 --stages`
+
+    `hexit validate my_accelerator.toml --stages --json`
+    """
+    import json
+
+    from quant.records import to_json
+    from sim.validation import markdown, page_heading, write_page
+    from sim.validation import validate as recompute
+
+    console = Console(highlight=False)
+    heading = None if page is None else page_heading(page)
+    validation = recompute(tuple(machines or ()))
+    if page is not None and heading is not None:
+        write_page(page, markdown(validation, heading))
+    if json_output:
+        typer.echo(json.dumps(to_json(validation), indent=2, allow_nan=False))
+    else:
+        for machine in validation.machines:
+            _print_machine(machine, console, stages=stages)
+        _print_summary(validation, console)
+    if validation.misses:
+        raise typer.Exit(MISSED)
+
+
+def _print_machine(machine: MachineValidation, console: Console, *, stages: bool) -> None:
+    from sim.validation import error_text, value_text
+
+    console.print(f"[bold]{escape(machine.name)}[/bold]: {escape(machine.title)}", soft_wrap=True)
+    if machine.rows:
+        table = _table("figure", "# predicted", "# published", "unit", "# error", "# within", "role")
+        for row in machine.rows:
+            table.add_row(
+                row.of + (", with memory" if row.with_memory else ""),
+                value_text(row.predicted, row.unit),
+                value_text(row.published, row.unit),
+                row.unit,
+                error_text(row),
+                "exact" if row.tolerance_fraction == 0 else f"{row.tolerance_fraction:.4g}",
+                row.role if row.holds else f"[red]{row.role}, missed[/red]",
+            )
+        console.print(table)
+    if stages or not machine.rows:
+        _print_stages(machine, console)
+    console.print(f"[dim]configured: {escape(machine.configured)}[/dim]\n", soft_wrap=True)
+
+
+def _print_stages(machine: MachineValidation, console: Console) -> None:
+    from sim.validation import value_text
+
+    table = _table("region", "stage", "# packs", "# cycles per pack", "# busy")
+    for region in machine.cycles.regions:
+        for index, one in enumerate(region.stages):
+            busy = (region.n_packs - 1) * one.pack_cycles + one.last_pack_cycles
+            share = f"{busy / region.cycles:.1%}" if region.cycles else ""
+            name, packs = (region.region, str(region.n_packs)) if index == 0 else ("", "")
+            table.add_row(name, one.stage, packs, value_text(one.pack_cycles, "cycles"), share)
+        table.add_row("", "[bold]whole region[/bold]", "", f"[bold]{region.cycles:,}[/bold]", "")
+    console.print(table)
+    network = machine.cycles.network_cycles
+    milliseconds = network / machine.clock_mhz / 1000
+    console.print(
+        f"layer {machine.cycles.layer_cycles:,} cycles; network {network:,} cycles = {milliseconds:.3f} ms at "
+        f"{machine.clock_mhz:g} MHz, memory never waited for",
+        soft_wrap=True,
+    )
+    if machine.cycles_with_memory is not None:
+        with_memory = machine.cycles_with_memory.network_cycles
+        console.print(
+            f"with memory {with_memory:,} cycles = {with_memory / machine.clock_mhz / 1000:.3f} ms", soft_wrap=True
+        )
+
+
+def _print_summary(validation: Validation, console: Console) -> None:
+    rows = [row for machine in validation.machines for row in machine.rows]
+    if not rows:
+        return
+    exact = sum(row.error_fraction == 0 for row in rows)
+    checks = [abs(row.error_fraction) for row in rows if row.role == "check" and row.error_fraction]
+    worst = max(checks, default=0.0)
+    console.print(
+        f"{len(rows)} figures of {len(validation.machines)} machines: {exact} exact, {len(validation.misses)} outside "
+        f"their tolerance; largest error of a figure that nothing was fitted to {worst:.2%}",
+        soft_wrap=True,
+    )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        name = column.removeprefix("# ")
+        table.add_column(name, justify="left" if name == column else "right", overflow="fold")
+    return table

@@ -1,0 +1,201 @@
+"""What the model predicts for published machines, next to what was published.
+
+Each row is one figure of one machine file (hw_model.machine): predicted from the file, published, and the error
+
+    error = predicted / published - 1
+
+against the tolerance that the file states. A row counts as ``exact`` without a tolerance. Not checked here: that the
+file describes the machine well; it says how it was configured, and which of its figures a constant was fitted to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw_model.machine import Expected, Machine, list_machines, load_machine, machine_channel
+from quant.errors import ConfigError
+from quant.files import write_whole
+from sim.machine import MachineCycles, machine_cycles
+
+SCHEMA = "hexit.validation"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationRow:
+    """One published figure and its prediction, in `unit` (cycles or ms)."""
+
+    of: str
+    unit: str
+    predicted: float
+    published: float
+    error_fraction: float
+    tolerance_fraction: float
+    with_memory: bool
+    role: str
+    note: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the prediction lies within the tolerance."""
+        return abs(self.error_fraction) <= self.tolerance_fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineValidation:
+    """All rows of one machine, with its source and how it was configured.
+
+    `cycles` are those if off-chip memory never makes anything wait, `cycles_with_memory` those with the memory as
+    described, None where it is not.
+    """
+
+    name: str
+    title: str
+    source: str
+    evidence: str
+    configured: str
+    clock_mhz: float
+    cycles: MachineCycles
+    cycles_with_memory: MachineCycles | None
+    rows: tuple[ValidationRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """The validation of several machines; the JSON keys are the field names."""
+
+    schema: str
+    schema_version: int
+    machines: tuple[MachineValidation, ...]
+
+    @property
+    def misses(self) -> tuple[tuple[str, ValidationRow], ...]:
+        """Rows outside their tolerance, with the name of their machine."""
+        return tuple((machine.name, row) for machine in self.machines for row in machine.rows if not row.holds)
+
+
+def validate(names: tuple[str, ...] = ()) -> Validation:
+    """Predict every published figure of the named machines or files, of all published machines without names."""
+    machines = tuple(validate_machine(load_machine(name)) for name in names or list_machines())
+    return Validation(schema=SCHEMA, schema_version=SCHEMA_VERSION, machines=machines)
+
+
+def validate_machine(machine: Machine) -> MachineValidation:
+    """Predict every published figure of one machine."""
+    channel = machine_channel(machine)
+    kernel = machine_cycles(machine)
+    with_memory = None if channel is None else machine_cycles(machine, channel)
+    return MachineValidation(
+        name=machine.name,
+        title=machine.title,
+        source=machine.source,
+        evidence=machine.evidence,
+        configured=machine.configured,
+        clock_mhz=machine.clock_mhz,
+        cycles=kernel,
+        cycles_with_memory=with_memory,
+        rows=tuple(_row(machine, expected, kernel, with_memory) for expected in machine.expected),
+    )
+
+
+def _row(
+    machine: Machine, expected: Expected, kernel: MachineCycles, with_memory: MachineCycles | None
+) -> ValidationRow:
+    cycles = kernel
+    if expected.memory:
+        if with_memory is None:
+            raise ConfigError(
+                f"{machine.name}.expected.memory", True, "needs a table [memory]", "Describe the memory, or drop it"
+            )
+        cycles = with_memory
+    predicted: float = predicted_cycles(expected.of, cycles)
+    if expected.ms is not None:
+        predicted /= machine.clock_mhz * 1000
+    published = float(expected.ms if expected.ms is not None else expected.cycles or 0)
+    return ValidationRow(
+        of=expected.of,
+        unit="cycles" if expected.ms is None else "ms",
+        predicted=predicted,
+        published=published,
+        error_fraction=predicted / published - 1,
+        tolerance_fraction=expected.tolerance_fraction,
+        with_memory=expected.memory,
+        role=expected.role,
+        note=expected.note,
+    )
+
+
+def predicted_cycles(of: str, cycles: MachineCycles) -> int:
+    """Return the cycles of ``layer``, ``network``, ``region NAME``, ``stage NAME``, ``op NAME`` or ``product NAME``.
+
+    A stage's and an op's are those of one pack (one head, if heads pass through), a product's those of the array alone.
+    """
+    kind, _, name = of.partition(" ")
+    match kind:
+        case "layer" if not name:
+            return cycles.layer_cycles
+        case "network" if not name:
+            return cycles.network_cycles
+        case "region":
+            return cycles.region(name).cycles
+        case "stage":
+            return cycles.stage(name).pack_cycles
+        case "op":
+            return cycles.op(name).total
+        case "product":
+            product = cycles.op(name).product
+            if product is None:
+                raise ConfigError("expected.of", of, "is of an op without an array", f"Try op {name}")
+            return product.total
+        case _:
+            kinds = "layer, network, region NAME, stage NAME, op NAME or product NAME"
+            raise ConfigError("expected.of", of, f"must be {kinds}", "Correct the row")
+
+
+def error_text(row: ValidationRow) -> str:
+    """Return the error for people: ``exact``, or per cent with its sign."""
+    return "exact" if row.error_fraction == 0 else f"{row.error_fraction:+.2%}"
+
+
+def value_text(value: float, unit: str) -> str:
+    """Return a figure with thousands separators."""
+    return f"{round(value):,}" if unit == "cycles" else f"{value:.3f}"
+
+
+def markdown(validation: Validation, heading: str) -> str:
+    """Return the page that shows every row, `heading` first."""
+    lines = [heading.rstrip(), ""]
+    lines += ["| machine | figure | predicted | published | error | within | role |", "|---|---|---|---|---|---|---|"]
+    for machine in validation.machines:
+        for row in machine.rows:
+            figure = f"{row.of}, {row.unit}" + (", with memory" if row.with_memory else "")
+            within = "exact" if row.tolerance_fraction == 0 else f"{row.tolerance_fraction:.4g}"
+            values = (value_text(value, row.unit) for value in (row.predicted, row.published))
+            error = error_text(row) + ("" if row.holds else " **missed**")
+            cells = (machine.name, figure, *values, error, within, row.role)
+            lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "## How each machine was configured", ""]
+    for machine in validation.machines:
+        lines += [
+            f"**{machine.name}**: {machine.title}.",
+            f"Source: {machine.source}.",
+            f"Evidence: {machine.evidence}.",
+            f"Configured: {machine.configured}.",
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def page_heading(path: Path) -> str:
+    """Return what a page says above its first table; raises ConfigError where there is no such page."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("--page", str(path), "cannot be read", "Start the page with a heading") from error
+    return text.split("\n| machine |")[0]
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write the page whole, or not at all."""
+    write_whole(path, text, "--page")
