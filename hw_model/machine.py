@@ -356,7 +356,9 @@ def _table(path: Path) -> dict[str, Any]:
     if base not in list_machines() or base == path.stem:
         rule = f"must be one of {', '.join(list_machines())}"
         raise ConfigError(f"{path.name}.based_on", base, rule, "Name a published machine")
-    return _merged(_table(PUBLISHED_FOLDER / f"{base}.toml"), table)
+    below = _table(PUBLISHED_FOLDER / f"{base}.toml")
+    below.pop("expected", None)  # figures of another machine
+    return _merged(below, table)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import hexit
+
+from hw_model.accelerator import Accelerator
+from hw_model.array import FoldTiming, SystolicArray
+from hw_model.loops import Loop
+from hw_model.machine import Expected, Machine, MachineMemory, Network, Product, Region, Stage
+
+PAGE = (Path(__file__).parents[1] / "docs" / "design_file.md").read_text(encoding="utf-8")
+RECORDS = (
+    Accelerator,
+    FoldTiming,
+    SystolicArray,
+    Loop,
+    Expected,
+    Machine,
+    MachineMemory,
+    Network,
+    Product,
+    Region,
+    Stage,
+)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_every_key_of_a_file_is_explained(record: Any) -> None:
+    told = set(re.findall(r"[a-z][a-z0-9_]+|\b[mkn]\b", PAGE))
+    assert {field.name for field in fields(record)} <= told
+
+
+def test_the_example_on_the_page_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = PAGE.split("```toml\n")[1].split("```")[0]
+    mine = tmp_path / "mine.toml"
+    mine.write_text(example)
+    shown = hexit(capsys, "validate", mine, "--stages")
+    assert shown.code == 0
+    assert "whole region" in shown.out
