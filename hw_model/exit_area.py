@@ -24,7 +24,8 @@ import numpy as np
 
 from hw_model.exit_unit import unit_timing
 from hw_model.measured_units import MeasuredUnit, find_measured, measured_units
-from hw_model.resources import BRAM18_SHAPES, DSP_PORTS_BITS, Resources
+from hw_model.packing import DSP_PORTS_BITS
+from hw_model.resources import BRAM18_SHAPES, Resources
 from quant.exit_integer import (
     DifferenceTest,
     EntropyTest,

@@ -1,12 +1,14 @@
 """LUTs, flip-flops, DSP slices, block RAMs and UltraRAMs of a design, unit by unit, and whether they fit a part.
 
-    array    = rows x columns MACs, DSPs = ceil(MACs / products per DSP)
+    array    = rows x columns positions, an accumulator each, DSPs = ceil(MACs / products per DSP)
+               products_per_position > 1: an adder tree in front of the accumulator
+               weight or input stationary: a memory for partial sums
     lane     = adders (one LUT per bit), shifters (three), multipliers (DSPs), tables (half a block RAM)
     buffer   = banks of real blocks: min over shapes of ceil(depth / block depth) x ceil(width / block width)
 
-Widths come from the workload's integers, sizes from the design, block shapes and DSP ports from the data
-sheets. Two coefficients per MAC are calibrated on one published report and checked on others; docs/model.md
-prints the errors.
+Widths come from the workload's integers, sizes from the design, block shapes and DSP ports (hw_model.packing) from the
+data sheets. Two coefficients per MAC are calibrated on one published report and checked on others; docs/model.md
+prints the errors. `n_engines` engines are as many copies of everything but the memory port.
 
 The exit unit's area is the caller's: it depends on the rule (hw_model.exit_area).
 
@@ -23,19 +25,17 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from hw_model.accelerator import Accelerator
-from hw_model.device import Device, DspPrimitive, list_devices, load_device
+from hw_model.array import SystolicArray, ceil_div
+from hw_model.device import Device, list_devices, load_device
 from hw_model.memory import check_activations, place_weights
+from hw_model.packing import products_per_dsp
+from hw_model.work import sum_bits
 from quant.config import LEGAL_BITS
 from quant.errors import ConfigError, DoesNotFit
 from quant.workload import MatMul, Workload
 
 BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # words x bits: UG473, UG573
 URAM_SHAPE = (4096, 72)  # words x bits: UG573
-DSP_PORTS_BITS: dict[DspPrimitive, tuple[int, int]] = {
-    "DSP48E1": (25, 18),  # signed multiplier ports: UG479
-    "DSP48E2": (27, 18),  # signed multiplier ports: UG579
-}
-PACKING_GUARD_BITS = 2  # bits between two packed products, so that a few sums do not meet: WP486 (18 bits for 8 x 8)
 
 # Per MAC of the array: Vitis HLS 2024.2 report of TMMA's 32 x 32 array of 8 x 8 bits into 32 (MatMul_SA, mmult_accel):
 #   per accumulator bit, 1,024 x 32 of them: compute 27,969 + multiplexers 9,560 + read-out 5,491 = 43,020 LUT;
@@ -54,6 +54,14 @@ FIFO_WORDS = 512  # words of the burst buffer at each direction of the memory po
 TABLE_WORDS = 256  # words of an exp, GELU, tanh or root table: FQ-BERT's softmax (arXiv 2103.02800) uses 256
 VALUE_BITS = 16  # bits of a value inside the vector lanes
 SUM_BITS = 32  # bits of a row sum inside the vector lanes
+
+# LUT, FF, DSP per lane of single-precision units: Vitis HLS 2022.1 reports of the HLS BERT layer (U280), 16 lanes
+FLOAT_LANES = {
+    "softmax": (934, 557, 4.75),
+    "layer_norm": (1_597, 2_422, 10),
+    "gelu": (721, 1_260, 4),
+    "residual_add": (205, 416, 2),
+}
 
 Kind = Literal["lut", "ff", "dsp", "bram18", "uram"]
 KINDS: tuple[Kind, ...] = ("lut", "ff", "dsp", "bram18", "uram")
@@ -95,6 +103,7 @@ NOTHING = Resources()
 class ResourceEstimate:
     """What each unit of a design takes on one part, with the configuration that it belongs to.
 
+    The fields are those of one engine, `parts` and `total` of the whole design; the memory port serves all engines.
     `n_products_per_dsp` is what the widths really allow, at most the design's macs_per_dsp; `built_head` says that the
     exit head is not the design's own lanes.
     """
@@ -118,9 +127,13 @@ class ResourceEstimate:
 
     @property
     def parts(self) -> dict[str, Resources]:
-        """The units by name, in the order of the record."""
+        """The units of all engines by name, in the order of the record."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value for name, value in values if isinstance(value, Resources)}
+        return {
+            name: value if name == "dma_control" else value * self.accelerator.n_engines
+            for name, value in values
+            if isinstance(value, Resources)
+        }
 
     @property
     def total(self) -> Resources:
@@ -148,34 +161,36 @@ def estimate(
     as the wider of the two, and its sums are as wide as the longest product (or the bias) needs.
     """
     quant = workload.quant
-    n_products = products_per_dsp(quant.activation_bits, right_operand_bits(workload), device.dsp_primitive)
-    n_products = min(n_products, accelerator.macs_per_dsp)
-    free = available(device)
-    array_ports_bits = (
-        accelerator.array_rows * quant.activation_bits,
-        accelerator.array_columns * right_operand_bits(workload),
+    right_bits, array = right_operand_bits(workload), accelerator.array
+    n_products = products_per_dsp(
+        quant.activation_bits, right_bits, device.dsp_primitive, at_most=accelerator.macs_per_dsp
     )
-    port_bits = accelerator.array_columns * quant.weight_bits
-    bank_bits = -(-accelerator.weight_buffer_kib * 8192 // accelerator.n_weight_buffers)
+    free = Resources(
+        bram18=device.bram18 // accelerator.n_engines,  # an engine's share
+        uram=device.uram // accelerator.n_engines,
+    )
+    left_lanes, right_lanes = _operand_lanes(array)
+    port_bits = right_lanes * quant.weight_bits
+    bank_bits = ceil_div(accelerator.weight_buffer_kib * 8192, accelerator.n_weight_buffers)
     weight_buffer = Resources()
     for _ in range(accelerator.n_weight_buffers):
         weight_buffer += _bank(bank_bits, port_bits, free, weight_buffer)
     activation_buffer = Resources()
-    for bits in array_ports_bits:  # one bank per operand: attention reads both from here in the same cycle
+    for bits in (left_lanes * quant.activation_bits, right_lanes * right_bits):
+        # one bank per operand: attention reads both from here in the same cycle
         activation_buffer += _bank(
             accelerator.activation_buffer_kib * 4096, bits, free, weight_buffer + activation_buffer
         )
+    partial_sums = _partial_sums(workload, array, free, weight_buffer + activation_buffer)
+    units = _float_units if accelerator.vector_preset == "float_hls" else _fixed_point_units
     return ResourceEstimate(
         workload=workload,
         accelerator=accelerator,
         device=device,
         n_products_per_dsp=n_products,
-        systolic_array=_systolic_array(workload, accelerator, n_products),
+        systolic_array=_systolic_array(workload, array, n_products) + partial_sums,
         requantisation=_requantisation(workload, accelerator),
-        softmax=_softmax(accelerator.softmax_lanes, quant.activation_bits),
-        layer_norm=_layer_norm(accelerator.layer_norm_lanes, quant.activation_bits),
-        gelu=_gelu(accelerator.gelu_lanes, quant.activation_bits),
-        residual_add=_residual_add(accelerator.add_lanes, quant.activation_bits),
+        **units(accelerator, quant.activation_bits),
         exit_head=_exit_head(workload, accelerator) if built_head is None else built_head,
         built_head=built_head is not None,
         exit_decision=exit_unit,
@@ -183,17 +198,6 @@ def estimate(
         activation_buffer=activation_buffer,
         dma_control=_dma_control(accelerator, device),
     )
-
-
-def products_per_dsp(activation_bits: int, weight_bits: int, primitive: DspPrimitive) -> int:
-    """Return how many products of these widths one DSP slice can make: 1, or 2 that share the activation.
-
-    Two weights side by side in the wide port need weight + (activation + weight + guard) bits: 26 for 8 x 8,
-    which is in reach of a DSP48E2 (27) and not of a DSP48E1 (25); 18 for 8 x 4, in reach of both (WP486).
-    """
-    wide_bits, narrow_bits = DSP_PORTS_BITS[primitive]
-    packed_bits = activation_bits + 2 * weight_bits + PACKING_GUARD_BITS
-    return 2 if packed_bits <= wide_bits and activation_bits <= narrow_bits else 1
 
 
 def right_operand_bits(workload: Workload) -> int:
@@ -206,8 +210,7 @@ def right_operand_bits(workload: Workload) -> int:
 def accumulator_bits(workload: Workload) -> int:
     """Bits of a sum: activation + right operand + ceil(log2(longest product)), or the bias if that is wider."""
     longest = max(op.k for op in workload.layer if isinstance(op, MatMul))
-    needed = workload.quant.activation_bits + right_operand_bits(workload) + math.ceil(math.log2(longest))
-    return max(needed, workload.quant.bias_bits)
+    return sum_bits(workload.quant.activation_bits, right_operand_bits(workload), longest, workload.quant.bias_bits)
 
 
 def bram18_blocks(depth: int, width_bits: int) -> int:
@@ -237,34 +240,97 @@ def _bank(capacity_bits: int, width_bits: int, free: Resources, taken: Resources
     return Resources(bram18=bram18)
 
 
-def _systolic_array(workload: Workload, accelerator: Accelerator, n_products: int) -> Resources:
+def _operand_lanes(array: SystolicArray) -> tuple[int, int]:
+    """Values of the left and of the right operand that all arrays take per cycle."""
+    n = array.n_arrays * array.products_per_position
+    if array.dataflow == "input_stationary":  # inputs are loaded into the columns, weights stream along the rows
+        return array.columns * n, array.rows * n
+    return array.rows * n, array.columns * n
+
+
+def adder_tree_bits(n_values: int, width_bits: int) -> int:
+    """Return the bits of all adders that sum `n_values` values: each level makes a pair's sum, one bit wider.
+
+    >>> adder_tree_bits(4, 8)  # two adders of 9 bits, one of 10
+    28
+    """
+    bits = 0
+    while n_values > 1:
+        n_pairs, width_bits = n_values // 2, width_bits + 1
+        bits, n_values = bits + n_pairs * width_bits, n_values - n_pairs
+    return bits
+
+
+def _systolic_array(workload: Workload, array: SystolicArray, n_products: int) -> Resources:
     left, right = workload.quant.activation_bits, right_operand_bits(workload)
-    sums, n_macs = accumulator_bits(workload), accelerator.n_macs
-    skew = sum(  # the i-th row or column starts i cycles later: one LUT delays a bit by up to 32
-        lanes * bits * -(-lanes // SRL_DELAYS)
-        for lanes, bits in ((accelerator.array_rows, left), (accelerator.array_columns, right))
+    sums, n_macs = accumulator_bits(workload), array.n_macs
+    n_positions = n_macs // array.products_per_position
+    tree = n_positions * adder_tree_bits(array.products_per_position, left + right)  # an adder bit: one LUT and one FF
+    n_skewed = array.n_arrays * array.products_per_position  # values that enter a row or a column per cycle
+    skew = n_skewed * sum(  # the i-th row or column starts i cycles later: one LUT delays a bit by up to 32
+        lanes * bits * ceil_div(lanes, SRL_DELAYS) for lanes, bits in ((array.rows, left), (array.columns, right))
     )
+    accumulated, operands = n_positions * sums, n_macs * (left + right)
     return Resources(
-        lut=round(n_macs * (LUT_PER_ACCUMULATOR_BIT * sums + LUT_PER_OPERAND_BIT * (left + right))) + skew,
-        ff=round(n_macs * (FF_PER_ACCUMULATOR_BIT * sums + FF_PER_OPERAND_BIT * (left + right))),
-        dsp=-(-n_macs // n_products),  # one product of up to 16 x 16 bits fits every DSP slice
+        lut=round(LUT_PER_ACCUMULATOR_BIT * accumulated + LUT_PER_OPERAND_BIT * operands) + tree + skew,
+        ff=round(FF_PER_ACCUMULATOR_BIT * accumulated + FF_PER_OPERAND_BIT * operands) + tree,
+        dsp=ceil_div(n_macs, n_products),  # one product of up to 16 x 16 bits fits every DSP slice
     )
+
+
+def _partial_sums(workload: Workload, array: SystolicArray, free: Resources, taken: Resources) -> Resources:
+    """A memory per array for the sums that wait for the next slice of k, a row of the array's columns per cycle.
+
+    Weight stationary, a column panel's sums of all rows. Input stationary, those of the whole product, dealt to the
+    arrays.
+    """
+    products = [op for op in workload.layer if isinstance(op, MatMul) and op.k > array.rows]
+    if array.dataflow == "output_stationary" or not products:
+        return NOTHING
+    width_bits = array.columns * accumulator_bits(workload)
+    if array.dataflow == "weight_stationary":
+        n_words = max(op.m for op in products)
+    else:
+        n_words = max(ceil_div(op.n * ceil_div(op.m, array.columns), array.n_arrays) for op in products)
+    sums = Resources()
+    for _ in range(array.n_arrays):
+        sums += _bank(n_words * width_bits, width_bits, free, taken + sums)
+    return sums
 
 
 def _requantisation(workload: Workload, accelerator: Accelerator) -> Resources:
-    """One lane per column: bias, multiplier (none for power-of-two scales), rounding shift, saturation."""
+    """Lanes, one per column if the design does not say: bias, multiplier (none for power-of-two scales), rounding
+    shift, saturation."""
     sums, bits = accumulator_bits(workload), workload.quant.activation_bits
     lane = Resources(
         lut=sums + LUT_PER_SHIFTED_BIT * sums + 2 * bits,
         ff=3 * sums + bits,
         dsp=0 if workload.quant.power_of_two else 2,  # 32 x 16 bits takes two multipliers
     )
-    return lane * accelerator.array_columns
+    return lane * ((accelerator.requantisation_lanes or accelerator.array_columns) * accelerator.n_arrays)
 
 
 def _table(n_lanes: int) -> Resources:
     """A read-only table that every lane reads each cycle: two lanes share the two ports of a block RAM."""
     return Resources(bram18=-(-n_lanes // 2) * bram18_blocks(TABLE_WORDS, VALUE_BITS))
+
+
+def _fixed_point_units(design: Accelerator, bits: int) -> dict[str, Resources]:
+    return {
+        "softmax": _softmax(design.softmax_lanes, bits),
+        "layer_norm": _layer_norm(design.layer_norm_lanes, bits),
+        "gelu": _gelu(design.gelu_lanes, bits),
+        "residual_add": _residual_add(design.add_lanes, bits),
+    }
+
+
+def _float_units(design: Accelerator, _bits: int) -> dict[str, Resources]:
+    """Units in single precision, as they were reported, lane by lane."""
+    n_lanes = (design.softmax_lanes, design.layer_norm_lanes, design.gelu_lanes, design.add_lanes)
+    return {
+        unit: Resources(lut=n * lut, ff=n * ff, dsp=math.ceil(n * dsp))
+        for n, (unit, (lut, ff, dsp)) in zip(n_lanes, FLOAT_LANES.items(), strict=True)
+    }
 
 
 def _softmax(n_lanes: int, bits: int) -> Resources:
@@ -309,15 +375,15 @@ def pooling_resources(workload: Workload, accelerator: Accelerator) -> Resources
 
 
 def _dma_control(accelerator: Accelerator, device: Device) -> Resources:
-    """A memory port as wide as the bandwidth at this clock, read and write, with burst buffers; the sequencer."""
+    """A memory port as wide as the bandwidth at this clock, read and write, with burst buffers; sequencers."""
     bytes_per_cycle = (
         device.memory_bytes_per_second * accelerator.memory_efficiency_fraction / (accelerator.clock_mhz * 1e6)
     )
     port_bits = 64 * math.ceil(bytes_per_cycle / 8)
     lut, ff, bram18 = AXI_MASTER
     port = Resources(lut=lut + port_bits, ff=ff + 2 * port_bits, bram18=bram18 + bram18_blocks(FIFO_WORDS, port_bits))
-    control_lut, control_ff = (a + b for a, b in zip(AXI_CONTROL, SEQUENCER, strict=True))
-    return port * 2 + Resources(lut=control_lut, ff=control_ff)
+    control, sequencer = (Resources(lut=lut, ff=ff) for lut, ff in (AXI_CONTROL, SEQUENCER))
+    return port * 2 + control + sequencer * accelerator.n_engines
 
 
 def check_fit(estimate: ResourceEstimate, device: Device) -> None:
@@ -349,14 +415,16 @@ def _shortage(estimate: ResourceEstimate, kind: Kind, device: Device) -> str:
 def _levers(estimate: ResourceEstimate, device: Device) -> Iterator[str]:
     """Yield the changes of one input that make the design fit, the mildest value of each."""
     design, quant = estimate.accelerator, estimate.workload.quant
-    if design.macs_per_dsp == 1 and _retry(estimate, device, replace(design, macs_per_dsp=2)):
-        yield "macs_per_dsp = 2 in --design"
+    for value in (2, 4):
+        if value > design.macs_per_dsp and _retry(estimate, device, replace(design, macs_per_dsp=value)):
+            yield f"macs_per_dsp = {value} in --design"
+            break
     for bits in sorted(LEGAL_BITS, reverse=True):
         smaller = replace(estimate.workload, quant=replace(quant, weight_bits=bits, activation_bits=bits))
         if bits < max(quant.weight_bits, quant.activation_bits) and _retry(estimate, device, workload=smaller):
             yield f"--bits {bits}"
             break
-    for key in ("weight_buffer_kib", "activation_buffer_kib", "array_rows", "array_columns"):
+    for key in ("weight_buffer_kib", "activation_buffer_kib", "array_rows", "array_columns", "n_arrays", "n_engines"):
         for value in (getattr(design, key) >> halvings for halvings in (1, 2, 3)):
             if value and _retry(estimate, device, _resized(design, key, value)):
                 yield f"{key} = {value} in --design"
