@@ -13,6 +13,7 @@ from sim.common_options import (
     DATA,
     HARDWARE,
     OUTPUT,
+    STREAM,
     ActivationBits,
     Bits,
     CacheDir,
@@ -92,6 +93,52 @@ def run(
             help="Sentences resident at a time; above 1 means --overlap interleave.", rich_help_panel=HARDWARE
         ),
     ] = None,
+    arrivals: Annotated[
+        str,
+        typer.Option(
+            help="When sentences come: closed (as the design takes them), fixed:rate=R, poisson:rate=R, "
+            "bursts:rate=R,size=B (sentences/s), file:PATH (microseconds).",
+            rich_help_panel=STREAM,
+        ),
+    ] = "closed",
+    queue: Annotated[
+        int | None,
+        typer.Option(help="Places where sentences wait; 0: none. Default: no limit.", rich_help_panel=STREAM),
+    ] = None,
+    deadline_us: Annotated[
+        float | None,
+        typer.Option(help="Latest decision after the arrival, in microseconds.", rich_help_panel=STREAM),
+    ] = None,
+    drop: Annotated[
+        str,
+        typer.Option(
+            help="Who is dropped: never, full (who finds no place), late (also who cannot start before its deadline). "
+            "Default: full with --queue, else never.",
+            rich_help_panel=STREAM,
+        ),
+    ] = "",
+    sentences: Annotated[
+        int,
+        typer.Option(
+            help="Stream of N sentences drawn from the data with replacement (by --seed); 0: the data once.",
+            rich_help_panel=STREAM,
+        ),
+    ] = 0,
+    lengths: Annotated[
+        str,
+        typer.Option(
+            help="Tokens that the hardware works on: padded (to --seq-len), exact, buckets:16,32 (to the next).",
+            rich_help_panel=STREAM,
+        ),
+    ] = "padded",
+    saturate: Annotated[
+        bool,
+        typer.Option(
+            "--saturate",
+            help="Search the highest rate that is sustained (Poisson in a closed loop).",
+            rich_help_panel=STREAM,
+        ),
+    ] = False,
     exit_unit: Annotated[
         str,
         typer.Option(
@@ -127,6 +174,8 @@ def run(
     `hexit run --bits 4 --rule pabee --threshold 3 --device u250 --out runs/pabee`
 
     `hexit run --data glue/SST-2/dev.tsv --overlap speculate --design mine.toml --json`
+
+    `hexit run --sentences 100000 --arrivals poisson:rate=200 --deadline-us 20000 --lengths exact --saturate`
     """
     given = dict(locals())
     if listing:

@@ -11,6 +11,7 @@ MODEL = "Model and bits"
 DATA = "Text"
 RULE = "Exit rule"
 HARDWARE = "Hardware"
+STREAM = "Stream"
 OUTPUT = "Output"
 
 Model = Annotated[
@@ -49,7 +50,8 @@ Limit = Annotated[
     int, typer.Option(help="Draw only N sentences at random (by --seed); 0 takes all.", rich_help_panel=DATA)
 ]
 Seed = Annotated[
-    int, typer.Option(help="Decides which sentences --limit draws, and nothing else.", rich_help_panel=DATA)
+    int,
+    typer.Option(help="Decides what --limit, --sentences and --arrivals draw, and nothing else.", rich_help_panel=DATA),
 ]
 Rule = Annotated[
     str,

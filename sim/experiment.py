@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from hw_model.accelerator import Accelerator
+from hw_model.accelerator import Accelerator, UnitCost
 from hw_model.device import Device
 from hw_model.energy import EnergyBreakdown, energy_model, energy_uj
 from hw_model.exit_unit_build import ExitUnitBuild
@@ -28,6 +29,7 @@ from quant.store import Calibration, ModelCard, Store
 from quant.tasks import TextSet
 from quant.trace import ExitTrace
 from quant.workload import Workload, encoder_workload
+from sim.arrivals import Arrivals, ClosedLoop, PoissonArrivals, RecordedArrivals, arrival_cycles
 from sim.built_unit import check_build, check_scale
 from sim.exit_path import (
     ExitPath,
@@ -39,6 +41,9 @@ from sim.exit_path import (
     trace_unit,
     unit_spec,
 )
+from sim.lengths import PADDED, LengthPolicy, compile_lengths, hardware_lengths
+from sim.queueing import AdmissionPolicy
+from sim.saturation import Saturation, saturate
 from sim.schedule import Program, Unit, compile_program
 from sim.stream import (
     ExitTable,
@@ -50,10 +55,43 @@ from sim.stream import (
     stream_work,
 )
 
+Ints = npt.NDArray[np.int64]
+
+SATURATION_SENTENCES = 10_000  # of a search, where nothing else is said; a settled queue of them is within 1 % of it
+DRAW_STREAM = 0  # beside the seed, so that the sentences drawn are independent of the gaps between them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSetup:
+    """How sentences come: when, who may wait, at what length, and how many.
+
+    `n_sentences` are drawn from the data with replacement; 0 takes the data once, in their order. `saturates`: search
+    for the highest rate as well.
+    """
+
+    arrivals: Arrivals = ClosedLoop()  # noqa: RUF009 - frozen
+    admission: AdmissionPolicy = AdmissionPolicy()  # noqa: RUF009 - frozen
+    lengths: LengthPolicy = PADDED
+    n_sentences: int = 0
+    saturates: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject streams that nobody could feed."""
+        if self.n_sentences < 0:
+            raise ConfigError("--sentences", self.n_sentences, "must not be negative", "Try --sentences 100000")
+        policy, closed = self.admission, isinstance(self.arrivals, ClosedLoop)
+        if closed and policy.drop != "never" and not self.saturates:
+            rule = "drops nobody in a closed loop, where nobody waits"
+            where, value = ("--drop", policy.drop) if policy.n_places is None else ("--queue", str(policy.n_places))
+            raise ConfigError(where, value, rule, "Add --arrivals poisson:rate=500")
+        if self.saturates and isinstance(self.arrivals, RecordedArrivals):
+            rule = "searches for a rate, and recorded arrivals have their own"
+            raise ConfigError("--saturate", self.arrivals.file_name, rule, "Use --arrivals poisson:rate=500")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What is simulated: network shape, widths, rule, design and part; the exit unit, if one was built."""
+    """What is simulated: network shape, widths, rule, design and part; the stream; the exit unit, if one was built."""
 
     shape: EncoderShape
     quant: QuantConfig
@@ -63,6 +101,7 @@ class Setup:
     sequence_length: int
     seed: int
     exit_unit: ExitUnitBuild | None = None
+    stream: StreamSetup = StreamSetup()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,8 +149,10 @@ class CheckedDesign:
 class Outcome:
     """Everything that a report shows, as arrays and records.
 
-    `stream` is the run with exits, `full` the same sentences on the same design without any early exit;
-    `table` is the cost of a lone sentence by exit layer.
+    `stream` is the run with exits, `full` the same sentences and arrivals on the same design without any early exit;
+    `drawn` says which sentence of the data each of the stream is. `programs` are those of the lengths of the stream,
+    `program` that of the longest length, `sentence` and `table` a lone sentence of it through all layers, and its cost
+    by exit layer.
     """
 
     setup: Setup
@@ -123,8 +164,11 @@ class Outcome:
     program: Program
     sentence: SentenceRun
     table: ExitTable
+    programs: tuple[Program, ...]
+    drawn: Ints
     stream: StreamResult
     full: StreamResult
+    saturation: Saturation | None
     energy: EnergyBreakdown
     full_energy: EnergyBreakdown
     resources: ResourceEstimate
@@ -173,15 +217,39 @@ def check_design(setup: Setup, logit_scale: float | None = None) -> CheckedDesig
     head_area = built_head.resources + pooling_resources(workload, design) if built_head is not None else None
     resources = estimate(workload, design, setup.device, decision.resources, head_area)
     check_fit(resources, setup.device)
-    channel = device_channel(design, setup.device)
     return CheckedDesign(
         workload=workload,
         exit_path=ExitPath(spec=spec, head=head_part(workload, design, build, resources.exit_head), decision=decision),
         resources=resources,
-        program=compile_program(
-            workload, design, channel, decision.cost, built_head.cost if built_head is not None else None
-        ),
+        program=_compiled(setup, decision.cost, setup.sequence_length),
     )
+
+
+def _compiled(setup: Setup, decision: UnitCost, length: int) -> Program:
+    """Compile the network for sentences of `length` tokens on the setup's design."""
+    build, design = setup.exit_unit, setup.design
+    built_head = build.head if build is not None else None
+    return compile_program(
+        encoder_workload(setup.shape, setup.quant, length),
+        design,
+        device_channel(design, setup.device),
+        decision,
+        built_head.cost if built_head is not None else None,
+    )
+
+
+def check_stream(setup: Setup, n_samples: int) -> None:
+    """Raise ConfigError for arrivals that do not fit the data, and buckets that no sentence could need."""
+    stream = setup.stream
+    arrival_cycles(stream.arrivals, stream.n_sentences or n_samples, setup.design.clock_mhz, setup.seed)
+    hardware_lengths(stream.lengths, [setup.sequence_length], setup.sequence_length)
+
+
+def draw_sentences(n_samples: int, n_drawn: int, seed: int) -> Ints:
+    """Return which sentences of the data a stream consists of: `n_drawn` with replacement, or all once for 0."""
+    if not n_drawn:
+        return np.arange(n_samples)
+    return np.random.default_rng((seed, DRAW_STREAM)).integers(0, n_samples, n_drawn)
 
 
 def evaluate(setup: Setup, source: Source) -> Outcome:
@@ -191,9 +259,37 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
     if setup.exit_unit is not None:
         check_scale(setup.exit_unit, source.trace.scale)
     decision, float_decision = decide_source(setup.rule, source, spec)
-    stream = simulate_stream(program, decision.exit_layer, exit_layers=spec.exit_layers)
+    drawn = draw_sentences(source.trace.n_samples, setup.stream.n_sentences, setup.seed)
+    lengths = hardware_lengths(setup.stream.lengths, source.trace.lengths, setup.sequence_length)
+    programs, index = compile_lengths(
+        lambda length: (
+            program if length == setup.sequence_length else _compiled(setup, checked.exit_path.decision.cost, length)
+        ),
+        lengths,
+    )
+
+    def run(leaves: Ints, chosen: Ints, arrivals: Ints | None, exit_layers: tuple[int, ...]) -> StreamResult:
+        admission = setup.stream.admission.cycles(setup.design.clock_mhz)
+        return simulate_stream(
+            programs, leaves[chosen], arrivals, exit_layers, program_index=index[chosen], admission=admission
+        )
+
+    arrivals = arrival_cycles(setup.stream.arrivals, drawn.size, setup.design.clock_mhz, setup.seed)
+    stream = run(decision.exit_layer, drawn, arrivals, spec.exit_layers)
     last = np.full(source.trace.n_samples, setup.shape.n_layers)
-    full = simulate_stream(program, last, exit_layers=(setup.shape.n_layers,))
+    full = run(last, drawn, arrivals, (setup.shape.n_layers,))
+    saturation = None
+    if setup.stream.saturates:
+        pattern = setup.stream.arrivals
+        n = setup.stream.n_sentences or SATURATION_SENTENCES
+        chosen = draw_sentences(source.trace.n_samples, n, setup.seed)
+        saturation = saturate(
+            lambda arrivals: run(decision.exit_layer, chosen, arrivals, spec.exit_layers),
+            PoissonArrivals(rate_per_s=1.0) if isinstance(pattern, ClosedLoop | RecordedArrivals) else pattern,
+            n,
+            setup.design.clock_mhz,
+            setup.seed,
+        )
     return Outcome(
         setup=setup,
         source=source,
@@ -204,10 +300,13 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         program=program,
         sentence=simulate_sentence(program, spec.exit_layers),
         table=exit_table(program, spec.exit_layers),
+        programs=programs,
+        drawn=drawn,
         stream=stream,
         full=full,
-        energy=stream_energy(program, setup.device, stream),
-        full_energy=stream_energy(program, setup.device, full),
+        saturation=saturation,
+        energy=stream_energy(programs, setup.device, stream),
+        full_energy=stream_energy(programs, setup.device, full),
         resources=checked.resources,
     )
 
@@ -230,10 +329,10 @@ def decide_source(rule: ExitRule, source: Source, unit: ExitUnitSpec | None = No
             return decide_by_unit(unit, trace), decide_by_rule(rule, reference, unit.exit_layers)
 
 
-def stream_energy(program: Program, device: Device, stream: StreamResult) -> EnergyBreakdown:
+def stream_energy(programs: tuple[Program, ...], device: Device, stream: StreamResult) -> EnergyBreakdown:
     """Return the energy of a whole stream: useful and squashed work, off-chip traffic, static power over its time."""
-    useful, wasted = stream_work(program, stream)
-    duration_us = stream.total_cycles / program.accelerator.clock_mhz
+    useful, wasted = stream_work(programs, stream)
+    duration_us = stream.total_cycles / programs[0].accelerator.clock_mhz
     return energy_uj(energy_model(device), useful, duration_us, wasted=wasted)
 
 

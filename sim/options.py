@@ -23,8 +23,20 @@ from quant.reference import Reference, load_reference
 from quant.store import ModelCard, Stage, Store, cache_folder, calibration_of
 from quant.tasks import TextSet, load_texts
 from quant.workload import SHAPES
+from sim.arrivals import parse_arrivals
 from sim.built_unit import built_rule
-from sim.experiment import Outcome, Setup, check_design, evaluate, profile_source, text_source
+from sim.experiment import (
+    Outcome,
+    Setup,
+    StreamSetup,
+    check_design,
+    check_stream,
+    evaluate,
+    profile_source,
+    text_source,
+)
+from sim.lengths import parse_lengths
+from sim.queueing import DROP_POLICIES, AdmissionPolicy
 
 DEFAULT_RULES = {1: "pabee-regression", 2: "hardware"}  # by number of classes; the cheapest unit that can serve it
 MANY_CLASSES_RULE = "max-probability"
@@ -63,6 +75,13 @@ class RunOptions:
     seq_len: int | None = None
     overlap: str = ""
     batch: int | None = None
+    arrivals: str = "closed"
+    queue: int | None = None
+    deadline_us: float | None = None
+    drop: str = ""
+    sentences: int = 0
+    lengths: str = "padded"
+    saturate: bool = False
     exit_unit: str = ""
     reference: str = ""
     trace_level: str = "op"
@@ -100,18 +119,21 @@ def simulate(options: RunOptions, stage: Stage) -> tuple[Outcome, Reference | No
     reference = load_reference(Path(options.reference)) if options.reference else None
     build = load_build(Path(options.exit_unit)) if options.exit_unit else None
     rule = _asked_rule(options, build)  # a wrong one fails before models load
+    stream = stream_setup(options)
     quant = quantisation(options)
     store = Store(folder=cache_folder(options.cache_dir), stage=stage)
     if options.profile:
         length = PROFILE_LENGTH if options.seq_len is None else options.seq_len
         shape, profile = _profile(options)
-        setup = _setup(options, shape, quant, rule or parse_rule(PROFILE_RULE, options.threshold), length)
+        setup = _setup(options, shape, quant, rule or parse_rule(PROFILE_RULE, options.threshold), length, stream)
         check_design(setup)
+        check_stream(setup, profile.n_samples)
         return evaluate(setup, profile_source(profile, length)), None
     card, texts = load_inputs(options, store)
     rule = rule or parse_rule(DEFAULT_RULES.get(card.shape.n_classes, MANY_CLASSES_RULE), options.threshold)
-    setup = _setup(options, card.shape, quant, rule, default_length(options.seq_len, card), build)
+    setup = _setup(options, card.shape, quant, rule, default_length(options.seq_len, card), stream, build)
     check_design(setup)
+    check_stream(setup, len(texts.texts))
     calibration = calibration_of(card, options.calibration)
     if reference is not None:
         _check_reference(reference, card, texts, setup.sequence_length)
@@ -133,6 +155,20 @@ def quantisation(options: RunOptions) -> QuantConfig:
         activation_bits=options.bits if options.activation_bits is None else options.activation_bits,
         logit_bits=options.logit_bits,
         power_of_two=options.po2,
+    )
+
+
+def stream_setup(options: RunOptions) -> StreamSetup:
+    """Return how sentences come; a queue of so many places drops who finds it full, unless --drop says otherwise."""
+    drop = options.drop or ("never" if options.queue is None else "full")
+    check_choice("--drop", drop, DROP_POLICIES)
+    policy = next(policy for policy in DROP_POLICIES if policy == drop)
+    return StreamSetup(
+        arrivals=parse_arrivals(options.arrivals),
+        admission=AdmissionPolicy(n_places=options.queue, deadline_us=options.deadline_us, drop=policy),
+        lengths=parse_lengths(options.lengths),
+        n_sentences=options.sentences,
+        saturates=options.saturate,
     )
 
 
@@ -170,6 +206,7 @@ def _setup(
     quant: QuantConfig,
     rule: ExitRule,
     length: int,
+    stream: StreamSetup,
     build: ExitUnitBuild | None = None,
 ) -> Setup:
     device = load_device(options.device) if options.device else None
@@ -183,6 +220,7 @@ def _setup(
         sequence_length=length,
         seed=options.seed,
         exit_unit=build,
+        stream=stream,
     )
 
 

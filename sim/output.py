@@ -42,22 +42,22 @@ def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, 
 
 
 def sentences_csv(outcome: Outcome) -> str:
-    """Return one line per sentence: label, prediction, exit, latency, and the text where there is one."""
+    """Return one line per sentence of the stream: label, prediction, exit, latency, and the text where there is one."""
     stream, trace, clock_mhz = outcome.stream, outcome.source.trace, outcome.setup.design.clock_mhz
     texts = outcome.source.texts.texts if isinstance(outcome.source, TextSource) else ("",) * trace.n_samples
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("index", "label", "prediction", "exit_layer", "n_tokens", "start_us", "latency_us", "text"))
-    rows = zip(
-        trace.labels.tolist(),
-        outcome.decision.prediction.tolist(),
-        stream.exit_layer.tolist(),
-        trace.lengths.tolist(),
+    columns = (trace.labels, outcome.decision.prediction, outcome.decision.exit_layer, trace.lengths)
+    labels, predictions, layers, lengths = (column.tolist() for column in columns)
+    times = zip(
+        outcome.drawn.tolist(),
+        stream.served.tolist(),
         stream.start_cycle.tolist(),
         stream.latency_cycles.tolist(),
-        texts,
         strict=True,
     )
-    for index, (label, prediction, layer, n_tokens, start, latency, text) in enumerate(rows):
-        writer.writerow((index, label, prediction, layer, n_tokens, start / clock_mhz, latency / clock_mhz, text))
+    for index, served, start, latency in times:
+        when = (start / clock_mhz, latency / clock_mhz) if served else ("", "")
+        writer.writerow((index, labels[index], predictions[index], layers[index], lengths[index], *when, texts[index]))
     return buffer.getvalue()

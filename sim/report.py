@@ -28,16 +28,31 @@ from quant.reference import Reference
 from quant.scores import exit_scores
 from quant.trace import ExitTrace
 from quant.workload import parameter_counts
+from sim.arrivals import ClosedLoop, RecordedArrivals, format_arrivals
 from sim.experiment import Outcome, ProfileSource, TextSource, is_bound, last_layer_cycles, layer_breakdown, score
-from sim.schedule import NONE, UNIT_NAMES
-from sim.stream import StreamResult
+from sim.lengths import format_lengths
+from sim.queueing import AdmissionPolicy
+from sim.schedule import NONE, UNIT_NAMES, Unit
+from sim.stream import StreamResult, largest_queue, stream_levels
 
 SCHEMA = "hexit.report"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SUFFICIENT = 0.01  # score; one point of accuracy
 Score = float | None
 Scores = tuple[float, ...] | None
-PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
+PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "p99_9": 99.9}
+N_BINS = 50  # of what is told over time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfiguration:
+    """How sentences came; patterns as the command line reads them, of a file the name alone."""
+
+    arrivals: str
+    lengths: str
+    admission: AdmissionPolicy
+    n_sentences: int
+    saturates: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +66,7 @@ class Configuration:
     device: Device
     sequence_length: int
     seed: int
+    stream: StreamConfiguration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +127,56 @@ class LatencyReport:
     p50: float
     p95: float
     p99: float
+    p99_9: float
     max: float
     full_depth: float
     by_exit: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverTime:
+    """The stream in bins of equal length: `edge_us` [n_bins + 1], means within each bin.
+
+    `waiting` and `in_service` are sentences, `array_fraction` the useful work of the array.
+    """
+
+    edge_us: tuple[float, ...]
+    waiting: tuple[float, ...]
+    in_service: tuple[float, ...]
+    array_fraction: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaturationReport:
+    """The highest rate of `arrivals` that the design sustains (sim.saturation), and its 99th percentile there."""
+
+    arrivals: str
+    n_sentences: int
+    capacity_per_s: float
+    sustained_per_s: float
+    p99_latency_us: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamReport:
+    """Who came, who was served, who waited; the rest of the report is about the served ones.
+
+    `offered_per_s` is None in a closed loop, `n_missed` (served, but too late) without a deadline.
+    """
+
+    n_sentences: int
+    n_served: int
+    n_dropped_full: int
+    n_dropped_late: int
+    n_missed: int | None
+    offered_per_s: float | None
+    mean_wait_us: float
+    mean_waiting: float
+    max_waiting: int
+    mean_hardware_tokens: float
+    n_lengths: int
+    over_time: OverTime
+    saturation: SaturationReport | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +254,7 @@ class Report:
     exits: ExitReport
     speedup: SpeedupReport
     latency_us: LatencyReport
+    stream: StreamReport
     throughput_per_s: float
     energy_uj: float
     energy_full_depth_uj: float
@@ -215,7 +279,7 @@ class Report:
 def build_report(outcome: Outcome, reference: Reference | None = None) -> Report:
     """Derive every figure of the report from the outcome of a run."""
     setup, stream, full = outcome.setup, outcome.stream, outcome.full
-    n = stream.n_sentences
+    n = stream.n_served
     seconds = stream.total_cycles / (setup.design.clock_mhz * 1e6)
     per_sentence_uj = outcome.energy.total_uj / n
     layers = outcome.table.latency_cycles
@@ -235,6 +299,13 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
             device=setup.device,
             sequence_length=setup.sequence_length,
             seed=setup.seed,
+            stream=StreamConfiguration(
+                arrivals=format_arrivals(setup.stream.arrivals),
+                lengths=format_lengths(setup.stream.lengths),
+                admission=setup.stream.admission,
+                n_sentences=setup.stream.n_sentences,
+                saturates=setup.stream.saturates,
+            ),
         ),
         versions=versions(),
         hashes=_hashes(outcome),
@@ -243,13 +314,14 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         exits=_exit_report(outcome),
         speedup=SpeedupReport(
             layer=setup.shape.n_layers / outcome.decision.mean_layer,
-            mac=(full.macs + full.wasted_macs) / (stream.macs + stream.wasted_macs),
-            latency=float(full.latency_cycles.mean() / stream.latency_cycles.mean()),
+            mac=(full.macs + full.wasted_macs) * n / ((stream.macs + stream.wasted_macs) * full.n_served),
+            latency=float(full.served_latency_cycles.mean() / stream.served_latency_cycles.mean()),
         ),
         latency_us=_latency_report(stream, full, layers, setup.design.clock_mhz),
+        stream=_stream_report(outcome),
         throughput_per_s=n / seconds,
         energy_uj=per_sentence_uj,
-        energy_full_depth_uj=outcome.full_energy.total_uj / n,
+        energy_full_depth_uj=outcome.full_energy.total_uj / full.n_served,
         energy_parts_uj=EnergyBreakdown(**{name: value / n for name, value in to_json(outcome.energy).items()}),
         average_power_mw=outcome.energy.average_power_mw(seconds * 1e6),
         sentences_per_joule=1e6 / per_sentence_uj,
@@ -292,6 +364,8 @@ def _hashes(outcome: Outcome) -> dict[str, str]:
             "checkpoint": outcome.source.card.content_hash,
             "calibration": outcome.source.calibration.content_hash,
         }
+    if isinstance(outcome.setup.stream.arrivals, RecordedArrivals):
+        hashes["arrivals"] = outcome.setup.stream.arrivals.content_hash
     if outcome.setup.exit_unit is not None:
         hashes["exit_unit"] = hashlib.sha256(json.dumps(to_json(outcome.setup.exit_unit)).encode()).hexdigest()
     return dict(sorted(hashes.items()))
@@ -383,7 +457,7 @@ def _exit_part_report(outcome: Outcome, part: BuiltPart) -> ExitPartReport:
         latency_cycles=part.latency_cycles,
         initiation_interval_cycles=part.initiation_interval_cycles,
         layer_fraction=part.latency_cycles / last_layer_cycles(outcome.program),
-        sentence_fraction=part.latency_cycles * stream.n_exits / int(stream.latency_cycles.sum()),
+        sentence_fraction=part.latency_cycles * stream.n_exits / int((stream.finish_cycle - stream.start_cycle).sum()),
         area=area,
         evidence=part.evidence,
         tool=part.tool,
@@ -391,13 +465,49 @@ def _exit_part_report(outcome: Outcome, part: BuiltPart) -> ExitPartReport:
 
 
 def _latency_report(stream: StreamResult, full: StreamResult, by_exit: Any, clock_mhz: float) -> LatencyReport:
-    latencies_us = stream.latency_cycles / clock_mhz
+    latencies_us = stream.served_latency_cycles / clock_mhz
     return LatencyReport(
         mean=float(latencies_us.mean()),
         **{name: float(np.percentile(latencies_us, q, method="higher")) for name, q in PERCENTILES.items()},
         max=float(latencies_us.max()),
-        full_depth=float(full.latency_cycles.mean() / clock_mhz),
+        full_depth=float(full.served_latency_cycles.mean() / clock_mhz),
         by_exit=tuple(None if cycles == NONE else cycles / clock_mhz for cycles in by_exit.tolist()),
+    )
+
+
+def _stream_report(outcome: Outcome) -> StreamReport:
+    setup, stream, saturation = outcome.setup, outcome.stream, outcome.saturation
+    clock_mhz, served, levels = setup.design.clock_mhz, stream.served, stream_levels(outcome.stream, N_BINS)
+    seconds = int(stream.arrival_cycle[-1]) / (clock_mhz * 1e6)
+    closed = isinstance(setup.stream.arrivals, ClosedLoop)
+    tokens = np.array([program.workload.sequence_length for program in outcome.programs])[stream.program_index]
+    return StreamReport(
+        n_sentences=stream.n_sentences,
+        n_served=stream.n_served,
+        n_dropped_full=stream.n_dropped_full,
+        n_dropped_late=stream.n_dropped_late,
+        n_missed=None if setup.stream.admission.deadline_us is None else stream.n_missed,
+        offered_per_s=None if closed or not seconds else stream.n_sentences / seconds,
+        mean_wait_us=float((stream.start_cycle - stream.arrival_cycle)[served].mean()) / clock_mhz,
+        mean_waiting=float(levels.waiting @ np.diff(levels.edge_cycle) / levels.edge_cycle[-1]),
+        max_waiting=largest_queue(stream),
+        mean_hardware_tokens=float(tokens.mean()),
+        n_lengths=len(outcome.programs),
+        over_time=OverTime(
+            edge_us=tuple((levels.edge_cycle / clock_mhz).tolist()),
+            waiting=tuple(levels.waiting.tolist()),
+            in_service=tuple(levels.in_service.tolist()),
+            array_fraction=tuple(levels.utilisation_fraction[:, Unit.ARRAY].tolist()),
+        ),
+        saturation=None
+        if saturation is None
+        else SaturationReport(
+            arrivals=saturation.arrivals,
+            n_sentences=saturation.n_sentences,
+            capacity_per_s=saturation.capacity_per_s,
+            sustained_per_s=saturation.sustained_per_s,
+            p99_latency_us=saturation.p99_latency_us,
+        ),
     )
 
 
@@ -421,6 +531,10 @@ CHECKS = (
         figures="cycles of the exit decision",
         how="equal to those of its RTL in Verilator, event by event under random back-pressure, for pipelines of 1 to "
         "20 stages (benchmarks/exit_unit_cycles.py); a clock that the part reaches is assumed",
+    ),
+    Check(
+        figures="waiting, drops and deadlines",
+        how="exact against a naive event loop; mean waiting of M/D/1 and of bursts within the error of the simulation",
     ),
     Check(
         figures="off-chip traffic",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim.arrivals import RatedArrivals, arrival_cycles
+from sim.arrivals import RatedArrivals, arrival_cycles, format_arrivals
 from sim.stream import StreamResult
 
 Ints = npt.NDArray[np.int64]
@@ -34,8 +34,9 @@ TOLERANCE = 1e-3  # share of the capacity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saturation:
-    """What a search found: rates in sentences per second, and the stream at the rate that it answers."""
+    """What a search found: rates in sentences per second, and `arrivals`, the stream at the rate that it answers."""
 
+    arrivals: str
     n_sentences: int
     capacity_per_s: float
     sustained_per_s: float
@@ -59,6 +60,7 @@ def saturate(
     rate = highest_rate(lambda rate_per_s: is_sustained(stream(rate_per_s)), capacity)
     latencies_us = stream(rate).served_latency_cycles / clock_mhz if rate else None
     return Saturation(
+        arrivals=format_arrivals(dataclasses.replace(pattern, rate_per_s=rate)) if rate else "none",
         n_sentences=n_sentences,
         capacity_per_s=capacity,
         sustained_per_s=rate,

@@ -38,6 +38,7 @@ def print_report(report: Report, console: Console) -> None:
             )
         )
     console.print(Text())
+    console.print(_stream(report))
     console.print(_units(report))
     console.print(_checks(report))
 
@@ -128,7 +129,7 @@ def _speed(report: Report) -> RenderableType:
         style="bold",
     )
     for name in PERCENTILES:
-        table.add_row(f"latency {name}", f"{getattr(latency, name):.1f} us", "", "")
+        table.add_row(f"latency {name.replace('_', '.')}", f"{getattr(latency, name):.1f} us", "", "")
     table.add_row("throughput", f"{report.throughput_per_s:,.0f} /s", "", "")
     ratio = report.energy_full_depth_uj / report.energy_uj
     table.add_row(
@@ -186,6 +187,40 @@ def _exit_unit(report: Report) -> RenderableType:
 def _share(fraction: float) -> str:
     """Two digits, so that a part of a few cycles or LUTs is not nothing."""
     return f"{float(f'{100 * fraction:.2g}'):g} %"
+
+
+def _stream(report: Report) -> Text:
+    stream, configuration = report.stream, report.configuration.stream
+    closed = stream.offered_per_s is None
+    text = Text(f"stream: {stream.n_sentences:,} sentences, {configuration.arrivals}")
+    if closed:
+        text.append(" loop: each comes when the design can take it, so nobody waits and latency is service")
+    else:
+        text.append(
+            f", {stream.offered_per_s:,.1f} /s offered; mean wait {stream.mean_wait_us:,.1f} us, "
+            f"{stream.mean_waiting:,.2f} waiting on average, {stream.max_waiting:,} at most"
+        )
+    n_dropped = stream.n_dropped_full + stream.n_dropped_late
+    if n_dropped:
+        share = _share(n_dropped / stream.n_sentences)
+        text.append(f"\n{n_dropped:,} dropped ({share}): ", style="yellow")
+        text.append(f"{stream.n_dropped_full:,} found the queue full, {stream.n_dropped_late:,} waited too long")
+    if stream.n_missed is not None:
+        share = _share(stream.n_missed / stream.n_sentences)
+        style = "yellow" if stream.n_missed else ""
+        text.append(
+            f"\n{stream.n_missed:,} served after the deadline of {configuration.admission.deadline_us:g} us ({share})",
+            style=style,
+        )
+    if stream.n_lengths > 1:
+        text.append(f"\nlengths {configuration.lengths}: {stream.n_lengths} of them")
+        text.append(f", {stream.mean_hardware_tokens:.1f} tokens on average")
+    found = stream.saturation
+    if found is not None:
+        p99 = "" if found.p99_latency_us is None else f", p99 {found.p99_latency_us:,.1f} us"
+        text.append(f"\nhighest sustained rate {found.sustained_per_s:,.1f} /s", style="bold")
+        text.append(f" ({found.arrivals.partition(':')[0]}{p99}), capacity {found.capacity_per_s:,.1f} /s")
+    return text
 
 
 def _units(report: Report) -> RenderableType:

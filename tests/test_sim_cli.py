@@ -409,6 +409,16 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "seq_len": ([], ["--seq-len", 20]),
     "overlap": ([], ["--overlap", "speculate"]),
     "batch": ([], ["--batch", 2]),
+    "arrivals": ([], ["--arrivals", "poisson:rate=20000"]),
+    "queue": (["--arrivals", "poisson:rate=1e6"], ["--arrivals", "poisson:rate=1e6", "--queue", 0]),
+    "deadline_us": ([], ["--deadline-us", 20]),
+    "drop": (
+        ["--arrivals", "poisson:rate=1e6", "--deadline-us", 20],
+        ["--arrivals", "poisson:rate=1e6", "--deadline-us", 20, "--drop", "late"],
+    ),
+    "sentences": ([], ["--sentences", 30]),
+    "lengths": ([], ["--lengths", "exact"]),
+    "saturate": ([], ["--saturate"]),
     "exit_unit": ([], ["--exit-unit", lambda folder: str(folder / "exit_unit.json")]),
     "reference": ([], ["--reference", lambda folder: str(folder / "reference.json")]),
 }

@@ -28,7 +28,7 @@ PROMISED = [
     *(f"accuracy.{key}" for key in ("float", "quantised", "with_exits")),
     *(f"exits.{key}" for key in ("mean_layer", "histogram")),
     *(f"speedup.{key}" for key in ("layer", "mac", "latency")),
-    *(f"latency_us.{key}" for key in ("mean", "p50", "p95", "p99")),
+    *(f"latency_us.{key}" for key in ("mean", "p50", "p95", "p99", "p99_9")),
     "throughput_per_s",
     "energy_uj",
     *(f"resources.{kind}.{key}" for kind in KINDS for key in ("used", "available")),
@@ -67,7 +67,11 @@ def reports(
     design = Path(str(resources.files("hw_model") / "designs" / "default.toml")).read_text(encoding="utf-8")
     plain = "".join(line for line in design.splitlines(True) if not line.startswith("fold_overhead_cycles"))
     (tmp_path / "folds.toml").write_text(f"{plain}\n[fold]\ncontrol = {{ rows = 1 }}\n", encoding="utf-8")
+    (tmp_path / "times.txt").write_text("\n".join(str(400 * index) for index in range(10)))
+    stream = {"arrivals": f"file:{tmp_path / 'times.txt'}", "queue": 1, "deadline_us": 500.0, "lengths": "exact"}
     return {
+        "stream": build_report(simulated(**EAGER, **stream)),
+        "saturated": build_report(simulated(**EAGER, saturate=True, sentences=40)),
         "text": build_report(simulated(**EAGER)),
         "speculate": build_report(simulated(**EAGER, overlap="speculate")),
         "interleave": build_report(simulated(**EAGER, batch=3)),
@@ -93,7 +97,7 @@ def test_the_promised_keys_are_numbers_of_a_report_on_text(reports: dict[str, Re
     for key in PROMISED:
         kind = list if key == "exits.histogram" else (int, float)
         assert isinstance(found[key], kind), key
-    assert (found["schema"], found["schema_version"]) == (SCHEMA, SCHEMA_VERSION) == ("hexit.report", 1)
+    assert (found["schema"], found["schema_version"]) == (SCHEMA, SCHEMA_VERSION) == ("hexit.report", 2)
 
 
 def test_a_report_comes_back_from_its_json(reports: dict[str, Report]) -> None:
