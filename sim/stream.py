@@ -415,7 +415,7 @@ class StreamLevels:
 
 def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
     """Return what a stream looked like over time, in at most `n_bins` bins of equal length."""
-    last = max(result.total_cycles, int(_left_queue(result)[1].max()))
+    last = max(result.total_cycles, int(queue_spans(result)[1].max()))
     edges = np.unique(np.linspace(0, last, n_bins + 1).astype(np.int64))
     served = result.served
     start, finish = result.start_cycle[served], result.finish_cycle[served]
@@ -423,7 +423,7 @@ def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
     length = np.maximum(1, finish - start)
     return StreamLevels(
         edge_cycle=edges,
-        waiting=level_over_time(*_left_queue(result), edges),
+        waiting=level_over_time(*queue_spans(result), edges),
         in_service=level_over_time(start, finish, edges),
         utilisation_fraction=np.stack(
             [level_over_time(start, finish, edges, busy[:, unit] / length) for unit in range(busy.shape[1])], axis=1
@@ -433,11 +433,11 @@ def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
 
 def largest_queue(result: StreamResult) -> int:
     """Return the largest number of sentences that waited at a time."""
-    return longest_queue(*_left_queue(result))
+    return longest_queue(*queue_spans(result))
 
 
-def _left_queue(result: StreamResult) -> tuple[Ints, Ints]:
-    """Cycles in which sentences entered and left the queue, of those that did not find it full."""
+def queue_spans(result: StreamResult) -> tuple[Ints, Ints]:
+    """Return the cycles in which sentences entered and left the queue, of those that did not find it full."""
     entered = result.verdict != FULL
     arrival, start = result.arrival_cycle[entered], result.start_cycle[entered]
     late = result.verdict[entered] == LATE
