@@ -171,3 +171,11 @@ def test_stages_name_ops_of_the_network_and_stages_before_them() -> None:
     late = Stage(name="x", ops=("gelu",), loops=("rows",), after=("y",))
     with pytest.raises(ConfigError, match=r"x\.after = y: must be one of \(none\)"):
         machine_cycles(machine(regions=(Region(name="r", stages=(late,), overlap="packs"),)))
+
+
+def test_heads_side_by_side_are_one_call() -> None:
+    def cycles(n_parallel_heads: int) -> int:
+        stage = Stage(name="s", ops=("scores",), array="array", n_parallel_heads=n_parallel_heads)
+        return machine_cycles(machine(regions=(Region(name="r", stages=(stage,)),))).layer_cycles
+
+    assert [cycles(n) for n in (1, 2, 3)] == [3 * cycles(3), 2 * cycles(3), cycles(4)]
