@@ -19,13 +19,14 @@ channels of their own for several masters, the crossing between HBM pseudo-chann
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Literal, Protocol
 
 from hw_model.accelerator import Accelerator, UnitCost
 from hw_model.array import ceil_div
 from hw_model.device import Device
+from hw_model.engines import layers_per_engine
 from quant.config import QuantConfig
 from quant.errors import ConfigError, DoesNotFit
 from quant.workload import (
@@ -124,6 +125,29 @@ def device_channel(accelerator: Accelerator, device: Device) -> MemoryChannel:
         n_channels=device.memory_channels,
         channel_bits=device.memory_channel_bits,
     )
+
+
+def engine_channel(channel: MemoryChannel, n_engines: int) -> MemoryChannel:
+    """Return one engine's share of a channel: an equal part of its rate and, where they count, of its requests.
+
+    Raises ConfigError where an engine would have no request under way. Not modelled: bursts of one engine in another's
+    idle time.
+    """
+    if channel.requests is None:
+        return replace(channel, bytes_per_cycle=channel.bytes_per_cycle / n_engines)
+    if channel.requests.n_outstanding < n_engines:
+        raise ConfigError(
+            "design.memory_outstanding",
+            channel.requests.n_outstanding,
+            f"must be at least {n_engines}, one for each of n_engines",
+            f"Try memory_outstanding = {n_engines}",
+        )
+    requests = replace(
+        channel.requests,
+        n_outstanding=channel.requests.n_outstanding // n_engines,
+        data_bytes_per_cycle=channel.requests.data_bytes_per_cycle / n_engines,
+    )
+    return replace(channel, bytes_per_cycle=requests.bytes_per_cycle(channel.latency_cycles), requests=requests)
 
 
 class MemoryUser(Protocol):
@@ -293,7 +317,8 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
     """
     groups = (workload.layer, workload.exit, workload.prologue)
     quant = workload.quant
-    stored = (workload.n_stored_layers, workload.n_stored_heads, 1)
+    share = max(layers_per_engine(workload.shape.n_layers, accelerator.n_engines))  # every engine holds its own layers
+    stored = (min(share, workload.n_stored_layers), min(share, workload.n_stored_heads), 1)
     sizes = [
         n * (group_weight_bytes(group, quant) + group_vector_bytes(group, quant))
         for n, group in zip(stored, groups, strict=True)

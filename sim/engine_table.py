@@ -1,9 +1,7 @@
 """What each of several engines behind each other takes for its share of a sentence's layers, from the engine itself.
 
-    engine g serves consecutive layers; of L layers and G engines the last L mod G ones have one layer more
-
-The first engine sees every sentence and has the prologue as well, so what is left over goes to the back. In an
-engine a sentence runs exactly as it does alone on a design of that engine, from cycle 0 in which it enters:
+The shares are those of hw_model.engines, the first engine has the prologue as well. In an engine a sentence runs
+exactly as it does alone on a design of that engine, from cycle 0 in which it enters:
 
     hidden_cycles[g]      its last hidden state is there
     decision_cycle[l]     the exit after layer l has decided (layer l counted through all engines)
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from quant.errors import ConfigError
+from hw_model.engines import layers_per_engine
 from sim.engine import flatten, run_sentence
 from sim.schedule import NONE, Program, TaskProgram, Unit
 
@@ -64,24 +62,6 @@ class EngineTable:
     def engine(self) -> Ints:
         """The engine of every layer, both counted from 0."""
         return np.repeat(np.arange(self.n_engines), np.diff(self.end_layer, prepend=0))
-
-
-def layers_per_engine(n_layers: int, n_engines: int) -> Ints:
-    """Return how many layers each engine serves: as equal as possible, what is left over at the back.
-
-    Raises ConfigError where an engine would have none.
-
-    >>> layers_per_engine(12, 5).tolist()
-    [2, 2, 2, 3, 3]
-    """
-    if n_engines > n_layers:
-        raise ConfigError(
-            "design.n_engines",
-            n_engines,
-            f"must be at most {n_layers}, the layers of the network",
-            f"Try n_engines = {n_layers}",
-        )
-    return np.array([(n_layers + engine) // n_engines for engine in range(n_engines)])
 
 
 def engine_table(program: Program, evaluated: npt.NDArray[np.bool_]) -> EngineTable:

@@ -35,6 +35,7 @@ from hw_model.memory import (
     MemoryChannel,
     WeightPlacement,
     check_activations,
+    engine_channel,
     gather_cost,
     place_weights,
     streamed_panels,
@@ -145,7 +146,8 @@ class Program:
     @property
     def preload_cycles(self) -> int:
         """Cycles that load the resident weights once, before the first sentence; no sentence's latency has them."""
-        return transfer_cost(self.placement.resident_bytes, self.channel).latency_cycles
+        resident_bytes = self.accelerator.n_engines * self.placement.resident_bytes
+        return transfer_cost(resident_bytes, self.channel).latency_cycles
 
 
 def compile_program(
@@ -155,7 +157,7 @@ def compile_program(
     decision: UnitCost,
     head: UnitCost | None = None,
 ) -> Program:
-    """Compile a workload for a design, memory channel and exit decision unit.
+    """Compile a workload for a design, memory channel and exit decision unit; engines share the channel equally.
 
     `head`: an exit head that was built, with its weights inside, behind the design's own pooling; without it the
     design's head lanes work.
@@ -174,7 +176,7 @@ def compile_program(
             ops,
             quant,
             accelerator,
-            channel,
+            engine_channel(channel, accelerator.n_engines),
             rows=rows,
             streamed=streamed,
             decision=decision,

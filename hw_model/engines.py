@@ -1,0 +1,29 @@
+"""How engines behind each other share the layers of a network.
+
+    engine g serves consecutive layers; of L layers and G engines the last L mod G ones have one layer more
+
+The first engine sees every sentence and has the prologue as well, so what is left over goes to the back. Not
+modelled: shares that follow from how many sentences each engine will see.
+"""
+
+from __future__ import annotations
+
+from quant.errors import ConfigError
+
+
+def layers_per_engine(n_layers: int, n_engines: int) -> tuple[int, ...]:
+    """Return how many layers each engine serves: as equal as possible, what is left over at the back.
+
+    Raises ConfigError where an engine would have none.
+
+    >>> layers_per_engine(12, 5)
+    (2, 2, 2, 3, 3)
+    """
+    if n_engines > n_layers:
+        raise ConfigError(
+            "design.n_engines",
+            n_engines,
+            f"must be at most {n_layers}, the layers of the network",
+            f"Try n_engines = {n_layers}",
+        )
+    return tuple((n_layers + engine) // n_engines for engine in range(n_engines))
