@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAWS
+from oracles_engine import folds
+from strategies import LAWS, designs
 
 import hw_model.gemm
-from hw_model.accelerator import load_design
-from hw_model.gemm import fold_cost, matmul_cycles, n_folds, roofline_cycles
+from hw_model.accelerator import Accelerator, UnitCost, load_design
+from hw_model.array import product_cycles
+from hw_model.gemm import fold_cost, matmul_cycles, n_finishing_rounds, n_folds, roofline_cycles
 from quant.config import QuantConfig
 from quant.workload import ALBERT_BASE, MatMul, encoder_workload, op_macs
 
@@ -59,6 +61,44 @@ def test_overhead_is_paid_by_every_fold(overlap: bool, cycles: int) -> None:
     assert fold_cost(8, design, 2).latency_cycles == cycles
 
 
+@given(SIZE, SIZE, SIZE, st.integers(1, 4), designs())
+@LAWS
+def test_rounds_that_finish_results_equal_those_of_an_enumeration(
+    m: int, k: int, n: int, count: int, design: Accelerator
+) -> None:
+    op = product(m, k, n, count)
+    finishes = [fold.ks[-1] == k - 1 for fold in folds(op, design)]
+    rounds = [finishes[first : first + design.n_arrays] for first in range(0, len(finishes), design.n_arrays)]
+    assert n_finishing_rounds(op, design) == sum(map(any, rounds))
+
+
+@given(SIZE, SIZE, SIZE, st.integers(1, 4), designs())
+@LAWS
+def test_a_product_takes_its_rounds_one_after_the_other(
+    m: int, k: int, n: int, count: int, design: Accelerator
+) -> None:
+    """With and without a limit of the lanes: finishing rounds are stretched, everything else stays."""
+    op, free = product(m, k, n, count), replace(design, requantisation_lanes=None, requantisation_depth_cycles=0)
+    plain = product_cycles(m, k, n, design.array, count)
+    assert matmul_cycles(op, free) == plain.total
+    streamed = plain.folds.streamed
+    results = design.array_columns * (design.array_rows if design.dataflow == "output_stationary" else streamed)
+    through_lanes = -(-results // design.requantisation_lanes) if design.requantisation_lanes else 0
+    interval = fold_cost(streamed, free).occupancy_cycles
+    stretch = n_finishing_rounds(op, design) * max(0, through_lanes - interval)
+    assert matmul_cycles(op, design) == plain.total + stretch + design.requantisation_depth_cycles
+
+
+def test_results_that_queue_for_the_lanes_hold_the_array() -> None:
+    """16 results of a 4 x 4 fold through 2 lanes: 8 cycles where k takes 5, then the way out and 3 stages."""
+    design = replace(BARE, array_rows=4, array_columns=4, requantisation_lanes=2, requantisation_depth_cycles=3)
+    assert fold_cost(5, design, 2) == UnitCost(occupancy_cycles=16, latency_cycles=16 + 6 + 3)
+    assert matmul_cycles(product(8, 5, 4), design) == 16 + 6 + 3
+    stationary = replace(design, dataflow="weight_stationary")
+    # two slices of k, 5 rows through each, 20 results behind the second: 5 and 10 cycles
+    assert matmul_cycles(product(5, 8, 4), stationary) == 5 + 10 + 6 + 3
+
+
 def test_the_example_in_the_docstring_holds() -> None:
     assert doctest.testmod(hw_model.gemm) == (0, 4)
 
@@ -75,9 +115,9 @@ def test_an_edge_fold_costs_a_whole_one() -> None:
     assert n_folds(product(33, 7, 65, count=3), BARE) == 3 * 2 * 3
 
 
-@given(SIZE, SIZE, SIZE, st.integers(1, 3), st.booleans())
+@given(SIZE, SIZE, SIZE, st.integers(1, 3), designs())
 @LAWS
-def test_no_product_beats_the_roofline(m: int, k: int, n: int, count: int, overlap: bool) -> None:
-    design = replace(BARE, array_rows=3, array_columns=5, overlap_folds=overlap)
+def test_no_product_beats_the_roofline(m: int, k: int, n: int, count: int, design: Accelerator) -> None:
     op = product(m, k, n, count)
-    assert matmul_cycles(op, design) >= roofline_cycles(op_macs(op), design)
+    index_offset = product_cycles(m, k, n, design.array, count).index_offset
+    assert matmul_cycles(op, design) - index_offset >= roofline_cycles(op_macs(op), design)

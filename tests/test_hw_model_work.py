@@ -3,11 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hypothesis import given
+from hypothesis import strategies as st
+from oracles_engine import folds
 from strategies import LAWS, designs, workloads
 
 from hw_model.accelerator import Accelerator, load_design
 from hw_model.energy import EnergyCounts, MacCount
-from hw_model.work import group_work, op_work
+from hw_model.work import group_work, op_work, product_traffic, sum_bits
 from quant.config import QuantConfig
 from quant.workload import (
     Add,
@@ -32,6 +34,32 @@ def test_a_product_reads_its_operands_once_per_fold() -> None:
     assert op_work(op, W4A8, DESIGN) == EnergyCounts(
         macs=(MacCount(activation_bits=8, weight_bits=4, n=180),), vector_elements=18, on_chip_bytes=left + right + out
     )
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), designs())
+@LAWS
+def test_a_product_reads_what_its_folds_read(m: int, k: int, n: int, count: int, design: Accelerator) -> None:
+    """Counted fold by fold: an operand that streams or is loaded once per fold; sums that wait for the next slice."""
+    op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("a", "b"))
+    every_fold = list(folds(op, design))
+    left = sum(len(fold.rows) * len(fold.ks) for fold in every_fold)
+    right = sum(len(fold.columns) * len(fold.ks) for fold in every_fold)
+    sums = [(len(fold.rows) * len(fold.columns), fold.ks) for fold in every_fold]
+    kept = sum(results for results, ks in sums if ks[-1] < k - 1) + sum(results for results, ks in sums if ks[0] > 0)
+    assert product_traffic(op, design) == (left, right, kept)
+
+
+def test_partial_sums_travel_at_the_width_of_a_sum() -> None:
+    op = MatMul(name="x", m=3, k=10, n=6, weights=True)
+    by_flow = {
+        dataflow: op_work(op, W4A8, replace(DESIGN, dataflow=dataflow)).on_chip_bytes
+        for dataflow in ("weight_stationary", "input_stationary")
+    }
+    sums = 3 * 6 * 2 * 4 * 4  # five slices of two; written and read four times, the bias's 32 bits each
+    assert by_flow["weight_stationary"] == 3 * 10 * 2 + 10 * 6 // 2 + 3 * 6 + sums
+    assert by_flow["input_stationary"] == 3 * 10 + 10 * 6 // 2 + 3 * 6 + sums
+    assert sum_bits(8, 8, 3072, 16) == 8 + 8 + 12
+    assert sum_bits(8, 8, 3072, 32) == 32
 
 
 def test_attention_multiplies_activations() -> None:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_engine import data_ready, naive_starts
-from strategies import DECISION, LAWS, channels, designs, programs
+from strategies import DECISION, LAWS, channels, designs, programs, workloads
 
 import sim.schedule
 from hw_model.accelerator import Accelerator, UnitCost, load_design
-from hw_model.array import product_cycles
-from hw_model.gemm import matmul_cycles
+from hw_model.array import DATAFLOWS, Dataflow, product_cycles
+from hw_model.gemm import matmul_cycles, n_folds, roofline_cycles
 from hw_model.memory import UNLIMITED, MemoryChannel, transfer_cost
 from hw_model.vector import elementwise_cost, exit_head_cost, layer_norm_cost, pooling_cost, softmax_cost
 from quant.config import QuantConfig
@@ -27,6 +27,7 @@ from quant.workload import (
     MatMul,
     Op,
     Softmax,
+    Workload,
     encoder_workload,
     group_vector_bytes,
     group_weight_bytes,
@@ -43,17 +44,37 @@ def finish_cycle(program: TaskProgram) -> int:
     return int(max(naive_starts(program) + program.latency_cycles))
 
 
-def one_op(op: Op, design: Accelerator, channel: MemoryChannel = UNLIMITED, *, streamed: bool = False) -> TaskProgram:
+def one_op(
+    op: Op,
+    design: Accelerator,
+    channel: MemoryChannel = UNLIMITED,
+    *,
+    streamed: bool = False,
+    merged: int | None = None,
+) -> TaskProgram:
     rows = max(output_shape(op)[1], op.pooled_rows if isinstance(op, ExitHead) else 1)
-    return compile_ops((op,), INT8, design, channel, rows=rows, streamed=streamed)
+    return compile_ops((op,), INT8, design, channel, rows=rows, streamed=streamed, merged=merged)
+
+
+@given(SIZE, SIZE, SIZE, st.integers(1, 3), designs(), st.integers(1, 4))
+@LAWS
+def test_one_product_equals_its_closed_form_however_its_folds_are_merged(
+    m: int, k: int, n: int, count: int, design: Accelerator, merged: int
+) -> None:
+    op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
+    index_offset = product_cycles(m, k, n, design.array, count).index_offset
+    tasks = one_op(op, design, merged=merged)
+    assert finish_cycle(tasks) == matmul_cycles(op, design) - index_offset
+    assert tasks.macs.sum() == count * m * k * n
 
 
 @given(SIZE, SIZE, SIZE, st.integers(1, 3), designs())
 @LAWS
-def test_one_product_equals_its_closed_form(m: int, k: int, n: int, count: int, design: Accelerator) -> None:
+def test_every_data_flow_makes_the_same_products(m: int, k: int, n: int, count: int, design: Accelerator) -> None:
     op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
-    index_offset = product_cycles(m, k, n, design.array, count).index_offset
-    assert finish_cycle(one_op(op, design)) == matmul_cycles(op, design) - index_offset
+    flows = [replace(design, dataflow=flow, array_preset=None, products_per_position=1) for flow in DATAFLOWS]
+    assert {int(one_op(op, flow).macs.sum()) for flow in flows} == {count * m * k * n}
+    assert all(one_op(op, flow).n_tasks == -(-n_folds(op, flow) // flow.n_arrays) for flow in flows)
 
 
 @given(SIZE, SIZE, st.integers(1, 3), designs())
@@ -133,6 +154,92 @@ def assert_starts_follow_the_data(
             assert start >= ready[t]
             assert not exact or start == max(ready[t], idle_from[unit])
         idle_from[unit] = start + int(tasks.occupancy_cycles[t])
+
+
+@given(programs())
+@LAWS
+def test_no_program_beats_the_roofline_of_its_units_and_its_bandwidth(program: Program) -> None:
+    for tasks in (program.prologue, program.layer, program.exit):
+        cycles, busy = finish_cycle(tasks), tasks.busy_cycles()
+        on_arrays = int(tasks.macs[tasks.unit == Unit.ARRAY].sum())
+        assert busy.max() <= cycles <= (tasks.latency_cycles).sum()
+        assert busy[Unit.ARRAY] >= roofline_cycles(on_arrays, program.accelerator)
+        assert cycles * program.channel.bytes_per_cycle >= tasks.n_bytes.sum()
+
+
+@given(workloads(), designs(), channels(), st.integers(2, 8))
+@LAWS
+def test_more_bandwidth_or_more_panel_buffers_are_never_slower(
+    workload: Workload, design: Accelerator, channel: MemoryChannel, factor: int
+) -> None:
+    def cycles(design: Accelerator, channel: MemoryChannel) -> int:
+        rows = workload.sequence_length
+        return finish_cycle(compile_ops(workload.layer, workload.quant, design, channel, rows=rows, streamed=True))
+
+    before = cycles(design, channel)
+    assert cycles(design, replace(channel, bytes_per_cycle=factor * channel.bytes_per_cycle)) <= before
+    assert cycles(replace(design, n_weight_buffers=design.n_weight_buffers + 1), channel) <= before
+
+
+@given(programs())
+@LAWS
+def test_a_product_waits_for_the_panel_of_weights_that_it_uses(program: Program) -> None:
+    tasks = program.layer
+    ready = np.array(naive_starts(tasks)) + tasks.latency_cycles
+    first_start = {}
+    for t in np.flatnonzero(tasks.unit == Unit.ARRAY)[::-1]:
+        first_start[int(tasks.op[t]), int(tasks.panel[t])] = int(ready[t] - tasks.latency_cycles[t])
+    for t in np.flatnonzero(tasks.unit == Unit.DMA):
+        key = int(tasks.op[t]), int(tasks.panel[t])
+        is_product = isinstance(program.workload.layer[key[0]], MatMul)
+        assert (key in first_start) == is_product
+        assert not is_product or first_start[key] >= ready[t]
+
+
+@pytest.mark.parametrize(
+    ("dataflow", "expected"),
+    [
+        # panels of 2 columns, slices of 2 values of k; three rows stream through; the sum waits for the second slice
+        ("weight_stationary", [(0, (0, 0), 3, 5), (3, (0, 1), 6, 8), (6, (1, 0), 9, 11), (9, (1, 1), 12, 14)]),
+        # slices of 2 values of k, blocks of 2 and 1 rows; four columns stream through; sums wait for the second slice
+        ("input_stationary", [(0, (0, 0), 4, 6), (4, (0, 1), 8, 10), (8, (1, 0), 12, 14), (12, (1, 1), 16, 18)]),
+    ],
+)
+def test_a_small_story_of_operands_that_stand_still(
+    dataflow: Dataflow, expected: list[tuple[int, tuple[int, int], int, int]]
+) -> None:
+    """A 3 x 4 by 4 x 4 product on a 2 x 2 array with 2 cycles of skew, and GELU behind it, 2 lanes, no depth."""
+    design = replace(
+        DEFAULT,
+        array_rows=2,
+        array_columns=2,
+        fold_overhead_cycles=0,
+        dataflow=dataflow,
+        gelu_lanes=2,
+        gelu_depth_cycles=0,
+    )
+    ops = MatMul(name="x", m=3, k=4, n=4, weights=True), Gelu(name="g", rows=3, columns=4, inputs=("x",))
+    tasks = compile_ops(ops, INT8, design, UNLIMITED, rows=3, streamed=False)
+    log = [
+        (start, (int(tasks.panel[t]), int(tasks.block[t])), start + busy, start + latency)
+        for t, (start, busy, latency) in enumerate(
+            zip(naive_starts(tasks), tasks.occupancy_cycles.tolist(), tasks.latency_cycles.tolist(), strict=True)
+        )
+    ]
+    array = (tasks.unit == Unit.ARRAY).tolist()
+    assert [entry for entry, on_array in zip(log, array, strict=True) if on_array] == expected
+    gelu_starts = [entry[0] for entry, on_array in zip(log, array, strict=True) if not on_array]
+    # weight stationary, panel by panel, both blocks of rows; input stationary, rows 0..1 at 14 and row 2 at 18
+    assert gelu_starts == ([8, 10, 14, 16] if dataflow == "weight_stationary" else [14, 18, 19, 21])
+
+
+def test_heads_share_a_round_of_several_arrays() -> None:
+    """Three heads of one fold each on two arrays: two rounds, the second for one head alone."""
+    design = replace(DEFAULT, n_arrays=2, fold_overhead_cycles=0)
+    heads = MatMul(name="s", m=8, k=5, n=8, count=3, weights=False, transposed=True, inputs=("input", "input"))
+    tasks = one_op(heads, design)
+    assert tasks.occupancy_cycles.tolist() == [5, 5]
+    assert tasks.macs.tolist() == [2 * 8 * 5 * 8, 8 * 5 * 8]
 
 
 @pytest.mark.parametrize("n_heads", [1, 2, 3])
