@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hls.verilator import compile_model, lint
-from hw_model.array import SKEW, CycleForm, FoldTiming, SystolicArray
+from hw_model.array import SKEW, CycleForm, FoldTiming, SystolicArray, product_cycles
 
 RTL = Path(__file__).parent / "rtl"
 BENCH = "gemm_bench.cpp"
@@ -93,7 +93,7 @@ class RtlProgram:
             with questions.open("wb") as file:
                 for part in ([len(products)], *(part for left, right in products for part in self._words(left, right))):
                     np.ascontiguousarray(part, dtype="<i4").tofile(file)
-            command = [self.program, str(self.array.data_bits), questions, answers]
+            command = [str(self.program), str(self.array.data_bits), str(questions), str(answers)]
             ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
             assert ran.returncode == 0, ran.stderr
             words = np.fromfile(answers, dtype="<i4").astype(np.int64)
@@ -122,6 +122,12 @@ def build_array(array: RtlArray, work: Path, cache: Path | None = None) -> RtlPr
 def remarks(array: RtlArray) -> str:
     """Return what Verilator says against an array: nothing, for one that can be built."""
     return lint(RTL, top=array.top, options=array.options)
+
+
+def model_cycles(products: Sequence[Product], array: SystolicArray) -> list[int]:
+    """Return what hw_model.array says of every product."""
+    sizes = [(left.shape[0], left.shape[1], right.shape[1]) for left, right in products]
+    return [product_cycles(m, k, n, array).total for m, k, n in sizes]
 
 
 def random_products(

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rtl_array import RTL, Product, RtlArray, build_array, random_products, remarks
-
-from hw_model.array import SystolicArray, product_cycles
+from rtl_array import RTL, Product, RtlArray, build_array, model_cycles, random_products, remarks
 
 N_PRODUCTS = 60  # of each array; benchmarks/array_rtl.py runs more than a thousand in all
 ARRAYS = (
@@ -29,10 +27,6 @@ ARRAYS = (
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Verilator's compiled runtime, one for all workers and for the tests of exit units."""
     return tmp_path_factory.getbasetemp().parent / "verilator"
-
-
-def model_cycles(products: list[Product], array: SystolicArray) -> list[int]:
-    return [product_cycles(*left.shape, right.shape[1], array).total for left, right in products]
 
 
 def extreme_products(array: RtlArray) -> list[Product]:
