@@ -11,7 +11,7 @@ from strategies import LAWS, designs
 
 import hw_model.gemm
 from hw_model.accelerator import Accelerator, UnitCost, load_design
-from hw_model.array import product_cycles
+from hw_model.array import ArrayPreset, Dataflow, product_cycles
 from hw_model.gemm import fold_cost, matmul_cycles, n_finishing_rounds, n_folds, roofline_cycles
 from quant.config import QuantConfig
 from quant.workload import ALBERT_BASE, MatMul, encoder_workload, op_macs
@@ -42,16 +42,25 @@ def test_overlapped_folds_equal_a_stepped_array(m: int, k: int, n: int, rows: in
     assert matmul_cycles(product(m, k, n), design) == naive_systolic(m, k, n, rows, columns)
 
 
-def test_separate_folds_equal_scale_sim_on_the_72_products_of_albert_base() -> None:
-    design = replace(BARE, overlap_folds=False)
+@pytest.mark.parametrize(
+    ("dataflow", "preset", "cycles"),
+    [
+        ("output_stationary", "scalesim_os", 11_259_576),
+        ("weight_stationary", "scalesim_ws", 18_413_496),
+        ("input_stationary", "scalesim_is", 11_591_352),
+    ],
+)
+def test_the_72_products_of_albert_base_take_scale_sims_cycles(
+    dataflow: Dataflow, preset: ArrayPreset, cycles: int
+) -> None:
+    design = replace(BARE, dataflow=dataflow, array_preset=preset)
     linears = [
         op
         for op in encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128).layer
         if isinstance(op, MatMul) and op.weights
     ]
-    last_cycle_indices = [matmul_cycles(op, design) - 1 for op in linears]
     assert len(linears) * 12 == 72
-    assert 12 * sum(last_cycle_indices) == 11_259_576  # SCALE-Sim 3.0.0, output stationary, 32 x 32
+    assert 12 * sum(matmul_cycles(op, design) for op in linears) == cycles  # SCALE-Sim 3.0.0, 32 x 32
 
 
 @pytest.mark.parametrize(("overlap", "cycles"), [(True, 2 * (8 + 3) + 6), (False, 2 * (8 + 3 + 6))])

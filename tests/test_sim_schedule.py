@@ -313,13 +313,21 @@ def compile_for_albert(design: Accelerator) -> TaskProgram:
     return compile_ops(workload.layer, INT8, design, UNLIMITED, rows=128, streamed=False)
 
 
-def test_a_long_program_is_coalesced_without_changing_its_totals(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine = compile_for_albert(DEFAULT)
+@pytest.mark.parametrize("n_arrays", [1, 3])
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_a_long_program_is_coalesced_without_changing_its_totals(
+    monkeypatch: pytest.MonkeyPatch, dataflow: Dataflow, n_arrays: int
+) -> None:
+    design = replace(DEFAULT, dataflow=dataflow, n_arrays=n_arrays)
+    fine = compile_for_albert(design)
     monkeypatch.setattr(sim.schedule, "MAX_TASKS", 1100)
-    coarse = compile_for_albert(DEFAULT)
-    assert (fine.n_blocks, coarse.n_blocks) == (4, 2)
+    coarse = compile_for_albert(design)
+    assert coarse.n_tasks < fine.n_tasks
     assert fine.busy_cycles().tolist() == coarse.busy_cycles().tolist()
     assert fine.macs.sum() == coarse.macs.sum()
+    products = [op for op in encoder_workload(ALBERT_BASE, INT8, 128).layer if isinstance(op, MatMul)]
+    skew = design.array_rows + design.array_columns - 2
+    assert fine.busy_cycles()[Unit.ARRAY] == sum(matmul_cycles(op, design) - skew for op in products)
 
 
 def test_packed_dsps_refuse_wide_operands() -> None:
