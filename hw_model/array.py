@@ -211,13 +211,18 @@ def fold_interval(streamed: int, array: SystolicArray) -> tuple[int, int]:
 
     n_folds x interval + the rest is the total of `product_cycles` without staging and index offset.
     """
-    load, fill, drain, control = _fold_parts(array)
-    own, once, interval = streamed + control, array.fold.depth_cycles, 0
-    if array.fold.overlap_folds:
+    return _interval(streamed, array.fold, _fold_parts(array))
+
+
+def _interval(streamed: int, fold: FoldTiming, parts: tuple[int, int, int, int]) -> tuple[int, int]:
+    """`fold_interval` with the parts of a fold alone at hand."""
+    load, fill, drain, control = parts
+    own, once, interval = streamed + control, fold.depth_cycles, 0
+    if fold.overlap_folds:
         once, interval = once + fill + drain, drain
     else:
         own += fill + drain
-    if array.fold.weight_load_overlap:
+    if fold.weight_load_overlap:
         once, interval = once + load, max(interval, load)
     else:
         own += load
@@ -233,8 +238,8 @@ def product_cycles(m: int, k: int, n: int, array: SystolicArray, count: int = 1)
     13
     """
     folds, fold = product_folds(m, k, n, array, count), array.fold
-    load, fill, drain, control = _fold_parts(array)
-    interval, once = fold_interval(folds.streamed, array)
+    load, fill, drain, control = parts = _fold_parts(array)
+    interval, once = _interval(folds.streamed, fold, parts)
     n_folds = folds.n_serial_folds
     n_waves = 1 if fold.overlap_folds else n_folds
     n_loads = 1 if fold.weight_load_overlap else n_folds
