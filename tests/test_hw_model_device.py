@@ -95,7 +95,7 @@ def test_unknown_part_lists_the_known_ones_and_the_nearest(typed: str, nearest: 
         ("lut = 274080", "lut = 0", r"device\.lut = 0: must be positive"),
         ("uram = 0", "uram = -1", r"device\.uram = -1: must not be negative"),
         ("memory_bandwidth_gb_s = 17.072", "memory_bandwidth_gb_s = nan", "must be positive"),
-        ("static_power_mw = 6822.0", "static_power_mw = inf", "must not be negative"),
+        ("static_power_mw = 9069.0", "static_power_mw = inf", "must not be negative"),
         ("memory_channels = 1", "memory_channels = 0", r"device\.memory_channels = 0: must be positive"),
         ("memory_channel_bits = 64", "memory_channel_bits = -8", r"device\.memory_channel_bits = -8: must be positive"),
         ('power_source = "fitted', 'power_source = "somehow', "must begin with one of measured, fitted"),
