@@ -30,6 +30,15 @@ def validate(
     stages: Annotated[
         bool, typer.Option("--stages", help="Also the cycles of every region and stage.", rich_help_panel=OUTPUT)
     ] = False,
+    scale_sim: Annotated[
+        str,
+        typer.Option(
+            metavar="PYTHON",
+            help="Also run SCALE-Sim 3.0.0 in the environment of this interpreter; `auto`: the one that "
+            "benchmarks/scale_sim.py has installed.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "",
     page: Annotated[
         Path | None,
         typer.Option(help="Also write all rows into this Markdown page, below its heading.", rich_help_panel=OUTPUT),
@@ -53,12 +62,18 @@ def validate(
     import json
 
     from quant.records import to_json
+    from sim.progress import stages as progress
+    from sim.scale_sim import environment_python
     from sim.validation import markdown, page_heading, write_page
     from sim.validation import validate as recompute
 
     console = Console(highlight=False)
     heading = None if page is None else page_heading(page)
-    validation = recompute(tuple(machines or ()))
+    python = environment_python() if scale_sim == "auto" else Path(scale_sim) if scale_sim else None
+    with progress(Console(stderr=True, highlight=False, soft_wrap=True)) as stage:
+        done = stage("machines", 1)
+        validation = recompute(tuple(machines or ()), python)
+        done(1)
     if page is not None and heading is not None:
         write_page(page, markdown(validation, heading))
     if json_output:

@@ -10,16 +10,33 @@ file describes the machine well; it says how it was configured, and which of its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw_model.machine import Expected, Machine, list_machines, load_machine, machine_channel
+from hw_model.array import DATAFLOWS
+from hw_model.machine import (
+    Expected,
+    Machine,
+    Product,
+    Region,
+    Stage,
+    list_machines,
+    load_machine,
+    machine_channel,
+)
 from quant.errors import ConfigError
 from quant.files import write_whole
 from sim.machine import MachineCycles, machine_cycles
+from sim.scale_sim import PRESETS, VERSION, ScaleSimJob, ScaleSimRun, run_scale_sim
 
 SCHEMA = "hexit.validation"
 SCHEMA_VERSION = 1
+SCALE_SIM_JOBS = tuple(  # small enough for seconds, square and not, whole and uneven folds
+    ScaleSimJob(m=m, k=k, n=n, rows=rows, columns=columns, dataflow=dataflow)
+    for m, k, n, rows, columns in ((33, 70, 45, 16, 8), (64, 64, 64, 16, 16), (10, 130, 20, 4, 24))
+    for dataflow in DATAFLOWS
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +92,35 @@ class Validation:
         return tuple((machine.name, row) for machine in self.machines for row in machine.rows if not row.holds)
 
 
-def validate(names: tuple[str, ...] = ()) -> Validation:
-    """Predict every published figure of the named machines or files, of all published machines without names."""
-    machines = tuple(validate_machine(load_machine(name)) for name in names or list_machines())
-    return Validation(schema=SCHEMA, schema_version=SCHEMA_VERSION, machines=machines)
+def validate(names: tuple[str, ...] = (), scale_sim: Path | None = None) -> Validation:
+    """Predict every published figure of the named machines or files, of all published machines without names.
+
+    `scale_sim`: the interpreter of an environment with SCALE-Sim, which runs and is one more machine.
+    """
+    machines = [load_machine(name) for name in names or list_machines()]
+    if scale_sim is not None:
+        machines.append(scale_sim_machine(SCALE_SIM_JOBS, run_scale_sim(SCALE_SIM_JOBS, scale_sim)))
+    return Validation(
+        schema=SCHEMA, schema_version=SCHEMA_VERSION, machines=tuple(validate_machine(machine) for machine in machines)
+    )
+
+
+def scale_sim_machine(jobs: Sequence[ScaleSimJob], runs: Sequence[ScaleSimRun]) -> Machine:
+    """Return the arrays and products of SCALE-Sim's jobs as a machine whose published figures are its runs'."""
+    names = [f"{PRESETS[job.dataflow]}_{job.rows}x{job.columns}_{job.m}_{job.k}_{job.n}" for job in jobs]
+    stages = tuple(Stage(name=name, ops=(name,), array=name) for name in names)
+    return Machine(
+        name="scale-sim-now",
+        title=f"SCALE-Sim {VERSION}, run now",
+        source=f"scalesim {VERSION} (PyPI), CALC mode",
+        evidence="another simulator's output, of this moment",
+        configured="presets scalesim_os, scalesim_ws and scalesim_is; nothing fitted",
+        clock_mhz=1000.0,
+        products=tuple(Product(name=name, m=job.m, k=job.k, n=job.n) for name, job in zip(names, jobs, strict=True)),
+        arrays={name: job.array for name, job in zip(names, jobs, strict=True)},
+        regions=(Region(name="products", stages=stages),),
+        expected=tuple(Expected(of=f"op {name}", cycles=run.cycles) for name, run in zip(names, runs, strict=True)),
+    )
 
 
 def validate_machine(machine: Machine) -> MachineValidation:
