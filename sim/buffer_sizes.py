@@ -74,7 +74,7 @@ def size_buffers(
     """Size the buffers for a stream, every sentence of which is admitted; arguments as `simulate_spatial` has them.
 
     `loss_fraction`: share of the throughput that a shorter FIFO may cost. The reorder and conditional buffers are
-    those of the design's own `fifo_sentences`. Points of the table: 1, 2, 4, ... places, the size found, no limit.
+    those of the design's own `fifo_sentences`. Points of the table: 1, 2, 4, ... places, the size found, never full.
     """
     if not 0 <= loss_fraction < 1:
         raise ConfigError("loss_fraction", loss_fraction, "must be 0 or more and below 1", "Try 0.01")
@@ -99,7 +99,7 @@ def size_buffers(
             enough = depth
         else:
             shallow = depth
-    powers = [1 << power for power in range(deepest.bit_length()) if 1 << power < deepest]
+    powers = [1 << power for power in range(enough.bit_length()) if 1 << power < enough]
     program = tables[0].program
     clock_mhz = program.accelerator.clock_mhz
     points = tuple(
