@@ -43,8 +43,8 @@ def parse_lengths(text: str) -> LengthPolicy:
     >>> parse_lengths("buckets:16,32")
     LengthPolicy(bucket_tokens=(16, 32))
     """
-    name, _, rest = text.partition(":")
-    if name not in KINDS or (name != "buckets" and rest):
+    name, colon, rest = text.partition(":")
+    if name not in KINDS or (name != "buckets" and colon):
         raise ConfigError(FLAG, text, "must be padded, exact or buckets:N,N", "Try buckets:16,32")
     if name != "buckets":
         return PADDED if name == "padded" else EXACT
