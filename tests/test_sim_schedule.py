@@ -63,9 +63,10 @@ def test_one_product_equals_its_closed_form_however_its_folds_are_merged(
 ) -> None:
     op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
     index_offset = product_cycles(m, k, n, design.array, count).index_offset
-    tasks = one_op(op, design, merged=merged)
-    assert finish_cycle(tasks) == matmul_cycles(op, design) - index_offset
-    assert tasks.macs.sum() == count * m * k * n
+    for through_lanes in (design, replace(design, requantisation_lanes=1)):  # results that queue for the lanes
+        tasks = one_op(op, through_lanes, merged=merged)
+        assert finish_cycle(tasks) == matmul_cycles(op, through_lanes) - index_offset
+        assert tasks.macs.sum() == count * m * k * n
 
 
 @given(SIZE, SIZE, SIZE, st.integers(1, 3), designs())
