@@ -16,6 +16,9 @@ weights are not shared between the sentences of a batch.
                 is cut off in the cycle of the decision and counted as wasted, and the units are free
     interleave  a layer waits for its own sentence's decision, meanwhile others have the units
 
+Engines behind each other (`mapping = "spatial"`): sim.spatial says when sentences are where; the tables of a lone
+sentence say what each keeps busy.
+
 Latency counts from the arrival to the decision, waiting included. Without arrivals the loop is closed: a
 sentence arrives in the cycle in which it can start, and nobody is dropped. Sentences start in order of arrival; all
 times are cycles. Not modelled: the host's transfers, the one-off load of resident weights
@@ -34,6 +37,7 @@ from hw_model.energy import EnergyCounts
 from hw_model.work import group_work, op_work
 from quant.errors import ConfigError
 from sim.engine import Flat, flatten, run_interleaved, run_sentence
+from sim.engine_table import engine_table, lone_run
 from sim.queueing import (
     FULL,
     LATE,
@@ -45,7 +49,9 @@ from sim.queueing import (
     longest_queue,
     serve,
 )
-from sim.schedule import NONE, Program, TaskProgram, Unit
+from sim.schedule import NONE, Program, Unit
+from sim.spatial import simulate_spatial
+from sim.squash import SquashedWork, squashed_work
 
 Ints = npt.NDArray[np.int64]
 
@@ -105,6 +111,7 @@ class StreamResult:
     latency_cycles: Ints
     verdict: Ints
     deadline_cycles: int
+    n_engines: int
     served_by_exit: Ints
     n_exits_by_layer: Ints
     busy_by_exit: Ints
@@ -156,8 +163,8 @@ class StreamResult:
 
     @property
     def utilisation_fraction(self) -> npt.NDArray[np.float64]:
-        """Share of the total time in which each unit did useful work."""
-        return np.asarray(self.busy_cycles / self.total_cycles, dtype=np.float64)
+        """Share of the total time in which each unit did useful work, mean over the engines."""
+        return np.asarray(self.busy_cycles / (self.n_engines * self.total_cycles), dtype=np.float64)
 
 
 def simulate_sentence(program: Program, exit_layers: tuple[int, ...] | None = None) -> SentenceRun:
@@ -166,6 +173,15 @@ def simulate_sentence(program: Program, exit_layers: tuple[int, ...] | None = No
     `exit_layers`: the layers whose exits exist, all of them by default; the last layer must be among them.
     """
     evaluated = _evaluated(program, exit_layers)
+    if program.accelerator.mapping == "spatial":
+        run, decisions = lone_run(engine_table(program, evaluated))
+        return SentenceRun(
+            program=program,
+            prologue_start=run.prologue_start,
+            layer_start=run.layer_start,
+            exit_start=run.exit_start,
+            decision_cycle=decisions,
+        )
     shape = program.n_layers
     prologue_start = np.empty(program.prologue.n_tasks, np.int64)
     layer_start = np.empty((shape, program.layer.n_tasks), np.int64)
@@ -195,46 +211,35 @@ def exit_table(program: Program, exit_layers: tuple[int, ...] | None = None) -> 
     layers = np.arange(1, program.n_layers + 1)
     groups = (program.prologue, program.layer, program.exit)
     times = (np.ones_like(layers), layers, n_exits)
-    wasted_cycles = np.zeros((program.n_layers, len(Unit)), np.int64)
-    squashable = (program.layer, run.layer_start), (program.exit, run.exit_start)
-    wasted_op_cycles = np.zeros((program.n_layers, sum(len(group.op_names) for group, _ in squashable)), np.int64)
-    wasted_macs, wasted_bytes = np.zeros_like(layers), np.zeros_like(layers)
-    for k, decision in enumerate(run.decision_cycle):
-        if decision == NONE:
-            continue
-        first_op = 0
-        for group, starts in squashable:
-            cycles, op_cycles, macs, n_bytes = _squashed(group, starts[k + 1 :], int(decision))
-            wasted_cycles[k] += cycles
-            wasted_op_cycles[k, first_op : first_op + op_cycles.size] = op_cycles
-            wasted_macs[k] += macs
-            wasted_bytes[k] += n_bytes
-            first_op += op_cycles.size
+    squashed = [_squashed(run, k) for k in range(program.n_layers)]
     return ExitTable(
         latency_cycles=run.decision_cycle,
         busy_cycles=np.sum([np.outer(n, g.busy_cycles()) for n, g in zip(times, groups, strict=True)], axis=0),
         n_exits=n_exits,
         macs=np.sum([n * g.macs.sum() for n, g in zip(times, groups, strict=True)], axis=0),
         off_chip_bytes=np.sum([n * g.n_bytes.sum() for n, g in zip(times, groups, strict=True)], axis=0),
-        wasted_cycles=wasted_cycles,
-        wasted_op_cycles=wasted_op_cycles,
-        wasted_macs=wasted_macs,
-        wasted_bytes=wasted_bytes,
+        wasted_cycles=np.stack([work.cycles for work in squashed]),
+        wasted_op_cycles=np.stack([work.op_cycles for work in squashed]),
+        wasted_macs=np.array([work.macs for work in squashed]),
+        wasted_bytes=np.array([work.n_bytes for work in squashed]),
     )
 
 
-def _squashed(program: TaskProgram, starts: Ints, decision: int) -> tuple[Ints, Ints, int, int]:
-    """Cycles per unit, cycles per op, MACs and bytes of what began in `starts` before the decision."""
-    begun_layer, begun = np.nonzero((starts != NONE) & (starts < decision))
-    occupancy = program.occupancy_cycles[begun]
-    done = np.minimum(occupancy, decision - starts[begun_layer, begun])
-    whole = np.maximum(occupancy, 1)
-    share = np.where(occupancy == 0, 1, done)  # a task of no cycles is done as soon as it begins
-    computing = program.unit[begun] != Unit.DMA
-    cycles = np.bincount(program.unit[begun], weights=done, minlength=len(Unit))
-    op_cycles = np.bincount(program.op[begun], weights=done * computing, minlength=len(program.op_names))
-    macs, n_bytes = (int((values[begun] * share // whole).sum()) for values in (program.macs, program.n_bytes))
-    return cycles.astype(np.int64), op_cycles.astype(np.int64), macs, n_bytes
+def _squashed(run: SentenceRun, k: int) -> SquashedWork:
+    """What later layers have begun when a sentence leaves after layer k + 1; nothing where they wait for decisions."""
+    program, cut = run.program, run.decision_cycle[k : k + 1]
+    if cut[0] == NONE or program.accelerator.exit_overlap != "speculate":
+        n_ops = len(program.layer.op_names) + len(program.exit.op_names)
+        nothing = np.zeros(len(Unit), np.int64), np.zeros(n_ops, np.int64)
+        return SquashedWork(cycles=nothing[0], op_cycles=nothing[1], macs=0, n_bytes=0)
+    layer = squashed_work(program.layer, run.layer_start[k + 1 :], cut)
+    exit_ = squashed_work(program.exit, run.exit_start[k + 1 :], cut)
+    return SquashedWork(
+        cycles=layer.cycles + exit_.cycles,
+        op_cycles=np.concatenate([layer.op_cycles, exit_.op_cycles]),
+        macs=layer.macs + exit_.macs,
+        n_bytes=layer.n_bytes + exit_.n_bytes,
+    )
 
 
 def simulate_stream(
@@ -265,11 +270,15 @@ def simulate_stream(
         raise ConfigError(
             "arrivals", arrival.shape, f"must be {leaves.size} cycles, not negative, not falling", "Sort the arrivals"
         )
-    if design.mapping == "spatial":
-        raise ConfigError("design.mapping", design.mapping, "cannot be simulated", 'Set mapping = "temporal"')
     tables = [exit_table(program, exit_layers) for program in programs]
     door = Admission() if arrivals is None else admission
-    if design.exit_overlap == "interleave":
+    wasted: Sequence[SquashedWork] | None = None  # by program, where the tables of lone sentences do not tell it
+    if design.mapping == "spatial":
+        evaluated = _evaluated(programs[0], exit_layers)
+        engines = [engine_table(program, evaluated) for program in programs]
+        run = simulate_spatial(engines, leaves, arrival, door, program_index=chosen)
+        start, finish, verdict, wasted = run.start_cycle, run.delivered_cycle, run.verdict, run.squashed
+    elif design.exit_overlap == "interleave":
         start, finish, verdict = run_slots(
             programs, leaves, arrival, design.n_interleaved, exit_layers, program_index=chosen, admission=door
         )
@@ -284,6 +293,9 @@ def simulate_stream(
     n_layers = programs[0].n_layers
     counts = np.bincount((chosen * n_layers + leaves - 1)[served], minlength=len(programs) * n_layers)
     counts = counts.reshape(len(programs), n_layers)
+
+    if wasted is None:
+        wasted = [_wasted(table, n) for table, n in zip(tables, counts, strict=True)]
 
     def total(name: str) -> Ints:
         """Sum a column of the tables over programs and exits, once per served sentence."""
@@ -300,19 +312,28 @@ def simulate_stream(
         deadline_cycles=admission.deadline_cycles,
         served_by_exit=counts,
         n_exits_by_layer=tables[0].n_exits,
+        n_engines=design.n_engines,
         busy_by_exit=np.stack([table.busy_cycles for table in tables]),
         busy_cycles=total("busy_cycles"),
-        wasted_cycles=total("wasted_cycles"),
-        wasted_op_cycles=np.stack(
-            [n @ table.wasted_op_cycles for n, table in zip(counts, tables, strict=True)],
-        ),
+        wasted_cycles=np.sum([work.cycles for work in wasted], axis=0),
+        wasted_op_cycles=np.stack([work.op_cycles for work in wasted]),
         total_cycles=int(finish.max()),
         n_layers=int(leaves[served].sum()),
         n_exits=int(total("n_exits")),
         macs=int(total("macs")),
-        wasted_macs=int(total("wasted_macs")),
+        wasted_macs=sum(work.macs for work in wasted),
         off_chip_bytes=int(total("off_chip_bytes")),
-        wasted_bytes=int(total("wasted_bytes")),
+        wasted_bytes=sum(work.n_bytes for work in wasted),
+    )
+
+
+def _wasted(table: ExitTable, n_served: Ints) -> SquashedWork:
+    """Squashed work of `n_served` sentences by exit, each alone on the design."""
+    return SquashedWork(
+        cycles=n_served @ table.wasted_cycles,
+        op_cycles=n_served @ table.wasted_op_cycles,
+        macs=int(n_served @ table.wasted_macs),
+        n_bytes=int(n_served @ table.wasted_bytes),
     )
 
 
@@ -420,7 +441,7 @@ def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
     served = result.served
     start, finish = result.start_cycle[served], result.finish_cycle[served]
     busy = result.busy_by_exit[result.program_index[served], result.exit_layer[served] - 1]
-    length = np.maximum(1, finish - start)
+    length = result.n_engines * np.maximum(1, finish - start)
     return StreamLevels(
         edge_cycle=edges,
         waiting=level_over_time(*queue_spans(result), edges),

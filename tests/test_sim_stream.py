@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,8 +15,18 @@ from hw_model.memory import MemoryChannel
 from quant.config import QuantConfig
 from quant.errors import ConfigError
 from quant.workload import ALBERT_BASE, encoder_workload
+from sim.queueing import LATE, Admission
 from sim.schedule import NONE, Program, Unit, compile_program
-from sim.stream import Ints, exit_table, run_slots, simulate_sentence, simulate_stream, stream_work
+from sim.stream import (
+    Ints,
+    exit_table,
+    largest_queue,
+    run_slots,
+    simulate_sentence,
+    simulate_stream,
+    stream_levels,
+    stream_work,
+)
 
 CHANNEL = MemoryChannel(bytes_per_cycle=76.8, latency_cycles=20)
 
@@ -275,3 +285,55 @@ def test_impossible_streams_are_refused(exits: list[int], arrivals: list[int] | 
 def test_impossible_exits_are_refused(exit_layers: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match=r"exit_layers = .*: must lie in 1\.\.12 and contain 12"):
         simulate_sentence(albert(load_design("default")), exit_layers)
+
+
+@given(programs(), st.data())
+@LAWS
+def test_one_spatial_engine_is_the_temporal_one(program: Program, data: st.DataObject) -> None:
+    leaves = data.draw(exits_of(program))
+    arrivals = np.cumsum(data.draw(st.lists(st.integers(0, 500), min_size=len(leaves), max_size=len(leaves))))
+    temporal, spatial = (with_design(program, mapping=mapping) for mapping in ("temporal", "spatial"))
+    for when in (None, arrivals):
+        one, other = simulate_stream(temporal, leaves, when), simulate_stream(spatial, leaves, when)
+        for field in fields(one):
+            assert np.array_equal(getattr(one, field.name), getattr(other, field.name)), field.name
+    assert (exit_table(temporal).latency_cycles == exit_table(spatial).latency_cycles).all()
+
+
+@pytest.mark.parametrize("overlap", ["stall", "speculate"])
+def test_several_engines_serve_a_heap_of_sentences_faster_with_the_same_work(overlap: str) -> None:
+    leaves, heap = [12, 3, 7, 1, 12, 12, 5, 4], [0] * 8
+    one, three = (
+        simulate_stream(
+            albert(replace(load_design("default"), mapping="spatial", n_engines=n, exit_overlap=overlap)),  # type: ignore[arg-type]
+            leaves,
+            heap,
+        )
+        for n in (1, 3)
+    )
+    assert three.total_cycles < 0.6 * one.total_cycles
+    assert (three.macs, three.n_layers, three.n_exits) == (one.macs, one.n_layers, one.n_exits)
+    assert (three.latency_cycles > 0).all()
+    assert (three.utilisation_fraction <= 1).all()
+    assert three.utilisation_fraction[Unit.ARRAY] > 0.5
+
+
+def test_levels_over_time_add_up_to_the_stream() -> None:
+    """Means over bins times their lengths are the cycles waited, served and worked."""
+    program = albert(load_design("default"))
+    leaves, arrivals = np.resize([3, 1, 12, 5], 40), np.arange(40) * 1_000_000
+    result = simulate_stream(program, leaves, arrivals, admission=Admission(3, 5_000_000, True))
+    assert result.n_dropped_full > 0
+    assert result.n_dropped_late > 0
+    levels = stream_levels(result, 7)
+    widths = np.diff(levels.edge_cycle)
+    assert widths.size == 7
+    served = result.served
+    late = result.verdict == LATE
+    waited = (result.start_cycle - result.arrival_cycle)[served].sum() + 5_000_000 * late.sum()
+    in_service = (result.finish_cycle - result.start_cycle)[served].sum()
+    assert levels.waiting @ widths == pytest.approx(waited, rel=1e-12)
+    assert levels.in_service @ widths == pytest.approx(in_service, rel=1e-12)
+    assert widths @ levels.utilisation_fraction == pytest.approx(result.busy_cycles, rel=1e-12)
+    assert largest_queue(result) == 3
+    assert levels.in_service.max() <= 1
