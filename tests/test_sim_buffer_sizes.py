@@ -5,12 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles_spatial import Machine
-from strategies import LAWS
+from strategies import DECISION, LAWS
 from test_sim_spatial import made_up, small_tables, streams
 
+from hw_model.accelerator import load_design
+from hw_model.device import load_device
+from hw_model.memory import device_channel
+from hw_model.resources import Resources, available, estimate
+from quant.config import QuantConfig
 from quant.errors import ConfigError
+from quant.workload import ALBERT_BASE, encoder_workload
 from sim.buffer_sizes import hidden_state_bytes, result_bits, size_buffers
-from sim.engine_table import EngineTable
+from sim.engine_table import EngineTable, engine_table
+from sim.schedule import compile_program
 from sim.spatial import simulate_spatial
 
 
@@ -81,3 +88,16 @@ def test_everything_cannot_be_given_up() -> None:
     table = made_up([10, 24], n_engines=2, exit_cycles=4, speculates=True)
     with pytest.raises(ConfigError, match="loss_fraction = 1: must be 0 or more and below 1"):
         size_buffers([table], np.array([2]), np.zeros(1, np.int64), loss_fraction=1)
+
+
+def test_the_shipped_design_has_room_for_its_fifos_and_needs_no_deeper_ones() -> None:
+    design, device = load_design("albert-base-u280-spatial"), load_device("u280")
+    workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
+    program = compile_program(workload, design, device_channel(design, device), DECISION)
+    table = engine_table(program, np.ones(12, np.bool_))
+    leaves = np.random.default_rng(11).integers(1, 13, 2000)
+    sizes = size_buffers([table], leaves, np.zeros_like(leaves))
+    assert sizes.fifo_sentences == design.fifo_sentences == 1
+    assert (sizes.hidden_state_bytes, sizes.fifo_bram18) == (98_304, 45)
+    fifos = Resources(bram18=sizes.fifo_bram18) * (design.n_engines - 1)
+    assert (estimate(workload, design, device).total + fifos).fits(available(device))
