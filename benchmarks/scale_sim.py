@@ -122,7 +122,7 @@ def main(
             f" (SCALE-Sim: {SUMS_OF_72[flow]:,})"
         )
     if json_path is not None:
-        document = {"schema": "hexit-scale-sim", "schema_version": 1, "scale_sim": "3.0.0", "jobs": records}
+        document = {"schema": "hexit.scale_sim", "schema_version": 1, "scale_sim": "3.0.0", "jobs": records}
         write_whole(json_path, json.dumps(document, indent=1) + "\n")
     raise typer.Exit(code=int(n_different > 0))
 

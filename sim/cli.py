@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from quant.errors import ConfigError, DoesNotFit
+from sim.command_gemm import gemm
 from sim.command_hls import hls
 from sim.command_reference import reference
 from sim.command_run import run
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(hls)
+app.command()(gemm)
 app.command()(train)
 app.command()(reference)
 app.command()(validate)
