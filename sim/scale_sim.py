@@ -135,10 +135,14 @@ def install_scale_sim(cache: Path | None = None) -> Path:
         [sys.executable, "-m", "venv", "--clear", str(folder)],
         [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS],
     ):
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            told = (ran.stderr.strip() or ran.stdout.strip() or "no reason told").splitlines()[-1]
-            raise ConfigError("scale-sim", str(folder), f"cannot be installed ({told})", "See whether pip reaches PyPI")
+        try:
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+            told = "" if ran.returncode == 0 else ran.stderr.strip() or ran.stdout.strip() or "no reason told"
+        except OSError as error:
+            told = str(error.strerror)
+        if told:
+            rule = f"cannot be installed ({told.splitlines()[-1]})"
+            raise ConfigError("scale-sim", str(folder), rule, "See whether pip reaches PyPI")
     return python
 
 
