@@ -12,11 +12,11 @@ the later one that was there last:
     own pipeline    the unit's own earlier result is still on its way through the pipeline
     no more work    nothing is left for the unit before the decision
 
-A wait for a transfer is a wait for memory only in the cycles in which the DMA works or the data are under way. While
-the DMA itself waited, its own cause counts: a unit behind a transfer that had no panel buffer waits for the weight
-buffer. So a memory without limits never stalls anything. Results that arrive in the same cycle count to the unit that
-stands later in `Unit`, to a transfer last. Causes are not followed beyond that: the array waits for the softmax,
-whatever the softmax has waited for.
+A transfer is told apart more finely, so that the waits for memory are those that a faster memory could shorten. While
+another operand is missing too, that operand is the cause. While the DMA itself waited, its own cause counts: a unit
+behind a transfer that had no panel buffer waits for the weight buffer. So a memory without limits never stalls
+anything. Results that arrive in the same cycle count to the unit that stands later in `Unit`, to a transfer last.
+Causes are not followed beyond that: the array waits for the softmax, whatever the softmax has waited for.
 Not modelled: waits of interleaved sentences for each other, and those between sentences.
 """
 
@@ -105,7 +105,7 @@ class _Events:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Waits:
-    """Tasks whose unit was `free` and waited until `start` for `cause`, the result of a task begun at `cause_start`."""
+    """Waits of tasks from `free` to `start` for `cause`, the result of a task that began at `cause_start`."""
 
     unit: Ints
     op: Ints
@@ -137,7 +137,7 @@ def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
             start=np.concatenate([ports.start, start]),
             unit=np.concatenate([ports.unit, group.unit]),
         )
-        parts.append(_group_waits(group, events, _free_before(group.unit, end, free), begun, first_op))
+        parts += _group_waits(group, events, _free_before(group.unit, end, free), begun, first_op)
         np.maximum.at(free, group.unit, end)
         worked = np.minimum(end, latency)[begun]
         np.maximum.at(last_end, group.unit[begun], worked)
@@ -234,25 +234,33 @@ def _free_before(unit: Ints, end: Ints, free: Ints) -> Ints:
 
 def _group_waits(
     group: TaskProgram, events: _Events, free: Ints, begun: npt.NDArray[np.bool_], first_op: int
-) -> _Waits:
+) -> tuple[_Waits, _Waits]:
+    """The waits of a group's tasks for all but transfers, and behind them those for transfers alone."""
     segments, counts = group.first_dependency[:-1], np.diff(group.first_dependency)
-    # Latest first, then by unit; the DMA is unit 0, so that a result which comes with a transfer is what held the task.
-    key = events.time[group.dependency] * N_UNITS + events.unit[group.dependency]
-    last = np.maximum.reduceat(key, segments)
+    time, unit = events.time[group.dependency], events.unit[group.dependency]
+    key = time * N_UNITS + unit  # latest first, then by unit: the DMA is unit 0 and comes last
+    last, last_result = (np.maximum.reduceat(keys, segments) for keys in (key, np.where(unit == Unit.DMA, NONE, key)))
     starts = np.where(key == np.repeat(last, counts), events.start[group.dependency], NONE)
-    source = last % N_UNITS
+    source = np.maximum(last_result, 0) % N_UNITS
     releases_a_panel = (group.unit == Unit.DMA) & (source != Unit.DECISION)
     cause = np.where(source == group.unit, PIPELINE, np.where(releases_a_panel, WEIGHT_BUFFER, source))
     start = events.start[group.n_ports :]
-    waited = begun & (start > free)
-    return _Waits(
-        unit=group.unit[waited],
-        op=group.op[waited] + first_op,
-        free=free[waited],
-        start=start[waited],
-        cause=cause[waited],
-        cause_start=np.maximum.reduceat(starts, segments)[waited],
+    behind_transfer = last % N_UNITS == Unit.DMA
+    alone = np.where(behind_transfer, np.clip(last_result // N_UNITS, free, start), start)
+    everything = _Waits(
+        unit=group.unit,
+        op=group.op + first_op,
+        free=free,
+        start=alone,
+        cause=cause,
+        cause_start=np.maximum.reduceat(starts, segments),
     )
+    transfers = replace(everything, free=alone, start=start, cause=np.full_like(cause, Unit.DMA))
+    return _chosen(everything, begun & (alone > free)), _chosen(transfers, begun & (start > alone))
+
+
+def _chosen(waits: _Waits, chosen: npt.NDArray[np.bool_]) -> _Waits:
+    return _Waits(**{field.name: getattr(waits, field.name)[chosen] for field in fields(_Waits)})
 
 
 def _next_ports(group: TaskProgram, events: _Events, holds_back: bool) -> _Events:
