@@ -29,7 +29,7 @@ from quant.store import Calibration, ModelCard, Store
 from quant.tasks import TextSet
 from quant.trace import ExitTrace
 from quant.workload import Workload, encoder_workload
-from sim.arrivals import Arrivals, ClosedLoop, PoissonArrivals, RecordedArrivals, arrival_cycles
+from sim.arrivals import arrival_cycles
 from sim.built_unit import check_build, check_scale
 from sim.exit_path import (
     ExitPath,
@@ -41,9 +41,8 @@ from sim.exit_path import (
     trace_unit,
     unit_spec,
 )
-from sim.lengths import PADDED, LengthPolicy, compile_lengths, hardware_lengths
-from sim.queueing import AdmissionPolicy
-from sim.saturation import Saturation, saturate
+from sim.lengths import compile_lengths, hardware_lengths
+from sim.saturation import Saturation
 from sim.schedule import Program, Unit, compile_program
 from sim.stream import (
     ExitTable,
@@ -51,42 +50,11 @@ from sim.stream import (
     StreamResult,
     exit_table,
     simulate_sentence,
-    simulate_stream,
     stream_work,
 )
+from sim.stream_load import StreamLoad, StreamSetup
 
 Ints = npt.NDArray[np.int64]
-
-SATURATION_SENTENCES = 10_000  # of a search, where nothing else is said; a settled queue of them is within 1 % of it
-DRAW_STREAM = 0  # beside the seed, so that the sentences drawn are independent of the gaps between them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamSetup:
-    """How sentences come: when, who may wait, at what length, and how many.
-
-    `n_sentences` are drawn from the data with replacement; 0 takes the data once, in their order. `saturates`: search
-    for the highest rate as well.
-    """
-
-    arrivals: Arrivals = ClosedLoop()  # noqa: RUF009 - frozen
-    admission: AdmissionPolicy = AdmissionPolicy()  # noqa: RUF009 - frozen
-    lengths: LengthPolicy = PADDED
-    n_sentences: int = 0
-    saturates: bool = False
-
-    def __post_init__(self) -> None:
-        """Reject streams that nobody could feed."""
-        if self.n_sentences < 0:
-            raise ConfigError("--sentences", self.n_sentences, "must not be negative", "Try --sentences 100000")
-        policy, closed = self.admission, isinstance(self.arrivals, ClosedLoop)
-        if closed and policy.drop != "never" and not self.saturates:
-            rule = "drops nobody in a closed loop, where nobody waits"
-            where, value = ("--drop", policy.drop) if policy.n_places is None else ("--queue", str(policy.n_places))
-            raise ConfigError(where, value, rule, "Add --arrivals poisson:rate=500")
-        if self.saturates and isinstance(self.arrivals, RecordedArrivals):
-            rule = "searches for a rate, and recorded arrivals have their own"
-            raise ConfigError("--saturate", self.arrivals.file_name, rule, "Use --arrivals poisson:rate=500")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +69,7 @@ class Setup:
     sequence_length: int
     seed: int
     exit_unit: ExitUnitBuild | None = None
-    stream: StreamSetup = StreamSetup()
+    stream: StreamSetup = StreamSetup()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -245,13 +213,6 @@ def check_stream(setup: Setup, n_samples: int) -> None:
     hardware_lengths(stream.lengths, [setup.sequence_length], setup.sequence_length)
 
 
-def draw_sentences(n_samples: int, n_drawn: int, seed: int) -> Ints:
-    """Return which sentences of the data a stream consists of: `n_drawn` with replacement, or all once for 0."""
-    if not n_drawn:
-        return np.arange(n_samples)
-    return np.random.default_rng((seed, DRAW_STREAM)).integers(0, n_samples, n_drawn)
-
-
 def evaluate(setup: Setup, source: Source) -> Outcome:
     """Decide every sentence's exit and run the stream of sentences with and without early exits."""
     checked = check_design(setup, source.trace.scale if isinstance(source, TextSource) else None)
@@ -259,7 +220,6 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
     if setup.exit_unit is not None:
         check_scale(setup.exit_unit, source.trace.scale)
     decision, float_decision = decide_source(setup.rule, source, spec)
-    drawn = draw_sentences(source.trace.n_samples, setup.stream.n_sentences, setup.seed)
     lengths = hardware_lengths(setup.stream.lengths, source.trace.lengths, setup.sequence_length)
     programs, index = compile_lengths(
         lambda length: (
@@ -267,29 +227,10 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         ),
         lengths,
     )
-
-    def run(leaves: Ints, chosen: Ints, arrivals: Ints | None, exit_layers: tuple[int, ...]) -> StreamResult:
-        admission = setup.stream.admission.cycles(setup.design.clock_mhz)
-        return simulate_stream(
-            programs, leaves[chosen], arrivals, exit_layers, program_index=index[chosen], admission=admission
-        )
-
-    arrivals = arrival_cycles(setup.stream.arrivals, drawn.size, setup.design.clock_mhz, setup.seed)
-    stream = run(decision.exit_layer, drawn, arrivals, spec.exit_layers)
-    last = np.full(source.trace.n_samples, setup.shape.n_layers)
-    full = run(last, drawn, arrivals, (setup.shape.n_layers,))
-    saturation = None
-    if setup.stream.saturates:
-        pattern = setup.stream.arrivals
-        n = setup.stream.n_sentences or SATURATION_SENTENCES
-        chosen = draw_sentences(source.trace.n_samples, n, setup.seed)
-        saturation = saturate(
-            lambda arrivals: run(decision.exit_layer, chosen, arrivals, spec.exit_layers),
-            PoissonArrivals(rate_per_s=1.0) if isinstance(pattern, ClosedLoop | RecordedArrivals) else pattern,
-            n,
-            setup.design.clock_mhz,
-            setup.seed,
-        )
+    load = StreamLoad(setup=setup.stream, programs=programs, program_index=index, seed=setup.seed)
+    stream = load.run(decision.exit_layer, spec.exit_layers)
+    full = load.run(np.full(source.trace.n_samples, setup.shape.n_layers), (setup.shape.n_layers,))
+    searched = load.search(decision.exit_layer, spec.exit_layers) if setup.stream.saturates else None
     return Outcome(
         setup=setup,
         source=source,
@@ -301,10 +242,10 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         sentence=simulate_sentence(program, spec.exit_layers),
         table=exit_table(program, spec.exit_layers),
         programs=programs,
-        drawn=drawn,
+        drawn=load.drawn,
         stream=stream,
         full=full,
-        saturation=saturation,
+        saturation=searched,
         energy=stream_energy(programs, setup.device, stream),
         full_energy=stream_energy(programs, setup.device, full),
         resources=checked.resources,

@@ -28,7 +28,6 @@ from sim.built_unit import built_rule
 from sim.experiment import (
     Outcome,
     Setup,
-    StreamSetup,
     check_design,
     check_stream,
     evaluate,
@@ -37,6 +36,7 @@ from sim.experiment import (
 )
 from sim.lengths import parse_lengths
 from sim.queueing import DROP_POLICIES, AdmissionPolicy
+from sim.stream_load import StreamSetup
 
 DEFAULT_RULES = {1: "pabee-regression", 2: "hardware"}  # by number of classes; the cheapest unit that can serve it
 MANY_CLASSES_RULE = "max-probability"

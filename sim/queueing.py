@@ -1,4 +1,4 @@
-"""Who waits, who is turned away, and what a stream of sentences looked like over time.
+"""Who waits and who is turned away.
 
 Sentences enter in the order of arrival. When sentence j is next to enter, every earlier one has its start, so that
 
@@ -128,31 +128,3 @@ def serve(admission: Admission, queue: Queue, arrival: Ints, service: Ints, star
         verdict[sentence] = enter(admission, queue, arrival[sentence], start[sentence])
         if verdict[sentence] == SERVED:
             free = start[sentence] + service[sentence]
-
-
-def level_over_time(
-    begin: Ints, end: Ints, edges: Ints, weight: npt.NDArray[np.float64] | None = None
-) -> npt.NDArray[np.float64]:
-    """Return the mean of sum(weight[i] for i with begin[i] <= t < end[i]) over t in each bin [edges[b], edges[b + 1]).
-
-    Shapes [n], [n], [n_bins + 1], [n] (1 without) -> [n_bins]. Every begin and end must lie within the edges.
-    """
-    widths = np.diff(edges)
-    weights = np.ones(begin.size) if weight is None else weight
-
-    def passed(cycle: Ints) -> npt.NDArray[np.float64]:
-        bins = np.minimum(np.searchsorted(edges, cycle, side="right") - 1, widths.size - 1)
-        within = np.bincount(bins, weights * (edges[bins + 1] - cycle), widths.size)
-        before = np.cumsum(np.bincount(bins, weights, widths.size))
-        return np.asarray(within + np.concatenate([[0.0], before[:-1]]) * widths)
-
-    return np.asarray(np.maximum(0.0, passed(begin) - passed(end)) / widths)
-
-
-def longest_queue(arrival: Ints, left: Ints) -> int:
-    """Return the largest number that waited at a time, of sentences that entered at `arrival` and left at `left`.
-
-    `arrival` must not fall; one that leaves in the cycle of its arrival has not waited.
-    """
-    gone = np.searchsorted(np.sort(left), arrival, side="right")
-    return int((np.arange(1, arrival.size + 1) - gone).max(initial=0))

@@ -38,6 +38,7 @@ from hw_model.work import group_work, op_work
 from quant.errors import ConfigError
 from sim.engine import Flat, flatten, run_interleaved, run_sentence
 from sim.engine_table import engine_table, lone_run
+from sim.levels import count_open
 from sim.queueing import (
     FULL,
     LATE,
@@ -45,8 +46,6 @@ from sim.queueing import (
     UNLIMITED,
     Admission,
     empty_queue,
-    level_over_time,
-    longest_queue,
     serve,
 )
 from sim.schedule import NONE, Program, Unit
@@ -444,17 +443,31 @@ def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
     length = result.n_engines * np.maximum(1, finish - start)
     return StreamLevels(
         edge_cycle=edges,
-        waiting=level_over_time(*queue_spans(result), edges),
-        in_service=level_over_time(start, finish, edges),
+        waiting=np.diff(count_open(*queue_spans(result)).integral(edges)) / np.diff(edges),
+        in_service=np.diff(count_open(start, finish).integral(edges)) / np.diff(edges),
         utilisation_fraction=np.stack(
-            [level_over_time(start, finish, edges, busy[:, unit] / length) for unit in range(busy.shape[1])], axis=1
+            [_mean_rate(start, finish, busy[:, unit] / length, edges) for unit in range(busy.shape[1])], axis=1
         ),
     )
 
 
+def _mean_rate(begin: Ints, end: Ints, rate: npt.NDArray[np.float64], edges: Ints) -> npt.NDArray[np.float64]:
+    """Mean over each bin [n_bins] of the summed `rate` [n] of all that are between their `begin` and `end` [n]."""
+    widths = np.diff(edges)
+
+    def passed(cycle: Ints) -> npt.NDArray[np.float64]:
+        """Rate x time since `cycle`, in each bin."""
+        bins = np.minimum(np.searchsorted(edges, cycle, side="right") - 1, widths.size - 1)
+        within = np.bincount(bins, rate * (edges[bins + 1] - cycle), widths.size)
+        before = np.cumsum(np.bincount(bins, rate, widths.size))
+        return np.asarray(within + np.concatenate([[0.0], before[:-1]]) * widths)
+
+    return np.asarray(np.maximum(0.0, passed(begin) - passed(end)) / widths)
+
+
 def largest_queue(result: StreamResult) -> int:
     """Return the largest number of sentences that waited at a time."""
-    return longest_queue(*queue_spans(result))
+    return int(count_open(*queue_spans(result)).level.max(initial=0))
 
 
 def queue_spans(result: StreamResult) -> tuple[Ints, Ints]:
