@@ -1,14 +1,22 @@
-"""How every picture looks and is saved: colours, sizes, and files that are the same bytes for the same figure."""
+"""How every picture looks and is saved: colours, sizes, titles, axes, and files that are the same bytes for the same
+figure.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    from sim.report import Report
 
 # Okabe and Ito, "Color Universal Design" (2008): distinct for every common kind of colour vision
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -77,3 +85,61 @@ def render(figure: Figure) -> dict[str, bytes]:
         contents[kind] = buffer.getvalue()
         figure.set_layout_engine("none")  # the second kind keeps the places of the first
     return contents
+
+
+def titled_figure(width: float, height: float, title: str, report: Report) -> Figure:
+    """Return an empty figure (inches) under a title, and under that what was simulated, in small."""
+    from matplotlib.figure import Figure
+
+    configuration = report.configuration
+    bits, design, stream = configuration.bits, configuration.design, configuration.stream
+    parts = (
+        configuration.rule,
+        f"W{bits.weight_bits}A{bits.activation_bits}",
+        f"{design.name} on {configuration.device.name}, {design.clock_mhz:g} MHz",
+        design.exit_overlap if design.n_interleaved == 1 else f"{design.n_interleaved} sentences interleaved",
+        f"{configuration.sequence_length} tokens" + f", {stream.lengths}" * (stream.lengths != "padded"),
+        f"{report.data.n_samples} of {report.data.name}",
+        *([f"arrivals {stream.arrivals}"] if stream.arrivals != "closed" else []),
+    )
+    text = " · ".join(part.replace(" ", "\u00a0") for part in parts)  # no line ends within a part
+    lines = textwrap.wrap(text, int(width * 72 / 3.75))  # 3.75 pt: mean width of a letter at 6.5 pt
+    line_inches = 0.125
+    header = 0.27 + line_inches * len(lines)
+    figure = Figure(figsize=(width, height + line_inches * (len(lines) - 1)))
+    height = figure.get_figheight()
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - header / height), w_pad=0.05, h_pad=0.05)
+    figure.text(0.05 / width, 1 - 0.06 / height, title, va="top", fontsize=9, fontweight="bold")
+    for number, line in enumerate(lines):
+        top = 1 - (0.24 + line_inches * number) / height
+        figure.text(0.05 / width, top, line.strip(" ·"), va="top", fontsize=6.5, color=GREY)
+    return figure
+
+
+def log_axis(axes: Axes, direction: str, limits: tuple[float, float], ticks: Sequence[float]) -> None:
+    """Make an axis logarithmic, with these plain numbers as its only ticks."""
+    from matplotlib.ticker import NullLocator
+
+    axes.set(**{f"{direction}scale": "log", f"{direction}lim": limits})
+    axis = axes.xaxis if direction == "x" else axes.yaxis
+    axis.set_ticks(ticks, [f"{tick:,g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """Powers of ten between two numbers, with 2 and 5 times them where these would be few."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
+    return [step * 10.0**exponent for exponent in exponents for step in steps if low <= step * 10.0**exponent <= high]
+
+
+def three_figures(value: float) -> str:
+    """Write a number with at least three significant figures and no exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def plain_ticks() -> FuncFormatter:
+    """Return a formatter that writes ticks as plain numbers, with commas and without exponents."""
+    from matplotlib.ticker import FuncFormatter
+
+    return FuncFormatter(lambda value, _: f"{value:,.10g}")

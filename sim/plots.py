@@ -4,19 +4,18 @@
     accuracy_speed     score against layer speed-up of every rule on the recorded logits; without labels the mean
                        layer, and who has left by when, against the chosen rule's setting
     latency_by_layer   busy cycles of each unit in one layer and its exit, op by op; latency of each exit
-    roofline           GMAC/s against MAC per off-chip byte: ceilings of the design, ops of a layer, whole sentences
+    roofline           GMAC/s against MAC per off-chip byte: ceilings of the design, products, layers, sentences
+    stalls             what every unit does in each cycle of one sentence, and which op makes units wait
     gantt              one sentence up to its exit, a track per unit, with its last layer and its last exit enlarged
+    queue, latency     where sentences wait for each other: queue and utilisation over time, latencies
 
-Every number comes from the outcome or the report; a picture only divides and sums. An op of the roofline takes the
-busy cycles of its slower side, compute or weight transfer, as if the two overlapped perfectly and nothing else ran:
-what ops wait for each other is in the point of the whole sentences only.
+Every number comes from the outcome or the report; a picture only divides and sums.
 Not drawn: several sentences in one Gantt chart, confidence intervals.
 """
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from quant.exits import RULES, FixedDepthExit, OracleExit
@@ -48,15 +47,24 @@ from sim.plot_style import (
     TWO_COLUMNS,
     VERMILION,
     YELLOW,
+    log_axis,
+    plain_ticks,
     plot_style,
     render,
+    three_figures,
+    titled_figure,
 )
 from sim.report import Report
-from sim.schedule import NONE, UNIT_NAMES, TaskProgram, Unit
+from sim.roofline_plots import draw_roofline
+from sim.schedule import NONE, UNIT_NAMES, Unit
+from sim.stall_plots import draw_stalls
+from sim.stream_plots import anyone_waits, draw_latency, draw_queue
 from sim.timeline import Interval, Timeline, sentence_timeline
 
 CLOSE_FRACTION = 1 / 150  # of an axis: tasks of one op that are closer are one bar, as high as their share of its time
 HAIR_FRACTION = 1 / 600  # of an axis: the thinnest bar that still prints
+
+Picture = Callable[[Outcome, Report], Figure]
 
 KIND_COLOURS = {
     "product with weights": BLUE,
@@ -84,18 +92,24 @@ UNKNOWN_RULE_LOOK: dict[str, Any] = {"color": GREY, "marker": "."}
 
 
 def draw_all(outcome: Outcome, report: Report, folder: Path, stage: Stage) -> None:
-    """Write every picture of PICTURES to `folder` as NAME.png and NAME.svg."""
-    advance = stage("pictures", len(PICTURES))
-    for name, draw in PICTURES.items():
+    """Write every picture that says something of this run to `folder` as NAME.png and NAME.svg."""
+    pictures = pictures_of(outcome)
+    advance = stage("pictures", len(pictures))
+    for name, draw in pictures.items():
         with plot_style():
             for kind, raw in render(draw(outcome, report)).items():
                 write_whole(folder / f"{name}.{kind}", raw)
         advance(1)
 
 
+def pictures_of(outcome: Outcome) -> dict[str, Picture]:
+    """Return the pictures of a run by name: those of the stream only where sentences wait."""
+    return PICTURES | (STREAM_PICTURES if anyone_waits(outcome.stream) else {})
+
+
 def draw_exits(outcome: Outcome, report: Report) -> Figure:
     """Draw how many sentences left after each layer, the cumulative share, and the mean layer."""
-    figure = _figure(ONE_COLUMN, 2.7, "Where sentences leave the encoder", report)
+    figure = titled_figure(ONE_COLUMN, 2.7, "Where sentences leave the encoder", report)
     axes = figure.add_subplot()
     counts = np.array(report.exits.histogram)
     layers = np.arange(1, counts.size + 1)
@@ -137,7 +151,7 @@ def _scores(report: Report, curves: dict[str, tuple[RulePoint, ...]]) -> Figure:
     unit, name = (1, "Pearson correlation") if regression else (100, "accuracy (%)")
     n_layers = report.configuration.shape.n_layers
     title = f"{'Correlation' if regression else 'Accuracy'} against speed, every rule over its settings"
-    figure = _figure(TWO_COLUMNS, 3.5, title, report)
+    figure = titled_figure(TWO_COLUMNS, 3.5, title, report)
     axes = figure.add_subplot()
     bound: Line2D | None = None
     ordered = sorted(curves, key=lambda rule: list(RULES).index(rule))
@@ -172,7 +186,7 @@ def _scores(report: Report, curves: dict[str, tuple[RulePoint, ...]]) -> Figure:
         note = "Two classes: rules on certainty alone almost coincide; thinner lines lie on wider ones"
         axes.set_title(note, fontsize=7)
     ticks = [tick for tick in (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 48) if tick <= n_layers]
-    _log_axis(axes, "x", (0.95, 1.05 * n_layers), ticks)
+    log_axis(axes, "x", (0.95, 1.05 * n_layers), ticks)
     axes.set(xlabel=f"layer speed-up ({n_layers} layers / mean exit layer)", ylabel=name)
     figure.legend(loc="outside right center", labelspacing=0.7)
     return figure
@@ -206,7 +220,7 @@ def _settings(outcome: Outcome, report: Report, points: Sequence[RulePoint]) -> 
     principal = chosen.principal or "setting"
     n_layers = outcome.setup.shape.n_layers
     title = f"Exits against the {principal} of the rule {chosen.name} (no labels, so no accuracy)"
-    figure = _figure(TWO_COLUMNS, 3.2, title, report)
+    figure = titled_figure(TWO_COLUMNS, 3.2, title, report)
     left, right = figure.subplots(1, 2)
     swept = [point for point in points if point.rule == replace(chosen, **{principal: getattr(point.rule, principal)})]
     values = np.array([getattr(point.rule, principal) for point in swept], dtype=np.float64)
@@ -265,7 +279,7 @@ def _left_by(exit_layer: NDArray[np.integer[Any]], n_layers: int) -> NDArray[np.
 
 def draw_latency_by_layer(outcome: Outcome, report: Report) -> Figure:
     """Draw the busy cycles of each unit in one layer and its exit, and the latency of each exit."""
-    figure = _figure(TWO_COLUMNS, 3.4, "What one layer costs, and a sentence by its exit layer", report)
+    figure = titled_figure(TWO_COLUMNS, 3.4, "What one layer costs, and a sentence by its exit layer", report)
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     kinds = _op_kinds(outcome)
     names = [name.upper() for name in report.layer_busy_cycles]
@@ -290,7 +304,7 @@ def draw_latency_by_layer(outcome: Outcome, report: Report) -> Figure:
     left.set(xlabel="busy cycles (units overlap)", xlim=(0, 1.4 * longest), ylim=(len(names) - 0.4, -0.6))
     left.set_yticks(range(len(names)), [name.lower().replace("_", " ") for name in names])
     left.grid(visible=False, axis="y")
-    left.xaxis.set_major_formatter(PLAIN)
+    left.xaxis.set_major_formatter(plain_ticks())
     left.xaxis.set_major_locator(MaxNLocator(4))
     _kind_legend(figure, used)
     _exit_latencies(right, report)
@@ -324,7 +338,7 @@ def _exit_latencies(axes: Axes, report: Report) -> None:
     for (value, name), height, colour in zip(groups, heights, (VERMILION, ORANGE, BLACK), strict=False):
         axes.axhline(value, color=colour, linestyle="--", linewidth=1)
         axes.annotate(
-            f"{name}\n{_figures(value)}",
+            f"{name}\n{three_figures(value)}",
             (1.01, height),
             xycoords=axes.get_yaxis_transform(),
             color=colour,
@@ -334,7 +348,7 @@ def _exit_latencies(axes: Axes, report: Report) -> None:
         )
     axes.set_title("Alone on the design; dashed: the stream")
     axes.set(xlabel="exit layer", ylabel="latency (µs)", ylim=(0, top), xlim=(0.4, len(by_exit) + 0.6))
-    axes.yaxis.set_major_formatter(PLAIN)
+    axes.yaxis.set_major_formatter(plain_ticks())
     _layer_ticks(axes, len(by_exit))
     axes.grid(visible=False, axis="x")
 
@@ -347,144 +361,6 @@ def _spread(places: Sequence[float], *, gap: float, highest: float) -> list[floa
         moved.append(highest)
         highest -= gap
     return moved[::-1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RooflinePoint:
-    """Work, time and off-chip traffic of some ops, or of the whole stream."""
-
-    names: tuple[str, ...]
-    macs: int
-    cycles: int
-    n_bytes: int
-
-    @property
-    def macs_per_byte(self) -> float:
-        """MACs for each off-chip byte, infinite without traffic."""
-        return self.macs / self.n_bytes if self.n_bytes else math.inf
-
-    def gmac_s(self, clock_mhz: float) -> float:
-        """Attained 10^9 MAC per second."""
-        return self.macs / self.cycles * clock_mhz / 1000
-
-
-def roofline_points(outcome: Outcome) -> tuple[RooflinePoint, ...]:
-    """Return a point per op of a layer and its exit that multiplies, equal ones as one, and the stream's as the last.
-
-    cycles of an op = max(busy cycles of compute, busy cycles of its weight transfers)
-    """
-    found: dict[tuple[int, int, int], list[str]] = {}
-    for group in (outcome.program.layer, outcome.program.exit):
-        for name, macs, cycles, n_bytes in _op_totals(group):
-            if macs:
-                found.setdefault((macs, cycles, n_bytes), []).append(name)
-    stream = outcome.stream
-    ops = [
-        RooflinePoint(names=tuple(names), macs=macs, cycles=cycles, n_bytes=n_bytes)
-        for (macs, cycles, n_bytes), names in found.items()
-    ]
-    whole = RooflinePoint(
-        names=("whole sentences",),
-        macs=stream.macs,
-        cycles=stream.total_cycles,
-        n_bytes=stream.off_chip_bytes + stream.wasted_bytes,
-    )
-    return (*ops, whole)
-
-
-def _op_totals(group: TaskProgram) -> Iterable[tuple[str, int, int, int]]:
-    """Name, MACs, cycles of the slower side and off-chip bytes of every op."""
-    n_ops = len(group.op_names)
-    loading = np.where(group.unit == Unit.DMA, group.occupancy_cycles, 0)
-    macs, load_cycles, n_bytes = (
-        np.bincount(group.op, weights=values, minlength=n_ops).astype(np.int64)
-        for values in (group.macs, loading, group.n_bytes)
-    )
-    cycles = np.maximum(np.maximum(group.op_cycles(), load_cycles), 1)
-    return zip(group.op_names, macs.tolist(), cycles.tolist(), n_bytes.tolist(), strict=True)
-
-
-def draw_roofline(outcome: Outcome, report: Report) -> Figure:
-    """Draw ceilings and attained rates; work without off-chip bytes stands in a strip of its own at the right."""
-    figure = _figure(TWO_COLUMNS, 3.4, "Roofline: ops of one layer and its exit, and whole sentences", report)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.8, 1))
-    design, clock_mhz = outcome.setup.design, outcome.setup.design.clock_mhz
-    points = roofline_points(outcome)
-    peak, head_peak = (lanes * clock_mhz / 1000 for lanes in (design.n_macs, design.head_lanes))
-    gb_s = outcome.program.channel.bytes_per_cycle * clock_mhz / 1000
-    finite = [point.macs_per_byte for point in points if point.n_bytes]
-    edges = (min([*finite, head_peak / gb_s]) / 3, max([*finite, peak / gb_s]) * 3)
-    left.plot([edges[0], peak / gb_s, edges[1]], [gb_s * edges[0], peak, peak], color=BLACK, linewidth=1.5)
-    left.plot([head_peak / gb_s, edges[1]], [head_peak, head_peak], color=GREY, linestyle="--")
-    right.axhline(peak, color=BLACK, linewidth=1.5)
-    right.axhline(head_peak, color=GREY, linestyle="--")
-    strip = [point for point in points if not point.n_bytes]
-    on_head = {op.name for op in outcome.workload.exit}
-    handles = []
-    for point, look in zip(points, _point_looks(len(points)), strict=True):
-        rate = point.gmac_s(clock_mhz)
-        share = rate / (head_peak if set(point.names) <= on_head else peak)
-        axes, at = (left, point.macs_per_byte) if point.n_bytes else (right, 1.0 + strip.index(point))
-        names = textwrap.fill(", ".join(point.names), 24)
-        handles += axes.plot(
-            at,
-            rate,
-            linestyle="none",
-            markeredgecolor=BLACK,
-            markeredgewidth=0.7,
-            zorder=4,
-            label=f"{names}\n{_figures(rate)} GMAC/s, {100 * share:.1f} %",
-            **look,
-        )
-    low = min([point.gmac_s(clock_mhz) for point in points] + [head_peak]) / 2.5
-    _log_axis(left, "y", (low, peak * 2.5), _round_numbers(low, peak * 2.5))
-    _log_axis(left, "x", edges, _round_numbers(*edges))
-    for ceiling, name, colour in ((peak, "array", BLACK), (head_peak, "exit head", GREY)):
-        left.annotate(
-            f"{name}: {_figures(ceiling)} GMAC/s",
-            (edges[1], ceiling),
-            (-4, 10),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7.5,
-            color=colour,
-        )
-    middle = math.sqrt(peak * head_peak) / gb_s
-    at_left = middle > math.sqrt(edges[0] * edges[1])  # of the line, where there is more room
-    left.annotate(
-        f"memory: {_figures(gb_s)} GB/s",
-        (middle, gb_s * middle),
-        (-6 if at_left else 6, -2),
-        fontsize=7.5,
-        textcoords="offset points",
-        ha="right" if at_left else "left",
-        va="bottom" if at_left else "top",
-    )
-    left.set(xlabel="MAC per off-chip byte", ylabel="GMAC/s")
-    right.set(xlim=(0, len(strip) + 1), xlabel="no off-chip bytes →", facecolor="#F4F4F4")
-    right.set_xticks([])
-    right.xaxis.label.set_size(8)
-    right.tick_params(left=False)
-    right.spines["left"].set_visible(False)
-    figure.legend(
-        handles=handles,
-        loc="outside right center",
-        title="attained, share of the peak",
-        title_fontsize=8,
-        labelspacing=0.7,
-        fontsize=7.5,
-    )
-    return figure
-
-
-def _point_looks(n_points: int) -> list[dict[str, Any]]:
-    """Markers of the ops, smaller ones on larger ones, and of the whole sentences (a hollow star)."""
-    markers, colours = "osD^vPX", (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
-    looks: list[dict[str, Any]] = [
-        {"marker": markers[n % len(markers)], "color": colours[n % len(colours)], "markersize": max(5.0, 9 - 0.6 * n)}
-        for n in range(n_points - 1)
-    ]
-    return [*looks, {"marker": "*", "markerfacecolor": "none", "markersize": 17}]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -540,7 +416,8 @@ def draw_gantt(outcome: Outcome, report: Report) -> Figure:
     """Draw the median sentence on the design: all of it, its last layer, and its last exit."""
     timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
     layer, total = timeline.exit_layer, timeline.total_cycles
-    figure = _figure(TWO_COLUMNS, 5.2, f"One sentence, alone on the design, that leaves after layer {layer}", report)
+    title = f"One sentence, alone on the design, that leaves after layer {layer}"
+    figure = titled_figure(TWO_COLUMNS, 5.2, title, report)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1))
     whole, last, leaving = (figure.add_subplot(cell) for cell in (grid[0, :], grid[1, 0], grid[1, 1]))
     kinds = _op_kinds(outcome)
@@ -623,7 +500,7 @@ def _tracks(axes: Axes, timeline: Timeline, kinds: dict[str, str], first: int, n
     axes.set_yticks(range(len(UNIT_NAMES)), [name.replace("_", " ") for name in UNIT_NAMES])
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(4 if named_pt else 8))
-    axes.xaxis.set_major_formatter(PLAIN)
+    axes.xaxis.set_major_formatter(plain_ticks())
     axes.grid(visible=False, axis="x")
     return {s.kind for s in slices}
 
@@ -688,47 +565,6 @@ def _kind_legend(figure: Figure, used: set[str], extra: Sequence[Any] = ()) -> N
     )
 
 
-def _figure(width: float, height: float, title: str, report: Report) -> Figure:
-    """Return an empty figure (inches) under a title, and under that what was simulated, in small."""
-    configuration = report.configuration
-    bits, design = configuration.bits, configuration.design
-    parts = (
-        configuration.rule,
-        f"W{bits.weight_bits}A{bits.activation_bits}",
-        f"{design.name} on {configuration.device.name}, {design.clock_mhz:g} MHz",
-        design.exit_overlap if design.n_interleaved == 1 else f"{design.n_interleaved} sentences interleaved",
-        f"{configuration.sequence_length} tokens",
-        f"{report.data.n_samples} of {report.data.name}",
-    )
-    text = " · ".join(part.replace(" ", "\u00a0") for part in parts)  # no line ends within a part
-    lines = textwrap.wrap(text, int(width * 72 / 3.75))  # 3.75 pt: mean width of a letter at 6.5 pt
-    line_inches = 0.125
-    header = 0.27 + line_inches * len(lines)
-    figure = Figure(figsize=(width, height + line_inches * (len(lines) - 1)))
-    height = figure.get_figheight()
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - header / height), w_pad=0.05, h_pad=0.05)
-    figure.text(0.05 / width, 1 - 0.06 / height, title, va="top", fontsize=9, fontweight="bold")
-    for number, line in enumerate(lines):
-        top = 1 - (0.24 + line_inches * number) / height
-        figure.text(0.05 / width, top, line.strip(" ·"), va="top", fontsize=6.5, color=GREY)
-    return figure
-
-
-def _log_axis(axes: Axes, direction: str, limits: tuple[float, float], ticks: Sequence[float]) -> None:
-    """Make an axis logarithmic, with these plain numbers as its only ticks."""
-    axes.set(**{f"{direction}scale": "log", f"{direction}lim": limits})
-    axis = axes.xaxis if direction == "x" else axes.yaxis
-    axis.set_ticks(ticks, [f"{tick:,g}" for tick in ticks])
-    axis.set_minor_locator(NullLocator())
-
-
-def _round_numbers(low: float, high: float) -> list[float]:
-    """Powers of ten between two numbers, with 2 and 5 times them where these would be few."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
-    return [step * 10.0**exponent for exponent in exponents for step in steps if low <= step * 10.0**exponent <= high]
-
-
 def _layer_ticks(axes: Axes, n_layers: int) -> None:
     """Number every layer, or as many as there is room for."""
     axes.xaxis.set_major_locator(MaxNLocator(n_layers + 1 if n_layers <= 12 else 12, integer=True, min_n_ticks=1))
@@ -738,16 +574,12 @@ def _ink(kind: str) -> str:
     return "white" if KIND_COLOURS[kind] in (BLUE, BLACK, GREEN, VERMILION) else BLACK
 
 
-def _figures(value: float) -> str:
-    """Write a number with at least three significant figures and no exponent."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-PLAIN = FuncFormatter(lambda value, _: f"{value:,.10g}")
-PICTURES: dict[str, Callable[[Outcome, Report], Figure]] = {
+PICTURES: dict[str, Picture] = {
     "exits": draw_exits,
     "accuracy_speed": draw_accuracy_speed,
     "latency_by_layer": draw_latency_by_layer,
     "roofline": draw_roofline,
+    "stalls": draw_stalls,
     "gantt": draw_gantt,
 }
+STREAM_PICTURES: dict[str, Picture] = {"queue": draw_queue, "latency": draw_latency}
