@@ -19,7 +19,7 @@ from sim.arrivals import (
     parse_arrivals,
 )
 
-PATTERNS = {
+PATTERNS: dict[str, Arrivals] = {
     "closed": ClosedLoop(),
     "fixed:rate=500": FixedRate(rate_per_s=500.0),
     "poisson:rate=0.25": PoissonArrivals(rate_per_s=0.25),

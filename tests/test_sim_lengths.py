@@ -8,17 +8,20 @@ from command_line import Simulate
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_stream import naive_turns
-from strategies import LAWS, programs
+from strategies import DECISION, LAWS, programs
 
-from hw_model.accelerator import UnitCost
+from hw_model.accelerator import UnitCost, load_design
+from hw_model.memory import MemoryChannel
+from quant.config import QuantConfig
 from quant.errors import ConfigError
-from quant.workload import encoder_workload
+from quant.workload import ALBERT_BASE, encoder_workload
 from sim.lengths import EXACT, PADDED, LengthPolicy, compile_lengths, format_lengths, hardware_lengths, parse_lengths
 from sim.queueing import SERVED, Admission
 from sim.schedule import Program, compile_program
 from sim.stream import exit_table, run_slots, simulate_stream, stream_work
 
 EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}  # sentences leave after layers 1 and 2 of the tiny model
+CHANNEL = MemoryChannel(bytes_per_cycle=76.8, latency_cycles=20)
 BUCKETS = LengthPolicy(bucket_tokens=(4, 8))
 
 
@@ -64,13 +67,16 @@ def test_a_longer_sentence_is_never_faster(program: Program, length: int) -> Non
 
 def test_a_length_is_compiled_once() -> None:
     asked: list[int] = []
+    workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 8)
+    program = compile_program(workload, load_design("default"), CHANNEL, DECISION)
 
     def compiled(length: int) -> Program:
         asked.append(length)
-        return length  # type: ignore[return-value]  # stands for its program
+        return of_length(program, length)
 
-    programs_, index = compile_lengths(compiled, np.array([7, 3, 7, 5, 3]))
-    assert (programs_, index.tolist(), asked) == ((3, 5, 7), [2, 0, 2, 1, 0], [3, 5, 7])
+    found, index = compile_lengths(compiled, np.array([7, 3, 7, 5, 3]))
+    assert [one.workload.sequence_length for one in found] == [3, 5, 7]
+    assert (index.tolist(), asked) == ([2, 0, 2, 1, 0], [3, 5, 7])
 
 
 @given(programs(), st.data(), st.integers(1, 3))

@@ -73,6 +73,27 @@ def test_what_is_special_is_said(simulated: Simulate) -> None:
     assert "interleave 3" in screen(build_report(simulated(**EAGER, batch=3)))
 
 
+def test_a_stream_is_told_in_a_few_lines(simulated: Simulate) -> None:
+    closed = " ".join(screen(build_report(simulated(**EAGER))).split())
+    assert "stream: 10 sentences, closed loop: each comes when the design can take it" in closed
+    assert "latency p99.9" in closed
+    stream = {"arrivals": "poisson:rate=1e6", "sentences": 400, "deadline_us": 20.0, "drop": "late", "queue": 3}
+    report = build_report(simulated(**EAGER, **stream, lengths="exact", saturate=True))
+    told, found = " ".join(screen(report).split()), report.stream
+    assert found.saturation is not None
+    for figure in (
+        f"{found.n_sentences:,} sentences, poisson:rate=1000000, {found.offered_per_s:,.1f} /s offered",
+        f"mean wait {found.mean_wait_us:,.1f} us",
+        f"{found.mean_waiting:,.2f} waiting on average, {found.max_waiting} at most",
+        f"{found.n_dropped_full} found the queue full, {found.n_dropped_late} waited too long",
+        f"{found.n_missed} served after the deadline of 20 us",
+        f"lengths exact: {found.n_lengths} of them, {found.mean_hardware_tokens:.1f} tokens on average",
+        f"highest sustained rate {found.saturation.sustained_per_s:,.1f} /s (poisson",
+        f"capacity {found.saturation.capacity_per_s:,.1f} /s",
+    ):
+        assert figure in told, figure
+
+
 def test_a_profile_has_no_accuracy_and_a_reference_has_a_row(simulated: Simulate, profile: str) -> None:
     replayed, _ = simulate(RunOptions(profile=profile), silent)
     assert "unknown" in screen(build_report(replayed))
