@@ -381,7 +381,6 @@ class _Builder:
             panel=cut.panel,
             block=cut.block,
             macs=cut.macs,
-            stream=cut.panel if op.weights else None,
         )
 
     def _rowwise(self, op: Softmax | LayerNorm, unit: Unit, count: int, passes: tuple[int, ...]) -> None:
@@ -474,7 +473,6 @@ class _Builder:
                 head=head,
                 panel=panel - 1,
                 block=block,
-                stream=panel - 1,
             )
         if self.head_cost is not None:
             self._built_head(op, self.head_cost, source[-1:])
@@ -500,7 +498,6 @@ class _Builder:
             panel=np.arange(n_panels),
             block=np.zeros_like(width),
             macs=stage_macs,
-            stream=np.arange(n_panels),
         )
         self.results[op.name] = _Result(tasks=outputs[-1:].reshape(1, 1, 1))
 
@@ -548,7 +545,6 @@ class _Builder:
             panel=panel,
             block=zero,
             n_bytes=n_bytes,
-            stream=panel,
         )
         self.releases = releases[n_bytes.size :]
         return numbers
@@ -593,9 +589,8 @@ class _Builder:
         block: Ints,
         macs: Ints | None = None,
         n_bytes: Ints | None = None,
-        stream: Ints | None = None,
     ) -> Ints:
-        """Append tasks of one unit; `stream` is the panel of streamed parameters behind which they are put."""
+        """Append tasks of one unit, in the order in which the unit takes them within a turn and a panel."""
         size = occupancy.size
         zero = np.zeros(size, np.int64)
         padded = np.full((size, _MAX_DEPENDENCIES), NONE, np.int64)
@@ -614,7 +609,6 @@ class _Builder:
             block,
             zero if macs is None else macs,
             zero if n_bytes is None else n_bytes,
-            zero if stream is None else stream,
             zero + self.group,
             turn,
             zero + (unit != Unit.DMA),
@@ -640,7 +634,7 @@ class _Builder:
     def finish(self, ops: tuple[Op, ...]) -> TaskProgram:
         """Return the program: tasks sorted into program order, dependencies renumbered."""
         table = {name: np.concatenate(parts) for name, parts in self.columns.items()}
-        keys = ("is_compute", "stream", "op", "turn", "group")  # last key first; equals stay in the order of appending
+        keys = ("is_compute", "panel", "op", "turn", "group")  # last key first; equals stay in the order of appending
         order = np.lexsort([table[name] for name in keys])
         renumber = np.arange(self.next_number)
         renumber[self.n_ports + order] = self.n_ports + np.arange(order.size)
@@ -683,7 +677,6 @@ _COLUMNS = (
     "block",
     "macs",
     "n_bytes",
-    "stream",
     "group",
     "turn",
     "is_compute",

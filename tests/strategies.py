@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -117,6 +118,11 @@ def designs(draw: st.DrawFn) -> Accelerator:
         exit_overlap=draw(st.sampled_from(["stall", "speculate"])),
         **draw(array_keys()),
     )
+
+
+def in_every_data_flow(design: Accelerator) -> list[Accelerator]:
+    """The same arrays with each data flow; without a preset, which is that of one, and without dot products."""
+    return [replace(design, dataflow=flow, array_preset=None, products_per_position=1) for flow in DATAFLOWS]
 
 
 @st.composite

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles_engine import data_ready, naive_starts
-from strategies import DECISION, LAWS, channels, designs, programs, workloads
+from strategies import DECISION, LAWS, channels, designs, in_every_data_flow, programs, workloads
 
 import sim.schedule
 from hw_model.accelerator import Accelerator, UnitCost, load_design
-from hw_model.array import DATAFLOWS, Dataflow, product_cycles
+from hw_model.array import DATAFLOWS, Dataflow, product_cycles, staging_cycles
 from hw_model.gemm import matmul_cycles, n_folds, roofline_cycles
 from hw_model.memory import UNLIMITED, MemoryChannel, transfer_cost
 from hw_model.vector import elementwise_cost, exit_head_cost, layer_norm_cost, pooling_cost, softmax_cost
@@ -62,10 +62,12 @@ def test_one_product_equals_its_closed_form_however_its_folds_are_merged(
     m: int, k: int, n: int, count: int, design: Accelerator, merged: int
 ) -> None:
     op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
-    index_offset = product_cycles(m, k, n, design.array, count).index_offset
-    for through_lanes in (design, replace(design, requantisation_lanes=1)):  # results that queue for the lanes
-        tasks = one_op(op, through_lanes, merged=merged)
-        assert finish_cycle(tasks) == matmul_cycles(op, through_lanes) - index_offset
+    flows = in_every_data_flow(design)
+    queueing = [replace(flow, requantisation_lanes=1) for flow in flows]  # results that queue for the lanes
+    for variant in (design, *flows, *queueing):
+        tasks = one_op(op, variant, merged=merged)
+        index_offset = product_cycles(m, k, n, variant.array, count).index_offset
+        assert finish_cycle(tasks) == matmul_cycles(op, variant) - index_offset
         assert tasks.macs.sum() == count * m * k * n
 
 
@@ -73,7 +75,7 @@ def test_one_product_equals_its_closed_form_however_its_folds_are_merged(
 @LAWS
 def test_every_data_flow_makes_the_same_products(m: int, k: int, n: int, count: int, design: Accelerator) -> None:
     op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
-    flows = [replace(design, dataflow=flow, array_preset=None, products_per_position=1) for flow in DATAFLOWS]
+    flows = in_every_data_flow(design)
     assert {int(one_op(op, flow).macs.sum()) for flow in flows} == {count * m * k * n}
     assert all(one_op(op, flow).n_tasks == -(-n_folds(op, flow) // flow.n_arrays) for flow in flows)
 
@@ -135,7 +137,7 @@ def test_macs_and_bytes_of_a_program_are_those_of_the_workload(program: Program)
 
 
 @given(programs())
-@LAWS
+@settings(LAWS, max_examples=100)
 def test_no_task_starts_before_the_elements_that_it_reads_are_there(program: Program) -> None:
     streamed = program.placement.prologue_streamed, program.placement.layer_streamed
     groups = (program.prologue, program.workload.prologue), (program.layer, program.workload.layer)
@@ -234,6 +236,22 @@ def test_a_small_story_of_operands_that_stand_still(
     assert gelu_starts == ([8, 10, 14, 16] if dataflow == "weight_stationary" else [14, 18, 19, 21])
 
 
+def test_operands_are_staged_before_the_first_and_behind_the_last_fold_of_each_product() -> None:
+    """Two heads of 4 x 4 by 4 x 2 on a 2 x 2 array: 8 + 2 (4 + 1) words in, 4 out, folds of 2 + 4 + 2 + 6 cycles."""
+    design = replace(
+        DEFAULT,
+        array_rows=2,
+        array_columns=2,
+        fold_overhead_cycles=0,
+        dataflow="weight_stationary",
+        array_preset="rtl_simple",
+    )
+    op = MatMul(name="x", m=4, k=4, n=2, count=2, weights=False, inputs=("input", "input"))
+    tasks = one_op(op, design)
+    assert tasks.occupancy_cycles.tolist() == [18 + 14, 14 + 4] * 2
+    assert tasks.op_cycles().sum() == sum(staging_cycles(4, 4, 2, design.array) + 2 * 14 for _ in range(2))
+
+
 def test_heads_share_a_round_of_several_arrays() -> None:
     """Three heads of one fold each on two arrays: two rounds, the second for one head alone."""
     design = replace(DEFAULT, n_arrays=2, fold_overhead_cycles=0)
@@ -243,14 +261,24 @@ def test_heads_share_a_round_of_several_arrays() -> None:
     assert tasks.macs.tolist() == [2 * 8 * 5 * 8, 8 * 5 * 8]
 
 
-@pytest.mark.parametrize("n_heads", [1, 2, 3])
-@pytest.mark.parametrize("columns", [1, 2, 3, 4])
-@pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("rows", [1, 3, 5])
+@pytest.mark.parametrize("n_arrays", [1, 3])
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("n_heads", [1, 3])
+@pytest.mark.parametrize("columns", [1, 2, 3])
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
 def test_heads_wait_for_their_part_of_a_joint_result_that_comes_slowly(
-    rows: int, width: int, columns: int, n_heads: int
+    width: int, columns: int, n_heads: int, dataflow: Dataflow, n_arrays: int
 ) -> None:
-    design = replace(DEFAULT, array_rows=2, array_columns=columns, gelu_lanes=1, fold_overhead_cycles=0)
+    rows = 5
+    design = replace(
+        DEFAULT,
+        array_rows=2,
+        array_columns=columns,
+        n_arrays=n_arrays,
+        dataflow=dataflow,
+        gelu_lanes=1,
+        fold_overhead_cycles=0,
+    )
     joint = Gelu(name="joint", rows=rows, columns=n_heads * width)
     shape: dict[str, Any] = {"count": n_heads, "m": rows, "weights": False}
     for reader in (
