@@ -105,14 +105,14 @@ class _Events:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Waits:
-    """Waits of tasks from `free` to `start` for `cause`, the result of a task that began at `cause_start`."""
+    """Waits of tasks from `free` to `start` for `cause`; `transfer_start`: when a transfer they read began, or NONE."""
 
     unit: Ints
     op: Ints
     free: Ints
     start: Ints
     cause: Ints
-    cause_start: Ints
+    transfer_start: Ints
 
 
 def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
@@ -236,11 +236,10 @@ def _group_waits(
     group: TaskProgram, events: _Events, free: Ints, begun: npt.NDArray[np.bool_], first_op: int
 ) -> tuple[_Waits, _Waits]:
     """The waits of a group's tasks for all but transfers, and behind them those for transfers alone."""
-    segments, counts = group.first_dependency[:-1], np.diff(group.first_dependency)
-    time, unit = events.time[group.dependency], events.unit[group.dependency]
-    key = time * N_UNITS + unit  # latest first, then by unit: the DMA is unit 0 and comes last
-    last, last_result = (np.maximum.reduceat(keys, segments) for keys in (key, np.where(unit == Unit.DMA, NONE, key)))
-    starts = np.where(key == np.repeat(last, counts), events.start[group.dependency], NONE)
+    read, segments = group.dependency, group.first_dependency[:-1]
+    on_dma = events.unit[read] == Unit.DMA
+    key = events.time[read] * N_UNITS + events.unit[read]  # latest first, then by unit: the DMA is unit 0, comes last
+    last, last_result = (np.maximum.reduceat(keys, segments) for keys in (key, np.where(on_dma, NONE, key)))
     source = np.maximum(last_result, 0) % N_UNITS
     releases_a_panel = (group.unit == Unit.DMA) & (source != Unit.DECISION)
     cause = np.where(source == group.unit, PIPELINE, np.where(releases_a_panel, WEIGHT_BUFFER, source))
@@ -253,7 +252,7 @@ def _group_waits(
         free=free,
         start=alone,
         cause=cause,
-        cause_start=np.maximum.reduceat(starts, segments),
+        transfer_start=np.maximum.reduceat(np.where(on_dma, events.start[read], NONE), segments),
     )
     transfers = replace(everything, free=alone, start=start, cause=np.full_like(cause, Unit.DMA))
     return _chosen(everything, begun & (alone > free)), _chosen(transfers, begun & (start > alone))
@@ -283,7 +282,7 @@ def _count(waits: _Waits, n_ops: int) -> tuple[Ints, Ints]:
     by_cause[waits.cause, np.arange(gap.size)] = gap
     # Behind a transfer: what the DMA itself waited for, before it could start on it, is no wait for memory.
     dma, behind = waits.unit == Unit.DMA, waits.cause == Unit.DMA
-    until = np.clip(waits.cause_start, waits.free, waits.start)[behind]
+    until = np.clip(waits.transfer_start, waits.free, waits.start)[behind]
     for cause in np.unique(waits.cause[dma]).tolist():
         held = np.where(waits.cause[dma] == cause, gap[dma], 0)
         held_behind = _held(waits.start[dma], held, until) - _held(waits.start[dma], held, waits.free[behind])
