@@ -23,7 +23,7 @@ from sim.levels import count_open
 from sim.schedule import NONE, Program, TaskProgram, Unit
 from sim.stream import Ints, SentenceRun, StreamResult
 
-Worker = Literal["array", "head", "both"]
+Worker = Literal["array", "head", "engine", "engines"]
 
 LAYERS, SENTENCES = "whole layers", "whole sentences"
 
@@ -32,7 +32,8 @@ LAYERS, SENTENCES = "whole layers", "whole sentences"
 class RooflinePoint:
     """Work, time and off-chip traffic of some ops (each alike), of whole layers, or of the whole stream.
 
-    `unit`: whose products they are; in whole layers and sentences array and head work at the same time.
+    `unit`: whose products they are. An engine's array and head work at the same time; a sentence is in one engine, a
+    stream in all of them.
     """
 
     names: tuple[str, ...]
@@ -53,8 +54,9 @@ class RooflinePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roofline:
-    """The roofs, per cycle (arrays together, exit head, channel), and the points, whole layers and sentences last."""
+    """The roofs, per cycle (arrays and exit head of an engine, channel), and the points, layers and sentences last."""
 
+    n_engines: int
     array_macs: int
     head_macs: Fraction
     bytes_per_cycle: float
@@ -64,7 +66,8 @@ class Roofline:
         """Return the MACs per cycle that the work of a point could attain at most."""
         array = 0 if point.unit == "head" else self.array_macs
         head = 0 if point.unit == "array" else self.head_macs
-        return min(float(array + head), self.bytes_per_cycle * point.macs_per_byte)
+        n_engines = self.n_engines if point.unit == "engines" else 1
+        return min(float(n_engines * (array + head)), self.bytes_per_cycle * point.macs_per_byte)
 
 
 def roofline(run: SentenceRun, exit_layer: int, stream: StreamResult) -> Roofline:
@@ -86,20 +89,21 @@ def roofline(run: SentenceRun, exit_layer: int, stream: StreamResult) -> Rooflin
     ]
     whole = RooflinePoint(
         names=(LAYERS,),
-        unit="both",
+        unit="engine",
         macs=sum(starts.shape[0] * int(group.macs.sum()) for group, starts in (layers, exits)),
         cycles=int(run.decision_cycle[exit_layer - 1] - run.layer_start[0].min()),
         n_bytes=sum(starts.shape[0] * int(group.n_bytes.sum()) for group, starts in (layers, exits)),
     )
     sentences = RooflinePoint(
         names=(SENTENCES,),
-        unit="both",
+        unit="engines",
         macs=stream.macs,
         cycles=stream.total_cycles,
         n_bytes=stream.off_chip_bytes + stream.wasted_bytes,
     )
     return Roofline(
-        array_macs=program.accelerator.n_macs * program.accelerator.n_engines,
+        n_engines=program.accelerator.n_engines,
+        array_macs=program.accelerator.n_macs,
         head_macs=_head_macs(program),
         bytes_per_cycle=program.channel.bytes_per_cycle,
         points=(*ops, whole, sentences),

@@ -42,13 +42,17 @@ def draw_roofline(outcome: Outcome, report: Report) -> Figure:
     title = f"Roofline: every product of a sentence that exits after layer {layer}, as measured on its timeline"
     figure = titled_figure(TWO_COLUMNS, 1.4 + ROW_INCHES * len(points), title, report)
     left, strip, shares = figure.subplots(1, 3, width_ratios=(2.7, 0.75, 1.7))
-    peak, head_peak = (float(macs) * clock_mhz / 1000 for macs in (found.array_macs, found.head_macs))
+    array_peak, head_peak = (float(macs) * clock_mhz / 1000 for macs in (found.array_macs, found.head_macs))
+    peak = found.n_engines * array_peak
     gb_s = found.bytes_per_cycle * clock_mhz / 1000
     finite = [point.macs_per_byte for point in points if point.n_bytes]
     edges = (min([*finite, head_peak / gb_s]) / 3, max([*finite, peak / gb_s]) * 3)
     left.plot([edges[0], peak / gb_s, edges[1]], [gb_s * edges[0], peak, peak], color=BLACK, linewidth=1.5)
     left.plot([head_peak / gb_s, edges[1]], [head_peak, head_peak], color=GREY, linestyle="--")
     strip.axhline(peak, color=BLACK, linewidth=1.5)
+    if found.n_engines > 1:
+        left.plot([array_peak / gb_s, edges[1]], [array_peak, array_peak], color=BLACK, linestyle="--")
+        strip.axhline(array_peak, color=BLACK, linestyle="--")
     strip.axhline(head_peak, color=GREY, linestyle="--")
     inside = [point for point in points if not point.n_bytes]
     for row, (point, look) in enumerate(zip(points, _looks(points), strict=True)):
@@ -70,7 +74,10 @@ def draw_roofline(outcome: Outcome, report: Report) -> Figure:
     for axes in (left, strip):
         log_axis(axes, "y", (low, peak * 2.5), round_numbers(low, peak * 2.5))
     log_axis(left, "x", edges, round_numbers(*edges))
-    _name_ceilings(left, edges, (peak, head_peak), gb_s)
+    arrays = (
+        {"arrays": peak} if found.n_engines == 1 else {f"{found.n_engines} engines": peak, "one engine": array_peak}
+    )
+    _name_ceilings(left, edges, arrays, head_peak, gb_s)
     left.set(xlabel="MAC per off-chip byte", ylabel="GMAC/s")
     strip.set(xlim=(0, len(inside) + 1), facecolor="#F4F4F4")
     strip.set_xlabel("no bytes:\ncompute\nroof alone", fontsize=7)
@@ -83,16 +90,21 @@ def draw_roofline(outcome: Outcome, report: Report) -> Figure:
     return figure
 
 
-def _name_ceilings(axes: Axes, edges: tuple[float, float], peaks: tuple[float, float], gb_s: float) -> None:
+def _name_ceilings(
+    axes: Axes, edges: tuple[float, float], arrays: dict[str, float], head_peak: float, gb_s: float
+) -> None:
     """Name each roof where hardly a point can be: left of the memory's line, right of the head's, along the line."""
-    peak, head_peak = peaks
     size: dict[str, Any] = {"fontsize": 7.5, "textcoords": "offset points"}
-    axes.plot([edges[0], peak / gb_s], [peak, peak], color=BLACK, linestyle=":", linewidth=0.7)
-    axes.annotate(f"arrays: {three_figures(peak)} GMAC/s", (edges[0], peak), (3, 4), **size)
+    for peak in arrays.values():
+        axes.plot([edges[0], peak / gb_s], [peak, peak], color=BLACK, linestyle=":", linewidth=0.7)
+    (highest, peak), *lower = arrays.items()
+    axes.annotate(f"{highest}: {three_figures(peak)} GMAC/s", (edges[0], peak), (3, 4), **size)
+    for name, peak in lower:
+        axes.annotate(f"{name}: {three_figures(peak)}", (peak / gb_s, peak), (6, -4), va="top", **size)
     axes.annotate(
         f"exit head: {three_figures(head_peak)}", (edges[1], head_peak), (-3, 4), ha="right", color=GREY, **size
     )
-    middle = math.sqrt(peak * head_peak) / gb_s
+    middle = math.sqrt(min(arrays.values()) * head_peak) / gb_s
     at_left = middle > math.sqrt(edges[0] * edges[1])  # of the line, where there is more room
     axes.annotate(
         f"memory: {three_figures(gb_s)} GB/s",

@@ -19,11 +19,12 @@ from quant.store import Calibration, ModelCard
 from quant.tasks import TextSet
 from quant.trace import ExitTrace, TraceOrigin
 from sim.arrivals import PoissonArrivals
-from sim.experiment import Outcome, Setup, StreamSetup, TextSource, evaluate, profile_source
+from sim.experiment import Outcome, Setup, TextSource, evaluate, profile_source
 from sim.plot_style import STYLE
 from sim.plots import Picture
 from sim.queueing import AdmissionPolicy
 from sim.report import Report, build_report
+from sim.stream_load import StreamSetup
 
 SHAPE = EncoderShape(
     n_layers=4,
@@ -40,6 +41,7 @@ SHAPE = EncoderShape(
     pooling="first",
     shared_head=True,
 )
+SPATIAL: dict[str, Any] = {"mapping": "spatial", "n_engines": 2, "device": "u280", "array_rows": 8}
 STREAMED: dict[str, Any] = {"weight_placement": "streamed", "exit_overlap": "speculate"}
 
 
@@ -83,7 +85,7 @@ def setup(rule: str, shape: EncoderShape = SHAPE, stream: StreamSetup | None = N
         quant=QuantConfig.uniform(8),
         rule=parse_rule(rule),
         design=accelerator,
-        device=load_device("zcu102"),
+        device=load_device(accelerator.device),
         sequence_length=8,
         seed=0,
         stream=stream or StreamSetup(),

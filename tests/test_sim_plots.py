@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.patches import Rectangle
 from outcomes import (
     SHAPE,
+    SPATIAL,
     STREAMED,
     drawn,
     outcome,
@@ -79,6 +80,7 @@ def test_pictures_of_a_stream_are_drawn_where_somebody_waits() -> None:
         pytest.param(lambda: outcome("max-probability", n_layers=1, n_samples=2), id="one layer"),
         pytest.param(lambda: outcome("pabee:patience=3", labelled=False, n_layers=1), id="one layer, no labels"),
         pytest.param(lambda: outcome("entropy", n_layers=24), id="24 layers"),
+        pytest.param(lambda: outcome(**SPATIAL), id="spatial"),
         pytest.param(profile_outcome, id="profile"),
         pytest.param(regression_outcome, id="regression"),
         pytest.param(lambda: waiting_outcome(load=1.5, deadline_us=50.0, drop="late"), id="waiting, late ones dropped"),

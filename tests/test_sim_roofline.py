@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outcomes import STREAMED, drawn, marks, outcome
+from outcomes import SPATIAL, STREAMED, drawn, marks, outcome
 from strategies import DECISION, LAWS, exits_of, programs
 
 from hw_model.accelerator import load_design
@@ -45,7 +46,7 @@ def test_a_point_is_what_its_op_does_in_the_cycles_in_which_a_task_of_it_runs(
             assert point.cycles == len(running[name])
             assert point.unit == ("head" if name in program.exit.op_names else "array")
     inside = [interval for interval in kept if interval.layer > 0]
-    assert (layers.names, layers.unit) == ((LAYERS,), "both")
+    assert (layers.names, layers.unit) == ((LAYERS,), "engine")
     assert layers.macs == sum(interval.macs for interval in inside)
     assert layers.n_bytes == sum(interval.n_bytes for interval in inside)
     assert layers.cycles == timeline.total_cycles - min(interval.start_cycle for interval in inside)
@@ -75,9 +76,14 @@ def test_a_roof_is_the_lower_of_compute_and_memory() -> None:
     assert found.roof(points["head"]) == 64.0 * points["head"].macs_per_byte < 64  # a row meets each weight once
     assert np.isinf(points["scores"].macs_per_byte)
     assert found.roof(points[SENTENCES]) == found.roof(points[LAYERS]) == 1024 + 64
+    several = replace(found, n_engines=3, bytes_per_cycle=math.inf)
+    assert [several.roof(points[name]) for name in (SENTENCES, LAYERS, "ffn_in", "head")] == [3 * 1088, 1088, 1024, 64]
 
 
-@pytest.mark.parametrize("design", [{}, STREAMED, STREAMED | {"memory_efficiency_fraction": 0.01}])
+@pytest.mark.parametrize(
+    "design",
+    [{}, STREAMED, STREAMED | {"memory_efficiency_fraction": 0.01}, SPATIAL],
+)
 def test_the_picture_shows_every_point_where_it_is_and_its_share_of_the_roof(design: dict[str, Any]) -> None:
     found = outcome(**design)
     points = roofline(found.sentence, shown_exit(found), found.stream)
@@ -93,7 +99,7 @@ def test_the_picture_shows_every_point_where_it_is_and_its_share_of_the_roof(des
     assert all(0 < share <= 100 + 1e-9 for share, _ in marked[2])
     roof = max(left.lines, key=lambda line: np.size(line.get_xdata()))
     gb_s = points.bytes_per_cycle * clock_mhz / 1000
-    peak = points.array_macs * clock_mhz / 1000
+    peak = points.n_engines * points.array_macs * clock_mhz / 1000
     x, y = (np.asarray(values) for values in roof.get_data())
     assert y.tolist() == pytest.approx([gb_s * x[0], peak, peak])
     assert x[1] == peak / gb_s
