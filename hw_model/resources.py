@@ -169,7 +169,7 @@ def estimate(
         bram18=device.bram18 // accelerator.n_engines,  # an engine's share
         uram=device.uram // accelerator.n_engines,
     )
-    left_lanes, right_lanes = _operand_lanes(array)
+    left_lanes, right_lanes = operand_lanes(array)
     port_bits = right_lanes * quant.weight_bits
     bank_bits = ceil_div(accelerator.weight_buffer_kib * 8192, accelerator.n_weight_buffers)
     weight_buffer = Resources()
@@ -240,7 +240,7 @@ def _bank(capacity_bits: int, width_bits: int, free: Resources, taken: Resources
     return Resources(bram18=bram18)
 
 
-def _operand_lanes(array: SystolicArray) -> tuple[int, int]:
+def operand_lanes(array: SystolicArray) -> tuple[int, int]:
     """Values of the left and of the right operand that all arrays take per cycle."""
     n = array.n_arrays * array.products_per_position
     if array.dataflow == "input_stationary":  # inputs are loaded into the columns, weights stream along the rows
