@@ -118,7 +118,9 @@ def test_one_slot_is_the_lone_server_also_with_lengths_and_drops(program: Progra
 @LAWS
 def test_nobody_is_lost_and_work_is_that_of_the_served(program: Program, data: st.DataObject, n_slots: int) -> None:
     several = interleaved(program, [2, 5], n_slots)
-    leaves, index = (np.array(data.draw(st.lists(st.integers(*b), min_size=9, max_size=9))) for b in ((1, 1), (0, 1)))
+    leaves, index = (
+        np.array(data.draw(st.lists(st.integers(*b), min_size=9, max_size=9))) for b in ((1, program.n_layers), (0, 1))
+    )
     service = int(exit_table(several[0]).latency_cycles[0])
     arrival = np.arange(9) * data.draw(st.integers(0, service))
     admission = Admission(data.draw(st.integers(0, 2)), data.draw(st.integers(0, service)), data.draw(st.booleans()))

@@ -15,8 +15,10 @@ from hw_model.memory import MemoryChannel
 from quant.config import QuantConfig
 from quant.errors import ConfigError
 from quant.workload import ALBERT_BASE, encoder_workload
+from sim.engine_table import engine_table
 from sim.queueing import LATE, Admission
 from sim.schedule import NONE, Program, Unit, compile_program
+from sim.spatial import simulate_spatial
 from sim.stream import (
     Ints,
     exit_table,
@@ -312,6 +314,13 @@ def test_several_engines_serve_a_heap_of_sentences_faster_with_the_same_work(ove
         for n in (1, 3)
     )
     assert three.total_cycles < 0.6 * one.total_cycles
+    design = replace(load_design("default"), mapping="spatial", n_engines=3, exit_overlap=overlap)  # type: ignore[arg-type]
+    table = engine_table(albert(design), np.ones(12, np.bool_))
+    direct = simulate_spatial([table], np.array(leaves), np.array(heap))
+    assert (three.finish_cycle == direct.finish_cycle).all()
+    assert (three.wasted_cycles == direct.squashed[0].cycles).all()
+    assert (three.wasted_op_cycles == direct.squashed[0].op_cycles).all()
+    assert (three.wasted_macs, three.wasted_bytes) == (direct.squashed[0].macs, direct.squashed[0].n_bytes)
     assert (three.macs, three.n_layers, three.n_exits) == (one.macs, one.n_layers, one.n_exits)
     assert (three.latency_cycles > 0).all()
     assert (three.utilisation_fraction <= 1).all()
