@@ -6,7 +6,7 @@ import doctest
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles_array import stepped_cycles
 from strategies import LAWS
@@ -177,7 +177,7 @@ def test_one_product_on_one_position_takes_one_cycle() -> None:
 
 
 @given(SIZE, SIZE, SIZE, arrays(), st.integers(1, 3))
-@LAWS
+@settings(LAWS, max_examples=300)
 def test_every_timing_equals_a_naive_stepper(m: int, k: int, n: int, array: SystolicArray, count: int) -> None:
     found = product_cycles(m, k, n, array, count)
     assert found.total - found.staging - found.index_offset == stepped_cycles(m, k, n, array, count)
@@ -186,12 +186,13 @@ def test_every_timing_equals_a_naive_stepper(m: int, k: int, n: int, array: Syst
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 @pytest.mark.parametrize("overlap_folds", [False, True])
 @pytest.mark.parametrize("weight_load_overlap", [False, True])
+@pytest.mark.parametrize(("load", "drain"), [(1, 2), (2, 1), (4, 0)])
 def test_each_overlap_of_each_data_flow_equals_a_naive_stepper(
-    dataflow: Dataflow, overlap_folds: bool, weight_load_overlap: bool
+    dataflow: Dataflow, overlap_folds: bool, weight_load_overlap: bool, load: int, drain: int
 ) -> None:
     fold = FoldTiming(
-        load=CycleForm(rows=1),
-        drain=CycleForm(rows=1),
+        load=CycleForm(rows=load),
+        drain=CycleForm(rows=drain),
         control=CycleForm(constant=1),
         overlap_folds=overlap_folds,
         weight_load_overlap=weight_load_overlap,
