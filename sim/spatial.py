@@ -299,8 +299,7 @@ def run_engines(
             if entry < leaves:
                 visits.entered[i, behind] = entry
             if engine == last:
-                cycles.squashed[behind] += max(leaves - entry, 0)
-                free[behind] = max(free[behind], leaves)
+                cycles.squashed[behind] += max(leaves - entry, 0)  # and nobody comes there before `leaves`
                 break
             if entry > handed:
                 take_place(fifos, behind, entry)

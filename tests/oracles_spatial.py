@@ -71,7 +71,9 @@ class Machine:
                     self.engines[place] = Engine()
                     if place > engine:
                         spent = now - other.entered
-                        self.seen.busy[place] -= spent
+                        at_work = min(spent, int(self.table.service_cycles[place]))
+                        self.seen.busy[place] -= at_work
+                        self.seen.blocked[place] -= spent - at_work
                         self.seen.squashed[place] += spent
             for fifo in self.fifos:
                 if sentence in fifo:

@@ -65,7 +65,7 @@ def small_tables(draw: st.DrawFn) -> EngineTable:
     speculates = draw(st.booleans())
     n_layers = draw(st.integers(1, 5))
     return made_up(
-        [draw(st.integers(1, 6)) for _ in range(n_layers)],
+        [draw(st.sampled_from([1, 2, 3, 5, 15])) for _ in range(n_layers)],
         n_engines=draw(st.integers(1, n_layers)),
         exit_cycles=draw(st.integers(0, 8)),
         speculates=speculates,
@@ -137,7 +137,7 @@ def made_up(
 def streams(draw: st.DrawFn, table: EngineTable, longest_gap: int = 12) -> tuple[Ints, Ints]:
     legal = (np.flatnonzero(table.decision_cycle != NONE) + 1).tolist()
     exits = draw(st.lists(st.sampled_from(legal), min_size=1, max_size=12))
-    gaps = [draw(st.integers(0, longest_gap)) for _ in exits]
+    gaps = [draw(st.sampled_from([0, 0, longest_gap // 4, longest_gap])) for _ in exits]
     return np.array(exits), np.cumsum(gaps)
 
 
@@ -230,6 +230,16 @@ def test_a_sentence_that_leaves_is_squashed_in_the_engine_behind() -> None:
     assert result.fifo_high_water.tolist() == [1]
 
 
+def test_a_sentence_leaves_before_it_finds_a_place() -> None:
+    """A is in the slow engine 2 up to 37, B in the only place; C leaves at 21, D has to wait for the place of B."""
+    table = made_up([2, 30], n_engines=2, exit_cycles=5, speculates=True)
+    result = run(table, (np.array([2, 2, 1, 2]), np.zeros(4, np.int64)))
+    assert result.handed_cycle.tolist() == [[2], [9], [NONE], [37]]
+    assert result.entered_cycle.tolist() == [[0, 2], [7, 37], [14, NONE], [21, 72]]
+    assert result.finish_cycle.tolist() == [37, 72, 21, 107]
+    assert result.blocked_cycles.tolist() == [9, 0]  # D: decided at 28, handed on at 37
+
+
 @given(spatial_tables(), st.data())
 @LAWS
 def test_squashed_work_is_what_had_begun_task_by_task(table: EngineTable, data: st.DataObject) -> None:
@@ -286,6 +296,24 @@ def test_decisions_of_a_sentence_fall_in_the_order_of_its_layers(table: EngineTa
     assert (open_for[:-1] <= first[1:]).all()
     assert (open_for >= 0).all()
     assert (table.hand_over_cycles >= table.hidden_cycles).all()
+    for engine, cycle in enumerate(table.hand_over_cycles.tolist()):
+        assert (table.decision_cycle[table.engine == engine][:-1] <= cycle).all()
+
+
+@given(spatial_tables())
+@LAWS
+def test_engines_behind_the_first_begin_with_a_layer_in_the_cycle_of_the_entry(table: EngineTable) -> None:
+    assert table.runs[0].prologue_start.min() == 0
+    for run_of_engine in table.runs[1:]:
+        assert run_of_engine.prologue_start.size == 0
+        assert run_of_engine.layer_start[0].min() == 0
+
+
+def test_a_slow_exit_holds_the_hand_over_back_for_all_decisions_but_the_last() -> None:
+    """Heads of one lane take longer than two layers: the decision after layer 1 falls after both layers are done."""
+    slow = albert_table(6, "speculate", head_lanes=1, array_rows=64, array_columns=64, weight_buffer_kib=10240)
+    assert (slow.decision_cycle[:2] > slow.hidden_cycles[0]).all()
+    assert slow.hand_over_cycles[0] == slow.decision_cycle[0] < slow.decision_cycle[1] == slow.service_cycles[0]
 
 
 @given(programs(), st.data())
