@@ -172,7 +172,7 @@ class Expected:
 
     of: str
     cycles: int | None = None
-    ms: float | None = None
+    time_ms: float | None = None
     memory: bool = False
     tolerance_fraction: float = 0.0
     role: Literal["check", "fit"] = "check"
@@ -180,8 +180,10 @@ class Expected:
 
     def __post_init__(self) -> None:
         """Reject figures without a value."""
-        if (self.cycles is None) == (self.ms is None):
-            raise ConfigError(f"expected.{self.of}", (self.cycles, self.ms), "needs cycles or ms", "Give one of them")
+        if (self.cycles is None) == (self.time_ms is None):
+            raise ConfigError(
+                f"expected.{self.of}", (self.cycles, self.time_ms), "needs cycles or time_ms", "Give one of them"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,19 +154,32 @@ class MemoryUser(Protocol):
     """Whatever asks the memory: a design, or a machine's description; the keys of `Accelerator` with these names."""
 
     @property
-    def clock_mhz(self) -> float: ...  # noqa: D102
+    def clock_mhz(self) -> float:
+        """Clock of the design."""
+
     @property
-    def memory_efficiency_fraction(self) -> float: ...  # noqa: D102
+    def memory_efficiency_fraction(self) -> float:
+        """Share of the peak bandwidth that is reached."""
+
     @property
-    def memory_latency_ns(self) -> float | None: ...  # noqa: D102
+    def memory_latency_ns(self) -> float | None:
+        """First-word latency, the part's own where None."""
+
     @property
-    def memory_channels(self) -> int | None: ...  # noqa: D102
+    def memory_channels(self) -> int | None:
+        """Channels of the part in use, all where None."""
+
     @property
-    def memory_port_bits(self) -> int | None: ...  # noqa: D102
+    def memory_port_bits(self) -> int | None:
+        """Data width of each channel's port, no limit where None."""
+
     @property
-    def memory_burst_beats(self) -> int | None: ...  # noqa: D102
+    def memory_burst_beats(self) -> int | None:
+        """Beats of a burst."""
+
     @property
-    def memory_outstanding(self) -> int | None: ...  # noqa: D102
+    def memory_outstanding(self) -> int | None:
+        """Requests under way at a port, no limit where None."""
 
 
 def memory_channel(

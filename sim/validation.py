@@ -152,12 +152,12 @@ def _row(
             )
         cycles = with_memory
     predicted: float = predicted_cycles(expected.of, cycles)
-    if expected.ms is not None:
+    if expected.time_ms is not None:
         predicted /= machine.clock_mhz * 1000
-    published = float(expected.ms if expected.ms is not None else expected.cycles or 0)
+    published = float(expected.time_ms if expected.time_ms is not None else expected.cycles or 0)
     return ValidationRow(
         of=expected.of,
-        unit="cycles" if expected.ms is None else "ms",
+        unit="cycles" if expected.time_ms is None else "ms",
         predicted=predicted,
         published=published,
         error_fraction=predicted / published - 1,
