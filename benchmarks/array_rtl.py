@@ -1,6 +1,6 @@
 """The model's cycles of matrix products against SystemVerilog arrays in Verilator, which really compute them.
 
-    .venv/bin/python benchmarks/array_rtl.py                  # 1,536 random products on 48 arrays, a minute
+    .venv/bin/python benchmarks/array_rtl.py                  # 1,536 random products on 48 arrays, two minutes
     .venv/bin/python benchmarks/array_rtl.py --products 4800
 
 Each array is a random size and data flow with every overlap that it can have; every third has a random number of idle
