@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_engine import folds
-from strategies import LAWS, designs
+from strategies import LAWS, designs, in_every_data_flow
 
 import hw_model.gemm
 from hw_model.accelerator import Accelerator, UnitCost, load_design
@@ -76,9 +77,11 @@ def test_rounds_that_finish_results_equal_those_of_an_enumeration(
     m: int, k: int, n: int, count: int, design: Accelerator
 ) -> None:
     op = product(m, k, n, count)
-    finishes = [fold.ks[-1] == k - 1 for fold in folds(op, design)]
-    rounds = [finishes[first : first + design.n_arrays] for first in range(0, len(finishes), design.n_arrays)]
-    assert n_finishing_rounds(op, design) == sum(map(any, rounds))
+    for flow, n_arrays in itertools.product(in_every_data_flow(design), (1, 3, 7)):
+        variant = replace(flow, n_arrays=n_arrays)
+        finishes = [fold.ks[-1] == k - 1 for fold in folds(op, variant)]
+        rounds = [finishes[first : first + n_arrays] for first in range(0, len(finishes), n_arrays)]
+        assert n_finishing_rounds(op, variant) == sum(map(any, rounds))
 
 
 @given(SIZE, SIZE, SIZE, st.integers(1, 4), designs())

@@ -178,6 +178,7 @@ def test_engines_are_copies_of_everything_but_the_memory_port() -> None:
     for name, part in one.parts.items():
         if name != "dma_control":
             assert three.parts[name] == part * 3
+    assert three.parts["dma_control"] == three.dma_control
     assert three.dma_control.bram18 == one.dma_control.bram18
     assert three.dma_control.lut - one.dma_control.lut == 2 * SEQUENCER[0]
 

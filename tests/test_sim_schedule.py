@@ -261,6 +261,22 @@ def test_heads_share_a_round_of_several_arrays() -> None:
     assert tasks.macs.tolist() == [2 * 8 * 5 * 8, 8 * 5 * 8]
 
 
+@pytest.mark.parametrize("n_arrays", [1, 2])
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize(("rows", "columns"), [(1, 3), (3, 1), (2, 3), (3, 2)])
+def test_a_result_is_handed_on_block_by_block_where_its_data_flow_allows_it(
+    rows: int, columns: int, dataflow: Dataflow, n_arrays: int
+) -> None:
+    design = replace(DEFAULT, array_rows=rows, array_columns=columns, dataflow=dataflow, n_arrays=n_arrays)
+    ops = (
+        MatMul(name="x", m=7, k=4, n=5, weights=True),
+        MatMul(name="y", m=7, k=5, n=4, weights=True, inputs=("x",)),
+        Gelu(name="g", rows=7, columns=4, inputs=("y",)),
+    )
+    tasks = compile_ops(ops, INT8, design, UNLIMITED, rows=7, streamed=False)
+    assert_starts_follow_the_data(ops, tasks, design)
+
+
 @pytest.mark.parametrize("n_arrays", [1, 3])
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 @pytest.mark.parametrize("n_heads", [1, 3])
