@@ -304,27 +304,27 @@ def test_one_spatial_engine_is_the_temporal_one(program: Program, data: st.DataO
 
 @pytest.mark.parametrize("overlap", ["stall", "speculate"])
 def test_several_engines_serve_a_heap_of_sentences_faster_with_the_same_work(overlap: str) -> None:
-    leaves, heap = [12, 3, 7, 1, 12, 12, 5, 4], [0] * 8
-    one, three = (
+    leaves, heap = [12, 6, 12, 6, 6, 12, 4, 6, 12, 6], [0] * 10  # 6: handed over to an engine that is slower, and busy
+    one, five = (
         simulate_stream(
             albert(replace(load_design("default"), mapping="spatial", n_engines=n, exit_overlap=overlap)),  # type: ignore[arg-type]
             leaves,
             heap,
         )
-        for n in (1, 3)
+        for n in (1, 5)
     )
-    assert three.total_cycles < 0.6 * one.total_cycles
-    design = replace(load_design("default"), mapping="spatial", n_engines=3, exit_overlap=overlap)  # type: ignore[arg-type]
+    assert five.total_cycles < 0.6 * one.total_cycles
+    design = replace(load_design("default"), mapping="spatial", n_engines=5, exit_overlap=overlap)  # type: ignore[arg-type]
     table = engine_table(albert(design), np.ones(12, np.bool_))
     direct = simulate_spatial([table], np.array(leaves), np.array(heap))
-    assert (three.finish_cycle == direct.finish_cycle).all()
-    assert (three.wasted_cycles == direct.squashed[0].cycles).all()
-    assert (three.wasted_op_cycles == direct.squashed[0].op_cycles).all()
-    assert (three.wasted_macs, three.wasted_bytes) == (direct.squashed[0].macs, direct.squashed[0].n_bytes)
-    assert (three.macs, three.n_layers, three.n_exits) == (one.macs, one.n_layers, one.n_exits)
-    assert (three.latency_cycles > 0).all()
-    assert (three.utilisation_fraction <= 1).all()
-    assert three.utilisation_fraction[Unit.ARRAY] > 0.5
+    assert (five.finish_cycle == direct.finish_cycle).all()
+    assert (five.wasted_cycles == direct.squashed[0].cycles).all()
+    assert (five.wasted_op_cycles == direct.squashed[0].op_cycles).all()
+    assert (five.wasted_macs, five.wasted_bytes) == (direct.squashed[0].macs, direct.squashed[0].n_bytes)
+    assert (five.macs, five.n_layers, five.n_exits) == (one.macs, one.n_layers, one.n_exits)
+    assert (five.latency_cycles > 0).all()
+    assert (five.utilisation_fraction <= 1).all()
+    assert five.utilisation_fraction[Unit.ARRAY] > 0.25
 
 
 def test_levels_over_time_add_up_to_the_stream() -> None:
