@@ -394,12 +394,15 @@ def test_results_in_order_wait_for_all_earlier_ones(table: EngineTable, data: st
 def test_dropped_sentences_leave_no_trace_in_the_engines(
     table: EngineTable, n_places: int, deadline: int, data: st.DataObject
 ) -> None:
+    in_order = replace(table.program.accelerator, result_order="in_order")
+    table = replace(table, program=replace(table.program, accelerator=in_order))
     leaves, arrival = data.draw(streams(table, longest_gap=4))
     door = Admission(data.draw(st.sampled_from([n_places, UNLIMITED])), deadline, data.draw(st.booleans()))
     result = simulate_spatial([table], leaves, arrival, door)
     served = result.served
     alone = run(table, (leaves[served], arrival[served]))
     assert (result.finish_cycle[served] == alone.finish_cycle).all()
+    assert (result.delivered_cycle[served] == alone.delivered_cycle).all()
     assert (result.busy_cycles == alone.busy_cycles).all()
     assert (result.finish_cycle[~served] == NONE).all()
     assert (result.delivered_cycle[~served] == NONE).all()

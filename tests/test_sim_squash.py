@@ -44,6 +44,7 @@ def test_what_begins_in_the_cycle_of_the_cut_has_not_begun() -> None:
 def test_products_are_rounded_down_for_every_task_and_every_cut() -> None:
     assert squashed([[NONE, 0], [NONE, 2]], [3]) == (3 + 1, 3 + 1, 37 + 12, 0)
     assert squashed([[NONE, 0]], [1, 3, 2]) == (6, 6, 12 + 37 + 25, 0)
+    assert squashed([[NONE, 2]], [1, 4, 3]) == (3, 3, 25 + 12, 0)  # in any order of the cuts
 
 
 def test_a_cut_counts_as_often_as_it_happened() -> None:
