@@ -22,7 +22,7 @@ from sim.spatial import simulate_spatial
 
 
 @given(small_tables(), st.data())
-@settings(LAWS, max_examples=60)
+@settings(LAWS, max_examples=40)
 def test_sizes_equal_a_count_over_every_cycle_and_a_search_over_every_depth(
     table: EngineTable, data: st.DataObject
 ) -> None:

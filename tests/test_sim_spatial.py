@@ -166,7 +166,7 @@ def test_one_engine_is_the_temporal_design(program: Program, overlap: str, data:
 
 
 @given(small_tables(), st.integers(1, 3), st.data())
-@settings(LAWS, max_examples=300)
+@settings(LAWS, max_examples=200)
 def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(
     table: EngineTable, n_places: int, data: st.DataObject
 ) -> None:
@@ -342,7 +342,7 @@ def test_speculation_is_never_slower_for_any_sentence(program: Program, n_places
 
 
 @given(small_tables(), st.integers(1, 3), st.data())
-@settings(LAWS, max_examples=200)
+@settings(LAWS, max_examples=100)
 def test_a_deeper_fifo_is_never_slower_for_any_sentence(table: EngineTable, n_places: int, data: st.DataObject) -> None:
     stream = data.draw(streams(table))
     shallow, deep = run(table, stream, n_places), run(table, stream, n_places + 1)
