@@ -39,6 +39,7 @@ def print_report(report: Report, console: Console) -> None:
         )
     console.print(Text())
     console.print(_stream(report))
+    console.print(_waiting(report))
     console.print(_units(report))
     console.print(_checks(report))
 
@@ -220,6 +221,29 @@ def _stream(report: Report) -> Text:
         p99 = "" if found.p99_latency_us is None else f", p99 {found.p99_latency_us:,.1f} us"
         text.append(f"\nhighest sustained rate {found.sustained_per_s:,.1f} /s", style="bold")
         text.append(f" ({found.arrivals.partition(':')[0]}{p99}), capacity {found.capacity_per_s:,.1f} /s")
+    return text
+
+
+def _waiting(report: Report) -> Text:
+    memory, array = report.memory, report.stall_cycles["array"]
+    latency_cycles = sum(array.values())
+    waits = sorted(((n, cause) for cause, n in array.items() if cause not in {"busy", "squashed"}), reverse=True)
+    causes = ", ".join(f"{_share(n / latency_cycles)} {cause.replace('_', ' ')}" for n, cause in waits[:3])
+    text = Text(f"a lone sentence to exit {memory.exit_layer}: kernel {memory.kernel_us:,.1f} us, with transfers ")
+    text.append(f"{memory.with_transfers_us:,.1f} us ({memory.bytes_per_cycle:.4g} bytes per cycle, limited by ")
+    text.append(f"{memory.limited_by}); the array waits: {causes or 'never'}")
+    if report.engines is not None:
+        shares = ", ".join(
+            f"layers {engine.first_layer}-{engine.last_layer} {100 * engine.busy_fraction:.0f} %"
+            for engine in report.engines.engines
+        )
+        text.append(f"\nengines at work: {shares}")
+        buffers = report.engines.buffers
+        if buffers is not None:
+            text.append(
+                f"; this stream needs a FIFO of {buffers.fifo_sentences}, {buffers.reorder_results} places to put "
+                f"results in order, {buffers.conditional_states} for undecided hidden states"
+            )
     return text
 
 

@@ -80,8 +80,21 @@ def reports(
         "regression": build_report(simulated(**regression)),
         "profile": build_report(replayed),
         "folds": build_report(simulated(design=str(tmp_path / "folds.toml"))),
+        "engines": build_report(simulated(**EAGER, design=engines(tmp_path))),
+        "engines_full": build_report(
+            simulated(**EAGER, design=engines(tmp_path), arrivals="bursts:rate=1e6,size=10", queue=0)
+        ),
         "built": build_report(simulated(exit_unit=str(tmp_path / "exit_unit.json"))),
     }
+
+
+def engines(folder: Path) -> str:
+    """The default design as three engines behind each other."""
+    path = folder / "engines.toml"
+    text = Path(str(resources.files("hw_model") / "designs" / "default.toml")).read_text(encoding="utf-8")
+    text = text.replace("array_rows = 32", "array_rows = 8").replace("_kib = 1792", "_kib = 256")
+    path.write_text(f'{text}\nmapping = "spatial"\nn_engines = 3\n'.replace("_kib = 1280", "_kib = 256"))
+    return str(path)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -114,6 +127,29 @@ def test_the_document_explains_every_key_and_no_other(reports: dict[str, Report]
     assert {name for name, pattern in patterns.items() if not any(map(pattern.fullmatch, keys))} == set()
     assert len(documented) == len(patterns)
     assert f"`{SCHEMA}` version {SCHEMA_VERSION}\n" in DOCUMENT
+
+
+def test_what_units_wait_for_adds_up_and_memory_only_adds(reports: dict[str, Report]) -> None:
+    for report in reports.values():
+        memory, clock_mhz = report.memory, report.configuration.design.clock_mhz
+        latency_cycles = round(memory.with_transfers_us * clock_mhz)
+        assert {sum(causes.values()) for causes in report.stall_cycles.values()} == {latency_cycles}
+        slack = 1e-9  # us; cycles divided by MHz are rounded
+        assert memory.kernel_us <= memory.with_transfers_us <= memory.kernel_us + memory.transfers_us + slack
+        assert latency_cycles == round((report.latency_us.by_exit[memory.exit_layer - 1] or 0) * clock_mhz)
+
+
+def test_engines_share_their_time_between_work_and_waiting(reports: dict[str, Report]) -> None:
+    found = reports["engines"].engines
+    assert found is not None
+    assert [(engine.first_layer, engine.last_layer) for engine in found.engines] == [(1, 1), (2, 2), (3, 3)]
+    for one in found.engines:
+        parts = (one.busy_fraction, one.blocked_fraction, one.squashed_fraction, one.starved_fraction)
+        assert sum(parts) == pytest.approx(1)
+    assert found.buffers is not None
+    dropped = reports["engines_full"].engines
+    assert dropped is not None
+    assert dropped.buffers is None
 
 
 def test_figures_are_those_of_hand_formulas(simulated: Simulate) -> None:
