@@ -1,7 +1,7 @@
 """The picture of what every unit does in each cycle of one sentence, and of the products in front of which arrays wait.
 
 A bar of a unit is as long as the sentence: busy, squashed, and waiting by cause (sim.stalls). Bars of products are the
-waits in front of them, all layers together; the arrays' own bar has these and, at its end, no more work.
+waits in front of them, all layers together; the arrays' own bar has these and, at its end, no work.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sim.plot_style import (
 )
 from sim.report import Report
 from sim.schedule import UNIT_NAMES, Unit
-from sim.stalls import CAUSES, NO_MORE_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown, stall_breakdown
+from sim.stalls import CAUSES, NO_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown, stall_breakdown
 
 CAUSE_LOOKS: dict[int, dict[str, Any]] = {
     Unit.DMA: {"facecolor": ORANGE},
@@ -46,7 +46,7 @@ CAUSE_LOOKS: dict[int, dict[str, Any]] = {
     Unit.DECISION: {"facecolor": BLACK},
     WEIGHT_BUFFER: {"facecolor": GREY},
     PIPELINE: {"facecolor": PALE},
-    NO_MORE_WORK: {"facecolor": "white", "edgecolor": GREY},
+    NO_WORK: {"facecolor": "white", "edgecolor": GREY},
 }
 BUSY_LOOK: dict[str, Any] = {"facecolor": BLUE}
 SQUASHED_LOOK: dict[str, Any] = {"facecolor": "white", "edgecolor": BLUE, "hatch": "//////"}
@@ -66,7 +66,7 @@ def draw_stalls(outcome: Outcome, report: Report) -> Figure:
     figure = titled_figure(TWO_COLUMNS, height, title, report)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     used = _unit_bars(left, found, units) | _op_bars(right, found, ops)
-    lost = 100 * float(found.squashed_cycles.max() / found.latency_cycles)
+    lost = 100 * float(found.squashed_cycles.max() / found.whole_cycles)
     looks = {"busy": BUSY_LOOK} | ({"squashed": SQUASHED_LOOK} if lost >= SEEN_PERCENT else {})
     looks |= {_words(cause): CAUSE_LOOKS[cause] for cause in CAUSE_LOOKS if cause in used}
     figure.legend(
@@ -83,7 +83,7 @@ def draw_stalls(outcome: Outcome, report: Report) -> Figure:
 
 def _unit_bars(axes: Axes, found: StallBreakdown, units: list[Unit]) -> set[int]:
     """Draw a bar of 100 % for each unit; return the causes in sight."""
-    percent = 100 / found.latency_cycles
+    percent = 100 / found.whole_cycles
     used: set[int] = set()
     for row, unit in enumerate(units):
         end = _piece(axes, row, 0, percent * found.busy_cycles[unit], BUSY_LOOK)

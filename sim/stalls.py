@@ -2,6 +2,8 @@
 
     latency = busy[u] + squashed[u] + sum over causes of waiting[u, cause]      exactly, for each unit u
 
+(of engines behind each other: latency x engines, each unit being that of all of them).
+
 A unit takes its tasks in program order, so it waits between two of them, and the wait belongs to the dependency of
 the later one that was there last:
 
@@ -10,7 +12,7 @@ the later one that was there last:
     decision        the exit decision that holds the layer back
     weight buffer   the DMA waits until a panel buffer has been used for the last time
     own pipeline    the unit's own earlier result is still on its way through the pipeline
-    no more work    nothing is left for the unit before the decision
+    no work         nothing for the unit before the decision: none is left, or the sentence is not in its engine yet
 
 A transfer is told apart more finely, so that the waits for memory are those that a faster memory could shorten. While
 another operand is missing too, that operand is the cause. While the DMA itself waited, its own cause counts: a unit
@@ -28,13 +30,16 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from hw_model.engines import layers_per_engine
 from hw_model.memory import UNLIMITED
 from quant.errors import ConfigError
 from sim.schedule import NONE, UNIT_NAMES, Ints, TaskProgram, Unit
 from sim.stream import SentenceRun, simulate_sentence
 
+_Executed = tuple[int, TaskProgram, int, Ints]
+
 N_UNITS = len(Unit)
-WEIGHT_BUFFER, PIPELINE, NO_MORE_WORK = range(N_UNITS, N_UNITS + 3)  # below them a cause is the unit that is waited for
+WEIGHT_BUFFER, PIPELINE, NO_WORK = range(N_UNITS, N_UNITS + 3)  # below them a cause is the unit that is waited for
 CAUSES = (
     *(
         {Unit.DMA: "memory", Unit.DECISION: "decision"}.get(unit, f"result of {UNIT_NAMES[unit].replace('_', ' ')}")
@@ -42,7 +47,7 @@ CAUSES = (
     ),
     "weight buffer",
     "own pipeline",
-    "no more work",
+    "no work",
 )
 
 
@@ -56,16 +61,22 @@ class StallBreakdown:
     """
 
     latency_cycles: int
+    n_engines: int
     busy_cycles: Ints
     squashed_cycles: Ints
     waiting_cycles: Ints
     op_names: tuple[str, ...]
     op_waiting_cycles: Ints
 
+    @property
+    def whole_cycles(self) -> int:
+        """Cycles of each unit, all engines together."""
+        return self.n_engines * self.latency_cycles
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StallRow:
-    """One line of a table: what a unit (or an op) does for how many cycles, and the share of the latency."""
+    """One line of a table: what a unit (or an op) does for how many cycles, and its share of the whole time."""
 
     name: str
     cause: str
@@ -122,11 +133,33 @@ def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
     """
     latency, program = _latency(run, exit_layer), run.program
     op_names = tuple(name for group in (program.prologue, program.layer, program.exit) for name in group.op_names)
-    free, last_end, busy, squashed = (np.zeros(N_UNITS, np.int64) for _ in range(4))
-    nothing = np.zeros(program.prologue.n_ports, np.int64)
-    ports = _Events(time=nothing, start=nothing, unit=nothing + Unit.DECISION)
+    engines = [_engine_breakdown(run, groups, exit_layer, latency, op_names) for groups in _groups_by_engine(run)]
+    busy, squashed, waiting, op_waiting = (
+        np.sum([getattr(engine, name) for engine in engines], axis=0)
+        for name in ("busy_cycles", "squashed_cycles", "waiting_cycles", "op_waiting_cycles")
+    )
+    return StallBreakdown(
+        latency_cycles=latency,
+        n_engines=len(engines),
+        busy_cycles=busy,
+        squashed_cycles=squashed,
+        waiting_cycles=waiting,
+        op_names=op_names,
+        op_waiting_cycles=op_waiting,
+    )
+
+
+def _engine_breakdown(
+    run: SentenceRun, groups: list[_Executed], exit_layer: int, latency: int, op_names: tuple[str, ...]
+) -> StallBreakdown:
+    """The breakdown of one engine, whose units have no work before the sentence enters it."""
+    entry = min([latency, *(int(start.min()) for _, _, _, start in groups[:1])])
+    free, last_end = (np.full(N_UNITS, entry, np.int64) for _ in range(2))
+    busy, squashed = (np.zeros(N_UNITS, np.int64) for _ in range(2))
+    at_entry = np.full(run.program.layer.n_ports, entry, np.int64)
+    ports = _Events(time=at_entry, start=at_entry, unit=np.full_like(at_entry, Unit.DECISION))
     parts: list[_Waits] = []
-    for layer, group, first_op, start in _executed(run):
+    for layer, group, first_op, start in groups:
         useful = layer <= exit_layer
         begun = np.full(start.size, True) if useful else start < latency
         if not begun.any():
@@ -142,11 +175,14 @@ def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
         worked = np.minimum(end, latency)[begun]
         np.maximum.at(last_end, group.unit[begun], worked)
         np.add.at(busy if useful else squashed, group.unit[begun], worked - start[begun])
-        ports = _next_ports(group, events, program.accelerator.exit_overlap != "speculate")
-    waiting, op_waiting = _count(_join(parts), len(op_names))
-    waiting[:, NO_MORE_WORK] = latency - last_end
+        ports = _next_ports(group, events, run.program.accelerator.exit_overlap != "speculate")
+    waiting, op_waiting = np.zeros((N_UNITS, len(CAUSES)), np.int64), np.zeros((len(op_names), len(CAUSES)), np.int64)
+    if parts:
+        waiting, op_waiting = _count(_join(parts), len(op_names))
+    waiting[:, NO_WORK] = latency - last_end + entry
     return StallBreakdown(
         latency_cycles=latency,
+        n_engines=1,
         busy_cycles=busy,
         squashed_cycles=squashed,
         waiting_cycles=waiting,
@@ -160,8 +196,8 @@ def stall_rows(breakdown: StallBreakdown) -> tuple[StallRow, ...]:
     rows: list[StallRow] = []
     for unit in Unit:
         spent = {"busy": breakdown.busy_cycles[unit], "squashed": breakdown.squashed_cycles[unit]}
-        rows += _rows(UNIT_NAMES[unit], spent, breakdown.latency_cycles)
-        rows += _cause_rows(UNIT_NAMES[unit], breakdown.waiting_cycles[unit], breakdown.latency_cycles)
+        rows += _rows(UNIT_NAMES[unit], spent, breakdown.whole_cycles)
+        rows += _cause_rows(UNIT_NAMES[unit], breakdown.waiting_cycles[unit], breakdown.whole_cycles)
     return tuple(rows)
 
 
@@ -170,7 +206,7 @@ def op_stall_rows(breakdown: StallBreakdown) -> tuple[StallRow, ...]:
     return tuple(
         row
         for name, waits in zip(breakdown.op_names, breakdown.op_waiting_cycles, strict=True)
-        for row in _cause_rows(name, waits, breakdown.latency_cycles)
+        for row in _cause_rows(name, waits, breakdown.whole_cycles)
     )
 
 
@@ -211,7 +247,7 @@ def _latency(run: SentenceRun, exit_layer: int) -> int:
     return int(run.decision_cycle[exit_layer - 1])
 
 
-def _executed(run: SentenceRun) -> Iterator[tuple[int, TaskProgram, int, Ints]]:
+def _executed(run: SentenceRun) -> Iterator[_Executed]:
     """Layer (0: the prologue), group, number of its first op among all, and starts, in the engine's order."""
     program = run.program
     first_layer_op = len(program.prologue.op_names)
@@ -220,6 +256,16 @@ def _executed(run: SentenceRun) -> Iterator[tuple[int, TaskProgram, int, Ints]]:
         yield index + 1, program.layer, first_layer_op, run.layer_start[index]
         if decision != NONE:
             yield index + 1, program.exit, first_layer_op + len(program.layer.op_names), run.exit_start[index]
+
+
+def _groups_by_engine(run: SentenceRun) -> list[list[_Executed]]:
+    """The executed groups of each engine, in the engine's order; the prologue is the first one's."""
+    program = run.program
+    ends = np.cumsum(layers_per_engine(program.n_layers, program.accelerator.n_engines))
+    engines: list[list[_Executed]] = [[] for _ in ends]
+    for executed in _executed(run):
+        engines[int(np.searchsorted(ends, max(1, executed[0])))].append(executed)
+    return engines
 
 
 def _free_before(unit: Ints, end: Ints, free: Ints) -> Ints:

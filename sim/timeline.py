@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw_model.accelerator import Accelerator
+from hw_model.engines import layers_per_engine
 from quant.errors import ConfigError
 from sim.levels import count_open
 from sim.schedule import NONE, UNIT_NAMES, TaskProgram, Unit
@@ -37,9 +38,11 @@ FlowKind = Literal["weights", "exit"]
 class Interval:
     """One task on its unit: busy from `start_cycle` to `end_cycle`, result at `ready_cycle`.
 
-    `layer` is 0 in the prologue. A squashed task ends, without a result, in the cycle of the decision.
+    `layer` is 0 in the prologue. A squashed task ends, without a result, in the cycle of the decision. `engine` counts
+    from 1, through engines behind each other.
     """
 
+    engine: int
     unit: str
     op: str
     layer: int
@@ -67,6 +70,7 @@ class Flow:
 class Counter:
     """A level over time: `levels[i]` from `cycles[i]` on, 0 before; never above `capacity` where there is one."""
 
+    engine: int
     name: str
     capacity: int | None
     cycles: tuple[int, ...]
@@ -81,6 +85,7 @@ class Timeline:
     clock_mhz: float
     exit_layer: int
     total_cycles: int
+    n_engines: int
     intervals: tuple[Interval, ...]
     flows: tuple[Flow, ...]
     counters: tuple[Counter, ...]
@@ -91,6 +96,7 @@ class _Group:
     """One program as it ran: layer (0: prologue), start of every task, cycle in which its operands are there."""
 
     program: TaskProgram
+    engine: int
     layer: int
     start: Ints
     operands: Ints
@@ -121,6 +127,7 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
         clock_mhz=program.accelerator.clock_mhz,
         exit_layer=exit_layer,
         total_cycles=decision,
+        n_engines=program.accelerator.n_engines,
         intervals=tuple(intervals),
         flows=tuple(flows),
         counters=tuple(counter for counter in _counters(groups, program.accelerator, decision) if counter.cycles),
@@ -132,12 +139,14 @@ def _groups(run: SentenceRun) -> Iterator[_Group]:
     program = run.program
     waits = program.accelerator.exit_overlap != "speculate"
     ports = np.zeros(program.prologue.n_ports, np.int64)
+    last_layer = np.cumsum(layers_per_engine(program.n_layers, program.accelerator.n_engines))
 
     def ran(group: TaskProgram, layer: int, start: Ints) -> _Group:
         time = np.concatenate([ports, start + group.latency_cycles])
         operands = np.maximum.reduceat(time[group.dependency], group.first_dependency[:-1])
         ports[1:] = time[group.exports]
-        return _Group(program=group, layer=layer, start=start, operands=operands)
+        engine = 1 + int(np.searchsorted(last_layer, max(layer, 1)))
+        return _Group(program=group, engine=engine, layer=layer, start=start, operands=operands)
 
     yield ran(program.prologue, 0, run.prologue_start)
     for layer in range(1, program.n_layers + 1):
@@ -183,6 +192,7 @@ def _append_group(
     ):
         intervals.append(
             Interval(
+                engine=group.engine,
                 unit=UNIT_NAMES[unit],
                 op=program.op_names[op],
                 layer=group.layer,
@@ -264,18 +274,24 @@ def _waits_for_buffer(program: TaskProgram) -> npt.NDArray[np.bool_]:
 
 def _counters(groups: list[_Group], design: Accelerator, decision: int) -> Iterator[Counter]:
     """Weight panel buffers that are taken, and for each unit the tasks that have their operands and wait for it."""
-    yield _counter(PANELS, design.n_weight_buffers, *_panels(groups), decision)
-    unit, ready, start = (
-        np.concatenate(parts)
-        for parts in zip(*((group.program.unit, group.operands, group.start) for group in groups), strict=True)
-    )
-    for number, name in enumerate(UNIT_NAMES):
-        mine = unit == number
-        yield _counter(f"{WAITING} {name}", None, ready[mine], start[mine], decision)
+    for engine in range(1, design.n_engines + 1):
+        inside = [group for group in groups if group.engine == engine]
+        yield _counter(engine, PANELS, design.n_weight_buffers, *_panels(inside), decision)
+        unit, ready, start = (
+            np.concatenate(parts)
+            for parts in zip(*((group.program.unit, group.operands, group.start) for group in inside), strict=True)
+        )
+        for number, name in enumerate(UNIT_NAMES):
+            mine = unit == number
+            yield _counter(engine, f"{WAITING} {name}", None, ready[mine], start[mine], decision)
 
 
-def _counter(name: str, capacity: int | None, begin: Ints, end: Ints, decision: int) -> Counter:
+def _counter(engine: int, name: str, capacity: int | None, begin: Ints, end: Ints, decision: int) -> Counter:
     levels = count_open(np.minimum(begin, decision), np.minimum(end, decision))
     return Counter(
-        name=name, capacity=capacity, cycles=tuple(levels.cycle.tolist()), levels=tuple(levels.level.tolist())
+        engine=engine,
+        name=name,
+        capacity=capacity,
+        cycles=tuple(levels.cycle.tolist()),
+        levels=tuple(levels.level.tolist()),
     )

@@ -8,6 +8,8 @@
     hexit.decision.valid        1 bit       up for the cycle after a decision is there
     hexit.decision.exit         1 bit       up from the decision that lets the sentence go; the dump ends a cycle later
 
+Engines behind each other have a scope of their own: hexit.engine_1.UNIT.busy, and so on.
+
 Time is a clock period times the cycle, in the largest unit that divides the period; where the period is no whole
 number of picoseconds (say at 300 MHz), a nanosecond of the file stands for a cycle, and its comment says so.
 Tasks that take no cycle leave no trace. Not shown: the clock (it would be nearly the whole file), rows and panels.
@@ -69,7 +71,7 @@ def value_change_dump(timeline: Timeline) -> str:
         comment=f"{timeline.design}, {timeline.clock_mhz:g} MHz: {cycle}",
     ) as writer:
         variables = {}
-        for scope, name, kind in _signals():
+        for scope, name, kind in _signals(timeline):
             size = {"wire": 1, "integer": INTEGER_BITS, "string": None}[kind]
             initial = IDLE if kind == "string" else 0
             variables[scope, name] = writer.register_var(scope, name, kind, size=size, init=initial)
@@ -80,46 +82,56 @@ def value_change_dump(timeline: Timeline) -> str:
     return buffer.getvalue()
 
 
-def _signals() -> Iterator[tuple[str, str, str]]:
+def _scope(timeline: Timeline, engine: int) -> str:
+    return "hexit" if timeline.n_engines == 1 else f"hexit.engine_{engine}"
+
+
+def _signals(timeline: Timeline) -> Iterator[tuple[str, str, str]]:
     """Scope, name and type of every signal."""
-    for unit in UNIT_NAMES:
-        for name, kind in (
-            ("busy", "wire"),
-            ("op", "string"),
-            ("layer", "integer"),
-            ("squashed", "wire"),
-            ("ready", "integer"),
-        ):
-            yield f"hexit.{unit}", name, kind
-    yield "hexit", "weight_panels", "integer"
-    for name in ("valid", "exit"):
-        yield f"hexit.{UNIT_NAMES[Unit.DECISION]}", name, "wire"
+    for engine in range(1, timeline.n_engines + 1):
+        scope = _scope(timeline, engine)
+        for unit in UNIT_NAMES:
+            for name, kind in (
+                ("busy", "wire"),
+                ("op", "string"),
+                ("layer", "integer"),
+                ("squashed", "wire"),
+                ("ready", "integer"),
+            ):
+                yield f"{scope}.{unit}", name, kind
+        yield scope, "weight_panels", "integer"
+        for name in ("valid", "exit"):
+            yield f"{scope}.{UNIT_NAMES[Unit.DECISION]}", name, "wire"
 
 
 def _changes(timeline: Timeline) -> Iterator[tuple[int, tuple[str, str], Value]]:
     """Cycle, signal and new value."""
-    for unit in UNIT_NAMES:
-        mine = [i for i in timeline.intervals if i.unit == unit]
+    tracks: dict[str, list[Interval]] = {}
+    for interval in timeline.intervals:
+        tracks.setdefault(f"{_scope(timeline, interval.engine)}.{interval.unit}", []).append(interval)
+    for scope, mine in tracks.items():
         for interval in mine:
             for name, value in _shown(interval).items():
-                yield interval.start_cycle, (f"hexit.{unit}", name), value
+                yield interval.start_cycle, (scope, name), value
         next_starts = [*(interval.start_cycle for interval in mine[1:]), None]
         for interval, following in zip(mine, next_starts, strict=True):
             if interval.end_cycle != following:
                 for name, value in _shown(None).items():
-                    yield interval.end_cycle, (f"hexit.{unit}", name), value
-    signals = {PANELS: ("hexit", "weight_panels")} | {
-        f"{WAITING} {unit}": (f"hexit.{unit}", "ready") for unit in UNIT_NAMES
-    }
+                    yield interval.end_cycle, (scope, name), value
     for counter in timeline.counters:
+        scope = _scope(timeline, counter.engine)
+        unit = counter.name.removeprefix(f"{WAITING} ")
+        signal = (scope, "weight_panels") if counter.name == PANELS else (f"{scope}.{unit}", "ready")
         for cycle, level in zip(counter.cycles, counter.levels, strict=True):
-            yield cycle, signals[counter.name], level
-    decision = f"hexit.{UNIT_NAMES[Unit.DECISION]}"
+            yield cycle, signal, level
+    left_in = 1
     for interval in timeline.intervals:
         if interval.unit == UNIT_NAMES[Unit.DECISION] and not interval.squashed:
+            left_in = interval.engine
+            decision = f"{_scope(timeline, left_in)}.{UNIT_NAMES[Unit.DECISION]}"
             yield interval.ready_cycle, (decision, "valid"), 1
             yield interval.ready_cycle + 1, (decision, "valid"), 0
-    yield timeline.total_cycles, (decision, "exit"), 1
+    yield timeline.total_cycles, (f"{_scope(timeline, left_in)}.{UNIT_NAMES[Unit.DECISION]}", "exit"), 1
 
 
 def _shown(interval: Interval | None) -> dict[str, Value]:

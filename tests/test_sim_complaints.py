@@ -31,15 +31,20 @@ def albert(design: Accelerator, channel: MemoryChannel | None = None) -> Program
     return compile_program(WORKLOAD, design, channel or device_channel(design, ZCU102), DECISION)
 
 
-@given(programs())
+@given(programs(), st.booleans(), st.data())
 @LAWS
-def test_no_stall_is_negative_and_they_add_up_to_the_latency(program: Program) -> None:
+def test_no_stall_is_negative_and_they_add_up_to_the_latency(
+    program: Program, spatial: bool, data: st.DataObject
+) -> None:
     """SCALE-Sim #100: negative stall cycles; ZigZag #125: negative data onloading."""
-    run = simulate_sentence(program)
-    found = stall_breakdown(run, program.n_layers)
+    if spatial:
+        n_engines = data.draw(st.integers(1, program.n_layers))
+        design = replace(program.accelerator, mapping="spatial", n_engines=n_engines)
+        program = compile_program(program.workload, design, program.channel, DECISION)
+    found = stall_breakdown(simulate_sentence(program), data.draw(st.integers(1, program.n_layers)))
     parts = (found.busy_cycles, found.squashed_cycles, found.waiting_cycles)
     assert all((part >= 0).all() for part in parts)
-    assert (parts[0] + parts[1] + parts[2].sum(axis=1) == found.latency_cycles).all()
+    assert (parts[0] + parts[1] + parts[2].sum(axis=1) == program.accelerator.n_engines * found.latency_cycles).all()
 
 
 @given(programs())

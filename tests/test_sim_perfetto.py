@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import get_args
 
@@ -92,3 +93,17 @@ def test_counter_tracks_are_the_levels_of_the_timeline_within_their_capacity(pro
         assert tracks[counter.name] == list(wanted.items())
         assert all(level >= 0 for _, level in tracks[counter.name])
     assert all(0 <= level <= program.accelerator.n_weight_buffers for _, level in tracks.get(PANELS, []))
+
+
+@given(programs(), st.sampled_from(get_args(Level)))
+@LAWS
+def test_engines_behind_each_other_are_processes(program: Program, level: Level) -> None:
+    design = replace(program.accelerator, mapping="spatial", n_engines=program.n_layers)
+    run = simulate_sentence(compile_program(program.workload, design, program.channel, DECISION))
+    events = chrome_trace(sentence_timeline(run, program.n_layers), level)["traceEvents"]
+    names = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
+    several = design.n_engines > 1
+    assert names == {
+        1 + g: f"hexit {design.name}{f', engine {1 + g}' if several else ''}" for g in range(design.n_engines)
+    }
+    assert {event["pid"] for event in events if event["ph"] == "X"} == set(names)

@@ -12,7 +12,7 @@ from outcomes import STREAMED, drawn, outcome
 from sim.experiment import shown_exit
 from sim.schedule import UNIT_NAMES, Unit
 from sim.stall_plots import CAUSE_LOOKS, array_ops, draw_stalls
-from sim.stalls import CAUSES, NO_MORE_WORK, stall_breakdown
+from sim.stalls import CAUSES, NO_WORK, stall_breakdown
 
 
 def pieces(axes: Axes, row: int) -> list[tuple[float, float, tuple[float, ...]]]:
@@ -56,7 +56,7 @@ def test_bars_of_products_are_all_waits_of_the_arrays_before_their_last_task() -
         waits = breakdown.op_waiting_cycles[op, list(CAUSE_LOOKS)]
         assert [width for _, width, _ in pieces(right, row)] == [n for n in waits.tolist() if n]
     array = breakdown.waiting_cycles[Unit.ARRAY]
-    total = array.sum() - array[NO_MORE_WORK]
+    total = array.sum() - array[NO_WORK]
     assert sum(width for row in range(len(ops)) for _, width, _ in pieces(right, row)) == total > 0
     assert right.get_title(loc="left") == f"Array waits in front of: {total:,} cycles"
 

@@ -18,7 +18,7 @@ from quant.workload import ALBERT_BASE, encoder_workload
 from sim.schedule import NONE, UNIT_NAMES, Program, TaskProgram, Unit, compile_program
 from sim.stalls import (
     CAUSES,
-    NO_MORE_WORK,
+    NO_WORK,
     WEIGHT_BUFFER,
     kernel_and_transfers,
     op_stall_rows,
@@ -85,7 +85,7 @@ def watched(run: SentenceRun, exit_layer: int) -> dict[int, Counter[str]]:
             if task.end > task.start:
                 break
         if following == len(queues[unit]):
-            return "no more work"
+            return "no work"
         missing = [task for task in queues[unit][following].after if task.ready > cycle]
         results = [task for task in missing if task.unit != Unit.DMA]
         held_by = max(results or missing, key=lambda task: (task.ready, task.unit, task.start))
@@ -133,7 +133,7 @@ def test_every_cycle_of_every_unit_has_one_cause_and_none_is_negative(program: P
     for cycles in (found.busy_cycles, found.squashed_cycles, found.waiting_cycles, found.op_waiting_cycles):
         assert (cycles >= 0).all()
     by_unit = np.delete(found.waiting_cycles, Unit.DMA, axis=0).sum(axis=0)
-    by_unit[NO_MORE_WORK] = 0
+    by_unit[NO_WORK] = 0
     assert found.op_waiting_cycles.sum(axis=0).tolist() == by_unit.tolist()
 
 
@@ -244,31 +244,31 @@ def test_a_story_of_two_layers(story: SentenceRun) -> None:
     assert rows == [
         ("dma", "busy", 2 + 4 * 4),
         ("dma", "decision", 35 - 17),
-        ("dma", "no more work", 68 - 50),
+        ("dma", "no work", 68 - 50),
         ("dma", "weight buffer", (13 - 6) + (46 - 39)),
         ("array", "busy", 4 * 3),
         # 7..8 the transfer alone is missing; 11..13 it waits for the buffer, 13..19 it runs; the same in layer 2,
         # where the operand is there at 29, the transfer waits for the decision until 35 and runs 35..41
         ("array", "memory", 1 + 6 + 6 + 6),
-        ("array", "no more work", 68 - 55),
+        ("array", "no work", 68 - 55),
         ("array", "result of layer norm", 29 - 22),
         ("array", "result of add", 7),
         ("array", "decision", 35 - 29),
         ("array", "weight buffer", 2 + 2),
-        ("softmax", "no more work", 68),
+        ("softmax", "no work", 68),
         ("layer_norm", "busy", 2),
         ("layer_norm", "result of array", 24 + (57 - 25)),
-        ("layer_norm", "no more work", 68 - 58),
-        ("gelu", "no more work", 68),
+        ("layer_norm", "no work", 68 - 58),
+        ("gelu", "no work", 68),
         ("add", "busy", 1),
-        ("add", "no more work", 68 - 6),
+        ("add", "no work", 68 - 6),
         ("add", "memory", 5),
         ("head", "busy", 2 * 2),
         ("head", "result of layer norm", 29 + (62 - 31)),
-        ("head", "no more work", 68 - 64),
+        ("head", "no work", 68 - 64),
         ("decision", "busy", 2),
         ("decision", "result of head", 32 + (65 - 33)),
-        ("decision", "no more work", 68 - 66),
+        ("decision", "no work", 68 - 66),
     ]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from oracles_engine import Machine, Task, add_program, exported
 from strategies import DECISION, LAWS, programs
 
-from hw_model.accelerator import load_design
+from hw_model.accelerator import ExitOverlap, load_design
 from hw_model.array import ceil_div
 from hw_model.memory import MemoryChannel
 from quant.config import QuantConfig
@@ -172,3 +173,24 @@ def test_a_timeline_survives_json() -> None:
 def test_an_exit_that_does_not_exist_has_no_timeline(exit_layer: int) -> None:
     with pytest.raises(ConfigError, match=rf"exit_layer = {exit_layer}: must be one of the exits"):
         sentence_timeline(albert_run(), exit_layer)
+
+
+@given(programs(), st.data())
+@LAWS
+def test_engines_behind_each_other_have_units_and_panel_buffers_of_their_own(
+    program: Program, data: st.DataObject
+) -> None:
+    n_engines = data.draw(st.integers(1, program.n_layers))
+    overlap: ExitOverlap = data.draw(st.sampled_from(("stall", "speculate")))
+    design = replace(program.accelerator, mapping="spatial", n_engines=n_engines, exit_overlap=overlap)
+    run = simulate_sentence(compile_program(program.workload, design, program.channel, DECISION))
+    timeline = sentence_timeline(run, data.draw(st.integers(1, program.n_layers)))
+    tracks: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for interval in timeline.intervals:
+        tracks.setdefault((interval.engine, interval.unit), []).append((interval.start_cycle, interval.end_cycle))
+    for spans in tracks.values():
+        busy = [span for span in sorted(spans) if span[0] < span[1]]
+        assert all(before[1] <= after[0] for before, after in pairwise(busy))
+    assert {engine for engine, _ in tracks} <= set(range(1, n_engines + 1))
+    for counter in timeline.counters:
+        assert max(counter.levels) <= (counter.capacity or max(counter.levels))

@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LAWS, programs
+from strategies import DECISION, LAWS, programs
 
-from sim.schedule import UNIT_NAMES, Program
+from sim.schedule import UNIT_NAMES, Program, compile_program
 from sim.stream import simulate_sentence
 from sim.timeline import PANELS, WAITING, Timeline, sentence_timeline
 from sim.vcd import time_unit, value_change_dump
@@ -127,3 +127,20 @@ def test_where_the_period_is_not_whole_a_nanosecond_is_a_cycle_and_the_file_says
     header, in_ns, _ = read_dump(value_change_dump(whole))
     assert header["$comment"] == "random, 200 MHz: 5 x 1 ns is one clock cycle"
     assert in_ns == {name: {5 * time: value for time, value in mine.items()} for name, mine in changes.items()}
+
+
+@given(programs())
+@LAWS
+def test_engines_behind_each_other_have_scopes_of_their_own(program: Program) -> None:
+    design = replace(program.accelerator, mapping="spatial", n_engines=program.n_layers)
+    timeline = sentence_timeline(
+        simulate_sentence(compile_program(program.workload, design, program.channel, DECISION)), program.n_layers
+    )
+    _, changes, _ = read_dump(value_change_dump(timeline))
+    scopes = {name.split(".")[1] for name in changes}
+    one = design.n_engines == 1
+    assert scopes == ({*UNIT_NAMES, "weight_panels"} if one else {f"engine_{1 + g}" for g in range(design.n_engines)})
+    busy = [name for name in changes if name.endswith("array.busy") and "1" in changes[name].values()]
+    assert len(busy) == design.n_engines
+    leaves = [name for name in changes if name.endswith("decision.exit") and "1" in changes[name].values()]
+    assert leaves == ["hexit.decision.exit" if one else f"hexit.engine_{design.n_engines}.decision.exit"]
