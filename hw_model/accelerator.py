@@ -71,11 +71,11 @@ class Accelerator:
     of the part's, all where absent, each behind a port of `memory_port_bits` that asks for bursts of
     `memory_burst_beats` with `memory_outstanding` requests under way; what is absent does not limit.
 
-    Pipeline (sim): ``temporal`` iterates one engine over all layers; ``spatial`` puts `n_engines` of them behind each
-    other, each for an equal share of the layers, with `fifo_sentences` places between two; results leave
-    ``as_finished`` or ``in_order``. `exit_overlap`: the next layer waits for the exit decision (``stall``), starts
-    and is squashed on an exit (``speculate``), or gives way to `n_interleaved` - 1 other resident sentences
-    (``interleave``).
+    Pipeline (sim): ``temporal`` iterates one engine over all layers; ``spatial`` puts `n_engines` of them behind
+    each other, each for its share of the layers (`engine_layers`, equal where absent), with `fifo_sentences` places
+    between two; results leave ``as_finished`` or ``in_order``. `exit_overlap`: the next layer waits for the exit
+    decision (``stall``), starts and is squashed on an exit (``speculate``), or gives way to `n_interleaved` - 1
+    other resident sentences (``interleave``).
     """
 
     name: str
@@ -116,6 +116,7 @@ class Accelerator:
     memory_outstanding: int | None = None
     mapping: Mapping = "temporal"
     n_engines: int = 1
+    engine_layers: tuple[int, ...] | None = None
     fifo_sentences: int = 1
     result_order: ResultOrder = "as_finished"
     exit_overlap: ExitOverlap = "stall"
@@ -220,6 +221,14 @@ class Accelerator:
             spatial or self.n_engines == 1,
             "must be 1 with mapping temporal",
             'Set mapping = "spatial"',
+        )
+        shares = self.engine_layers
+        _require(
+            "engine_layers",
+            shares,
+            shares is None or (len(shares) == self.n_engines and min(shares) >= 1),
+            f"must be {self.n_engines} numbers of at least 1, one for each of n_engines",
+            "Correct them, or leave them out for equal shares",
         )
         _require(
             "exit_overlap",

@@ -11,10 +11,10 @@ from __future__ import annotations
 from quant.errors import ConfigError
 
 
-def layers_per_engine(n_layers: int, n_engines: int) -> tuple[int, ...]:
-    """Return how many layers each engine serves: as equal as possible, what is left over at the back.
+def layers_per_engine(n_layers: int, n_engines: int, shares: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return how many layers each engine serves: `shares`, or as equal as possible with what is left over at the back.
 
-    Raises ConfigError where an engine would have none.
+    Raises ConfigError where an engine would have none, and for shares that are not all layers.
 
     >>> layers_per_engine(12, 5)
     (2, 2, 2, 3, 3)
@@ -26,4 +26,7 @@ def layers_per_engine(n_layers: int, n_engines: int) -> tuple[int, ...]:
             f"must be at most {n_layers}, the layers of the network",
             f"Try n_engines = {n_layers}",
         )
-    return tuple((n_layers + engine) // n_engines for engine in range(n_engines))
+    if shares is not None and sum(shares) != n_layers:
+        rule = f"must be {n_layers} layers together, not {sum(shares)}"
+        raise ConfigError("design.engine_layers", list(shares), rule, "Correct the shares, or leave them out")
+    return shares or tuple((n_layers + engine) // n_engines for engine in range(n_engines))

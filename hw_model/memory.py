@@ -330,7 +330,8 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
     """
     groups = (workload.layer, workload.exit, workload.prologue)
     quant = workload.quant
-    share = max(layers_per_engine(workload.shape.n_layers, accelerator.n_engines))  # every engine holds its own layers
+    shares = layers_per_engine(workload.shape.n_layers, accelerator.n_engines, accelerator.engine_layers)
+    share = max(shares)  # every engine holds its own layers
     stored = (min(share, workload.n_stored_layers), min(share, workload.n_stored_heads), 1)
     sizes = [
         n * (group_weight_bytes(group, quant) + group_vector_bytes(group, quant))

@@ -432,7 +432,7 @@ def _levers(estimate: ResourceEstimate, device: Device) -> Iterator[str]:
 
 
 def _resized(design: Accelerator, key: str, value: int) -> Accelerator:
-    changes: dict[str, Any] = {key: value}
+    changes: dict[str, Any] = {key: value} | ({"engine_layers": None} if key == "n_engines" else {})
     return replace(design, **changes)
 
 

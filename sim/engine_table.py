@@ -17,14 +17,12 @@ of a hand-over (engines exchange banks, no words move).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hw_model.engines import layers_per_engine
-from quant.errors import ConfigError
 from sim.engine import flatten, run_sentence
 from sim.schedule import NONE, Program, TaskProgram, Unit
 
@@ -66,17 +64,11 @@ class EngineTable:
         return np.repeat(np.arange(self.n_engines), np.diff(self.end_layer, prepend=0))
 
 
-def engine_table(
-    program: Program, evaluated: npt.NDArray[np.bool_], shares: Sequence[int] | None = None
-) -> EngineTable:
-    """Run every engine's share once; `evaluated` says after which layers an exit decides, the last one included.
-
-    `shares`: layers of each engine, other than the equal ones for which the design's memory was checked.
-    """
-    speculates = program.accelerator.exit_overlap == "speculate"
-    end_layer = np.cumsum(shares or layers_per_engine(program.n_layers, program.accelerator.n_engines))
-    if end_layer[-1] != program.n_layers or (np.diff(end_layer, prepend=0) < 1).any():
-        raise ConfigError("shares", shares, f"must be at least 1 each, {program.n_layers} together", "Correct them")
+def engine_table(program: Program, evaluated: npt.NDArray[np.bool_]) -> EngineTable:
+    """Run every engine's share once; `evaluated` says after which layers an exit decides, the last one included."""
+    design = program.accelerator
+    speculates = design.exit_overlap == "speculate"
+    end_layer = np.cumsum(layers_per_engine(program.n_layers, design.n_engines, design.engine_layers))
     outputs = program.layer.exports[: program.layer.n_blocks] - program.layer.n_ports
     prologue = program.prologue
     runs: list[EngineRun] = []

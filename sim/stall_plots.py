@@ -91,7 +91,7 @@ def _unit_bars(axes: Axes, found: StallBreakdown, units: list[Unit]) -> set[int]
         used |= _causes(axes, row, end, percent * found.waiting_cycles[unit], SEEN_PERCENT)
     axes.set_yticks(range(len(units)), [UNIT_NAMES[unit].replace("_", " ") for unit in units])
     axes.set(xlabel="share of the latency (%)", xlim=(0, 100), ylim=(len(units) - 0.4, -0.6))
-    axes.set_title(f"Units: {found.latency_cycles:,} cycles each")
+    axes.set_title(f"Units: {found.whole_cycles:,} cycles each")
     axes.grid(visible=False, axis="y")
     return used
 

@@ -260,8 +260,8 @@ def _executed(run: SentenceRun) -> Iterator[_Executed]:
 
 def _groups_by_engine(run: SentenceRun) -> list[list[_Executed]]:
     """The executed groups of each engine, in the engine's order; the prologue is the first one's."""
-    program = run.program
-    ends = np.cumsum(layers_per_engine(program.n_layers, program.accelerator.n_engines))
+    program, design = run.program, run.program.accelerator
+    ends = np.cumsum(layers_per_engine(program.n_layers, design.n_engines, design.engine_layers))
     engines: list[list[_Executed]] = [[] for _ in ends]
     for executed in _executed(run):
         engines[int(np.searchsorted(ends, max(1, executed[0])))].append(executed)

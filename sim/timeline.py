@@ -136,10 +136,10 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
 
 def _groups(run: SentenceRun) -> Iterator[_Group]:
     """The programs of a sentence in the order in which they ran, each fed with the results of those before it."""
-    program = run.program
-    waits = program.accelerator.exit_overlap != "speculate"
+    program, design = run.program, run.program.accelerator
+    waits = design.exit_overlap != "speculate"
     ports = np.zeros(program.prologue.n_ports, np.int64)
-    last_layer = np.cumsum(layers_per_engine(program.n_layers, program.accelerator.n_engines))
+    last_layer = np.cumsum(layers_per_engine(program.n_layers, design.n_engines, design.engine_layers))
 
     def ran(group: TaskProgram, layer: int, start: Ints) -> _Group:
         time = np.concatenate([ports, start + group.latency_cycles])

@@ -28,6 +28,9 @@ def test_shares_are_as_equal_as_possible_and_grow_towards_the_back(n_layers: int
 def test_an_engine_without_a_layer_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"design.n_engines = 13: must be at most 12, the layers of the network"):
         layers_per_engine(12, 13)
+    assert layers_per_engine(12, 4, (1, 2, 3, 6)) == (1, 2, 3, 6)
+    with pytest.raises(ConfigError, match=r"design.engine_layers = \[1, 2, 3, 5\]: must be 12 layers together, not 11"):
+        layers_per_engine(12, 4, (1, 2, 3, 5))
 
 
 def test_engines_share_the_rate_and_the_requests_of_the_channel() -> None:
