@@ -62,9 +62,9 @@ def test_a_file_is_a_design_too(tmp_path: Path) -> None:
         ({"memory_latency_ns": -1.0}, r"design\.memory_latency_ns = -1\.0: must be finite"),
         ({"exit_overlap": "interleave"}, r"design\.n_interleaved = 1: must be at least 2 with exit_overlap interleave"),
         ({"n_engines": 2}, r"design\.n_engines = 2: must be 1 with mapping temporal"),
-        ({"mapping": "spatial", "n_engines": 2, "engine_layers": (1, 0)}, r"engine_layers = \(1, 0\): must be 2 numbers"),
+        (
             {"mapping": "spatial", "n_engines": 2, "engine_layers": (1, 0)},
-            r"design\.engine_layers = \(1, 0\): must be 2",
+            r"design\.engine_layers = \(1, 0\): must be 2 numbers",
         ),
         ({"mapping": "spatial", "engine_layers": (6, 6)}, r"design\.engine_layers = \(6, 6\): must be 1 numbers"),
         ({"mapping": "spatial", "exit_overlap": "interleave", "n_interleaved": 2}, r"keeps sentences in one engine"),
