@@ -30,7 +30,7 @@ from quant.records import to_json
 from quant.workload import ALBERT_BASE, MatMul, encoder_workload
 from sim.scale_sim import ScaleSimJob, ScaleSimRun, install_scale_sim, run_scale_sim
 
-LARGEST_SIZE = 200  # m, k and n of a random product
+LARGEST_SIZE = 256  # m, k and n of a random product
 ARRAY_SIZES = (4, 32)
 TOKENS = 128
 N_REPEATS = 200

@@ -21,6 +21,8 @@ from hw_model.memory import MemoryChannel, copy_cycles
 from quant.errors import ConfigError
 
 Sizes = Mapping[str, int]
+MAX_SIZE = 10**12  # of an expression
+MAX_CYCLES = 10**15  # of a loop nest; two weeks at 1 GHz, and far below what 64 bits hold
 FUNCTIONS: dict[str, Callable[..., int]] = {"max": max, "min": min, "ceil_div": ceil_div}
 OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: lambda left, right: left + right,
@@ -30,15 +32,15 @@ OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 }
 
 
-def size_of(expression: str, sizes: Sizes, where: str) -> int:
-    """Return the value of an expression of sizes, a whole number of at least 0; ConfigError otherwise.
+def size_of(expression: int | str, sizes: Sizes, where: str) -> int:
+    """Return the value of a number or an expression of sizes, 0 to MAX_SIZE; ConfigError otherwise.
 
     >>> size_of("ceil_div(k, 32) * 2", {"k": 65}, "trips")
     6
     """
     try:
-        value = _value(ast.parse(expression, mode="eval").body, sizes)
-    except (SyntaxError, ValueError, ArithmeticError, TypeError, KeyError) as error:
+        value = _value(ast.parse(str(expression), mode="eval").body, sizes)
+    except (SyntaxError, ValueError, ArithmeticError, TypeError, KeyError, RecursionError, MemoryError) as error:
         names = ", ".join(sizes)
         raise ConfigError(
             where,
@@ -46,8 +48,9 @@ def size_of(expression: str, sizes: Sizes, where: str) -> int:
             f"is not an expression of {names} with + - * //, max, min, ceil_div",
             "Correct the expression",
         ) from error
-    if value < 0:
-        raise ConfigError(where, expression, f"is {value}, must not be negative", "Correct the expression")
+    if not 0 <= value <= MAX_SIZE:
+        rule = f"is {value}, must not be negative" if value < 0 else f"must be at most {MAX_SIZE}"
+        raise ConfigError(where, expression, rule, "Correct the expression")
     return value
 
 
@@ -57,6 +60,8 @@ def _value(node: ast.expr, sizes: Sizes) -> int:
             return value
         case ast.Name(id=name):
             return sizes[name]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, sizes)
         case ast.BinOp(left=left, op=operator, right=right):
             return OPERATORS[type(operator)](_value(left, sizes), _value(right, sizes))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
@@ -73,12 +78,12 @@ class Loop:
     `off_chip_bytes`: bytes that the whole loop moves, an expression like `trips`. `body`: names of other loops.
     """
 
-    trips: str = "1"
+    trips: int | str = 1
     initiation_interval: int = 0
     depth_cycles: int = 0
     extra_cycles: int = 0
     parallel: bool = False
-    off_chip_bytes: str = "0"
+    off_chip_bytes: int | str = 0
     body: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -118,4 +123,7 @@ def loop_cycles(loops: Mapping[str, Loop], name: str, sizes: Sizes, channel: Mem
     if channel is not None:
         n_bytes = size_of(loop.off_chip_bytes, sizes, f"loops.{name}.off_chip_bytes")
         cycles = max(cycles, copy_cycles(n_bytes, channel))
-    return cycles + loop.extra_cycles
+    cycles += loop.extra_cycles
+    if cycles > MAX_CYCLES:
+        raise ConfigError(f"loops.{name}", cycles, f"must be at most {MAX_CYCLES} cycles", "Correct its trips")
+    return cycles

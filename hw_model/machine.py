@@ -15,13 +15,14 @@ docs/design_file.md explains every key. Not modelled: what the design costs in a
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hw_model.array import ArrayPreset, ProductCycles, SystolicArray, ceil_div, fold_preset, product_cycles
-from hw_model.loops import Loop, check_nest, loop_cycles
+from hw_model.loops import MAX_CYCLES, MAX_SIZE, Loop, check_nest, loop_cycles
 from hw_model.memory import MemoryChannel, memory_channel
 from quant.config import EncoderShape, QuantConfig
 from quant.errors import ConfigError
@@ -29,6 +30,7 @@ from quant.records import from_json
 from quant.workload import SHAPES, MatMul, Op, encoder_workload, output_shape
 
 Overlap = Literal["sequential", "packs", "streaming"]
+MAX_LENGTH = 1_000_000  # tokens; beyond any encoder, and packs of one token still take seconds
 PUBLISHED_FOLDER = Path(__file__).parent / "published"
 
 
@@ -45,6 +47,9 @@ class Network:
 
     def encoder(self) -> EncoderShape:
         """Return the shape with what is different about it."""
+        if not 1 <= self.sequence_length <= MAX_LENGTH:
+            rule = f"must be 1..{MAX_LENGTH}"
+            raise ConfigError("network.sequence_length", self.sequence_length, rule, "Try sequence_length = 128")
         if self.shape not in SHAPES:
             raise ConfigError("network.shape", self.shape, f"must be one of {', '.join(SHAPES)}", "Pick one of these")
         changes = {
@@ -95,13 +100,15 @@ class Stage:
     def __post_init__(self) -> None:
         """Reject negative times and heads on nothing."""
         for key in ("call_cycles", "first_result_cycles"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"{self.name}.{key}", getattr(self, key), "must not be negative", f"Try {key} = 0")
+            if not 0 <= getattr(self, key) <= MAX_SIZE:
+                raise ConfigError(f"{self.name}.{key}", getattr(self, key), f"must be 0..{MAX_SIZE}", f"Try {key} = 0")
         if self.n_parallel_heads < 1:
             raise ConfigError(f"{self.name}.n_parallel_heads", self.n_parallel_heads, "must be at least 1", "Try 1")
         if self.heads is not None and (self.ops or self.array or self.loops):
             rule = "must be empty in a stage with heads of its own"
             raise ConfigError(f"{self.name}.ops", self.ops, rule, "Name ops, array and loops in the stages inside")
+        if self.heads is not None and not all(stage.ops and stage.heads is None for stage in self.heads.stages):
+            raise ConfigError(f"{self.name}.heads", self.heads.name, "needs stages with ops", "Name the ops of each")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +137,9 @@ class Region:
             raise ConfigError(f"{self.name}.stages", names, "must be stages with names of their own", "Name them")
         for key, least in (("pack_rows", 1), ("handshake_cycles", 0), ("fifo_packs", 1), ("start_cycles", 0)):
             value = getattr(self, key)
-            if value is not None and value < least:
-                raise ConfigError(f"{self.name}.{key}", value, f"must be at least {least}", f"Try {key} = {least}")
+            if value is not None and not least <= value <= MAX_SIZE:
+                rule = f"must be {least}..{MAX_SIZE}"
+                raise ConfigError(f"{self.name}.{key}", value, rule, f"Try {key} = {least}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +160,14 @@ class MachineMemory:
 
     def __post_init__(self) -> None:
         """Reject memory that never delivers."""
-        for key in ("bandwidth_gb_s", "memory_efficiency_fraction"):
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"memory.{key}", getattr(self, key), "must be above 0", "Correct the memory")
+        for key, least, most in (
+            ("bandwidth_gb_s", 1e-6, 1e6),
+            ("memory_efficiency_fraction", 1e-6, 1.0),
+            ("memory_latency_ns", 0.0, 1e9),
+        ):
+            if not least <= getattr(self, key) <= most:
+                rule = f"must be {least:g}..{most:g}"
+                raise ConfigError(f"memory.{key}", getattr(self, key), rule, "Correct the memory")
         for key in ("memory_channels", "memory_port_bits", "memory_burst_beats", "memory_outstanding"):
             value = getattr(self, key)
             if value is not None and value < 1:
@@ -184,6 +197,13 @@ class Expected:
             raise ConfigError(
                 f"expected.{self.of}", (self.cycles, self.time_ms), "needs cycles or time_ms", "Give one of them"
             )
+        for key in ("cycles", "time_ms"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"expected.{key}", value, "must be above 0", "Give the published figure")
+        if not 0 <= self.tolerance_fraction < 1:
+            rule = "must be 0 or more and below 1"
+            raise ConfigError("expected.tolerance_fraction", self.tolerance_fraction, rule, "Try 0.05")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,13 +340,16 @@ def op_cycles(
     if isinstance(op, MatMul) and stage.array is not None:
         product = product_cycles(rows, op.k, op.n, machine.timed_array(stage.array))
     count = 1 if op is None or one_head else output_shape(op)[0]
-    return OpCycles(
+    found = OpCycles(
         op=stage.name if op is None else op.name,
         calls=ceil_div(count, stage.n_parallel_heads),
         product=product,
         loops=sum(loop_cycles(machine.loops, name, sizes, channel) for name in stage.loops),
         call_cycles=stage.call_cycles,
     )
+    if found.total > MAX_CYCLES:
+        raise ConfigError(stage.name, found.total, f"must be at most {MAX_CYCLES} cycles", "Correct its sizes")
+    return found
 
 
 def list_machines() -> tuple[str, ...]:

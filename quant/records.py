@@ -81,11 +81,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             raise ConfigError(where, value, f"must be one of {', '.join(map(str, arguments))}", "Pick one of these")
         return value
     if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
-            return None
-        if len(records := _records(kind)) > 1:
-            return _convert_tagged(records, value, where)
-        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+        return _convert_union(kind, arguments, value, where)
     if origin is tuple:
         return _convert_tuple(arguments, value, where)
     if origin is dict:
@@ -99,6 +95,14 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if kind is not Any and type(value) is not kind:
         raise ConfigError(where, value, f"must be of type {getattr(kind, '__name__', kind)}", "Correct the value")
     return value
+
+
+def _convert_union(kind: Any, arguments: tuple[Any, ...], value: Any, where: str) -> Any:
+    if len(records := _records(kind)) > 1 and value is not None:
+        return _convert_tagged(records, value, where)
+    if type(value) in arguments:
+        return value
+    return _convert(next(a for a in arguments if a is not type(None)), value, where)
 
 
 def _convert_tagged(records: dict[str, Any], value: Any, where: str) -> Any:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LAWS
 
-from hw_model.array import SystolicArray
+from hw_model.array import FoldTiming, SystolicArray
 from hw_model.loops import Loop
-from hw_model.machine import Machine, Network, Region, Stage, list_machines, load_machine, machine_channel
+from hw_model.machine import Expected, Machine, Network, Region, Stage, list_machines, load_machine, machine_channel
 from hw_model.memory import MemoryChannel
 from quant.errors import ConfigError
 from quant.records import from_json, to_json
@@ -141,6 +141,23 @@ def test_a_machine_survives_json_and_memory_never_makes_it_faster(name: str) -> 
         ),
         ('based_on = "tmma-kv260"\nclock = 3', r"clock = 3: is not a known key"),
         ("clock_mhz = ", r"is not TOML"),
+        ('based_on = "tmma-kv260"\n[loops.tiles]\ntrips = "9" * 9', r"is not TOML"),
+        ('based_on = "tmma-kv260"\n[loops.tiles]\ntrips = 9999999999999', r"trips = 9999999999999: must be at most"),
+        (
+            'based_on = "tmma-kv260"\n[memory]\nmemory_port_bits = 0',
+            r"memory\.memory_port_bits = 0: must be at least 1",
+        ),
+        ('based_on = "tmma-kv260"\n[memory]\nbandwidth_gb_s = 0.0', r"memory\.bandwidth_gb_s = 0\.0: must be 1e-06"),
+        ('based_on = "tmma-kv260"\n[[expected]]\nof = "layer"\ncycles = 0', r"expected\.cycles = 0: must be above 0"),
+        ('based_on = "tmma-kv260"\n[[expected]]\nof = "layer"', r"expected\.layer = .*: needs cycles or time_ms"),
+        (
+            'based_on = "fq-bert-zcu102-8x16"\n[network]\nsequence_length = 0',
+            r"sequence_length = 0: must be 1\.\.1000000",
+        ),
+        (
+            'based_on = "scale-sim-os"\n[[products]]\nname = "qkvo"\nm = 1\nk = 9999999999999999\nn = 1',
+            r"must be one of",
+        ),
         ('based_on = "scale-sim-os"\n[array_presets]\narray = "scalesim_ws"', r"is a count for weight_stationary"),
     ],
 )
@@ -148,7 +165,7 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(text: str, message: str, t
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        load_machine(path)
+        machine_cycles(load_machine(path))
 
 
 @pytest.mark.parametrize(
@@ -179,3 +196,17 @@ def test_heads_side_by_side_are_one_call() -> None:
         return machine_cycles(machine(regions=(Region(name="r", stages=(stage,)),))).layer_cycles
 
     assert [cycles(n) for n in (1, 2, 3)] == [3 * cycles(3), 2 * cycles(3), cycles(4)]
+
+
+def test_counts_that_no_64_bits_hold_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"in = .*: must be at most 1000000000000000 cycles"):
+        machine_cycles(
+            machine(arrays={"array": SystolicArray(rows=4, columns=4, fold=FoldTiming(depth_cycles=10**16))})
+        )
+    with pytest.raises(ConfigError, match=r"loops\.rows = .*: must be at most 1000000000000000 cycles"):
+        machine_cycles(machine(loops={"rows": Loop(trips=10**12, initiation_interval=10**6, depth_cycles=1)}))
+    inside = Region(name="heads", stages=(Stage(name="z"),))
+    with pytest.raises(ConfigError, match=r"s\.heads = heads: needs stages with ops"):
+        Stage(name="s", heads=inside)
+    with pytest.raises(ConfigError, match=r"expected\.tolerance_fraction = 1\.0: must be 0 or more"):
+        Expected(of="layer", cycles=1, tolerance_fraction=1.0)
