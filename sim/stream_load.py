@@ -22,6 +22,7 @@ from sim.stream import StreamResult, simulate_stream
 Ints = npt.NDArray[np.int64]
 
 SATURATION_SENTENCES = 10_000  # of a search; at its capacity a queue wanders by about their root, 1 % of the stream
+MAX_SENTENCES = 20_000_000  # of a stream; 2 GiB of arrays
 DRAW_STREAM = 0  # beside the seed, so that the sentences drawn are independent of the gaps between them
 
 
@@ -43,6 +44,9 @@ class StreamSetup:
         """Reject streams that nobody could feed."""
         if self.n_sentences < 0:
             raise ConfigError("--sentences", self.n_sentences, "must not be negative", "Try --sentences 100000")
+        if self.n_sentences > MAX_SENTENCES:
+            rule = f"must be at most {MAX_SENTENCES}"
+            raise ConfigError("--sentences", self.n_sentences, rule, "Try --sentences 1000000")
         policy, closed = self.admission, isinstance(self.arrivals, ClosedLoop)
         if closed and policy.drop != "never" and not self.saturates:
             rule = "drops nobody in a closed loop, where nobody waits"

@@ -88,6 +88,7 @@ def test_a_queue_drops_who_finds_it_full_unless_told_otherwise() -> None:
         ({"deadline_us": 4.0, "drop": "late"}, r"--drop = late: drops nobody in a closed loop"),
         ({"drop": "sometimes"}, r"--drop = sometimes: must be one of never, full, late"),
         ({"sentences": -1}, r"--sentences = -1: must not be negative"),
+        ({"sentences": 20_000_001}, r"--sentences = 20000001: must be at most 20000000"),
         ({"arrivals": "poisson"}, r"--arrivals = poisson: poisson needs rate"),
         ({"lengths": "long"}, r"--lengths = long: must be padded, exact or buckets"),
     ],
