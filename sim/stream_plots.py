@@ -163,12 +163,19 @@ def _step_down(axes: Axes, value: Ints, longer: npt.NDArray[np.float64], clock_m
 
 
 def _mark_percentiles(axes: Axes, latencies: Ints, clock_mhz: float) -> None:
-    """Mark the percentiles that so many sentences have, with their values where no curve can be: lower left."""
-    lines = []
+    """Mark the percentiles that so many sentences have, each with its value beside it."""
     for percentile in PERCENTILES:
         if latencies.size * (100 - percentile) < 100:
             continue
         value = float(np.percentile(latencies, percentile, method="higher")) / clock_mhz / 1000
         axes.plot(value, 100 - percentile, marker="o", linestyle="none", color=VERMILION, zorder=5)
-        lines.append(f"p{percentile:g}: {three_figures(value)} ms")
-    axes.annotate("\n".join(lines), (0.03, 0.03), xycoords="axes fraction", fontsize=7, color=VERMILION, va="bottom")
+        axes.annotate(
+            f"p{percentile:g}: {three_figures(value)} ms",
+            (value, 100 - percentile),
+            xytext=(6, 1),
+            textcoords="offset points",
+            fontsize=7,
+            color=VERMILION,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
+            zorder=4,
+        )
