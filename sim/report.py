@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hw_model.accelerator import Accelerator
+from hw_model.buffers import on_chip_buffers
 from hw_model.device import Device
 from hw_model.energy import EnergyBreakdown
 from hw_model.exit_unit_build import BuiltPart
@@ -189,6 +190,18 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BufferReport:
+    """An on-chip buffer (of one engine): capacity, banks that deliver a word each per cycle, blocks, what they waste."""
+
+    capacity_kib: int
+    bank_words: tuple[int, ...]
+    bank_bits: tuple[int, ...]
+    bram18: int
+    uram: int
+    wasted_fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AreaShare:
     """How much of one kind of resource a part of the design takes; None where there is nothing to take a share of."""
 
@@ -273,6 +286,7 @@ class Report:
     off_chip_bytes_per_sentence: float
     resources: dict[str, Usage]
     resource_parts: dict[str, dict[str, int]]
+    buffers: dict[str, BufferReport]
     exit_unit: ExitUnitReport
     memory: MemoryReport
     stall_cycles: dict[str, dict[str, int]]
@@ -343,6 +357,17 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
             for kind in KINDS
         },
         resource_parts=parts,
+        buffers={
+            buffer.name.replace(" ", "_"): BufferReport(
+                capacity_kib=buffer.capacity_bits // 8192,
+                bank_words=tuple(bank.words for bank in buffer.banks),
+                bank_bits=tuple(bank.width_bits for bank in buffer.banks),
+                bram18=buffer.blocks.bram18,
+                uram=buffer.blocks.uram,
+                wasted_fraction=buffer.wasted_fraction,
+            )
+            for buffer in on_chip_buffers(outcome.resources)
+        },
         exit_unit=_exit_unit_report(outcome),
         memory=memory_report(outcome),
         stall_cycles=stall_report(outcome),
