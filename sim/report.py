@@ -191,7 +191,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BufferReport:
-    """An on-chip buffer (of one engine): capacity, banks that deliver a word each per cycle, blocks, what they waste."""
+    """An on-chip buffer of one engine: capacity, banks that deliver a word each per cycle, blocks and their waste."""
 
     capacity_kib: int
     bank_words: tuple[int, ...]

@@ -175,14 +175,6 @@ def run_scale_sim(jobs: Sequence[ScaleSimJob], python: Path | None = None) -> li
     return [ScaleSimRun(cycles=told, cpu_s=spent) for told, spent in zip(cycles, seconds, strict=True)]
 
 
-def scale_sim_cycles(
-    products: Sequence[tuple[int, int, int]], rows: int, columns: int, dataflow: Dataflow, python: Path | None = None
-) -> list[int]:
-    """Return SCALE-Sim's cycles of products (m, k, n) on one array, as `run_scale_sim` does."""
-    jobs = [ScaleSimJob(m=m, k=k, n=n, rows=rows, columns=columns, dataflow=dataflow) for m, k, n in products]
-    return [run.cycles for run in run_scale_sim(jobs, python)]
-
-
 def _total_cycles(report: Path) -> int:
     with report.open(encoding="utf-8", newline="") as file:
         header, row = list(csv.reader(file, skipinitialspace=True))[:2]

@@ -17,8 +17,10 @@ from sim.scale_sim import (
     install_scale_sim,
     is_installed,
     run_scale_sim,
-    scale_sim_cycles,
 )
+from sim.validation import SCALE_SIM_JOBS, scale_sim_machine, validate_machine
+
+JOB = ScaleSimJob(m=1, k=1, n=2, rows=4, columns=4, dataflow="output_stationary")
 
 # Answers -c SCRIPT TIMES FOLDER... with m + 10 n + 100 k + 1000 ArrayHeight, and keeps what it was asked.
 STAND_IN = """#!{python}
@@ -73,25 +75,20 @@ def test_a_job_knows_what_the_model_says_of_it() -> None:
     assert product_cycles(job.m, job.k, job.n, job.array).total == 127_871
 
 
-def test_products_of_one_array_are_told_in_order(tmp_path: Path) -> None:
-    products = [(1, 2, 3), (4, 5, 6)]
-    assert scale_sim_cycles(products, 8, 8, "output_stationary", stand_in(tmp_path)) == [8231, 8564]
-
-
 def test_without_scale_sim_one_line_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEXIT_CACHE", str(tmp_path))
     assert environment_python().is_relative_to(tmp_path)
     remedy = r"has no SCALE-Sim 3\.0\.0\. Run benchmarks/scale_sim\.py, which installs it\.$"
     with pytest.raises(ConfigError, match=remedy):
-        scale_sim_cycles([(1, 1, 2)], 4, 4, "output_stationary")
+        run_scale_sim([JOB])
     with pytest.raises(ConfigError, match=remedy):
-        scale_sim_cycles([(1, 1, 2)], 4, 4, "output_stationary", stand_in(tmp_path, installed=False))
+        run_scale_sim([JOB], stand_in(tmp_path, installed=False))
 
 
 def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     said = r"fails \(TypeError: only 0-dimensional arrays\)\. Install scalesim==3\.0\.0 numpy<2\.3 "
     with pytest.raises(ConfigError, match=said):
-        scale_sim_cycles([(1, 1, 2)], 4, 4, "output_stationary", stand_in(tmp_path, fails=True))
+        run_scale_sim([JOB], stand_in(tmp_path, fails=True))
 
 
 def test_an_environment_that_is_there_is_used_and_one_that_is_not_is_made(
@@ -108,3 +105,13 @@ def test_an_environment_that_is_there_is_used_and_one_that_is_not_is_made(
     assert not is_installed(python)
     with pytest.raises(ConfigError, match="cannot be installed"):
         install_scale_sim(tmp_path)
+
+
+def test_the_answers_are_a_machine_whose_figures_are_checked(tmp_path: Path) -> None:
+    jobs = [JOB, ScaleSimJob(m=9, k=5, n=7, rows=4, columns=6, dataflow="weight_stationary")]
+    wrong = validate_machine(scale_sim_machine(jobs, run_scale_sim(jobs, stand_in(tmp_path))))
+    assert [row.published for row in wrong.rows] == [4121, 4579]
+    assert not any(row.holds for row in wrong.rows)
+    right = [ScaleSimRun(cycles=product_cycles(j.m, j.k, j.n, j.array).total, cpu_s=1.0) for j in jobs]
+    assert all(row.error_fraction == 0 for row in validate_machine(scale_sim_machine(jobs, right)).rows)
+    assert {job.dataflow for job in SCALE_SIM_JOBS} == set(DATAFLOWS)
