@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from sim.common_options import OUTPUT
+from sim.plain_table import plain_table
 
 if TYPE_CHECKING:
     from sim.gemm_answer import GemmAnswer
@@ -138,7 +138,7 @@ def _print_answer(told: GemmAnswer, screen: Console) -> None:
     product = f"{told.m:,} x {told.k:,} x {told.n:,}"
     product = f"{told.count} products {product}" if told.count > 1 else product
     screen.print(f"[bold]{product}[/bold] on {size}, {array.dataflow.replace('_', ' ')}, {told.timing}", soft_wrap=True)
-    table = _table("part", "# cycles", "# share")
+    table = plain_table("part", "# cycles", "# share")
     for name, cycles in _shown_parts(told).items():
         table.add_row(name, f"{cycles:,}", f"{cycles / told.elapsed_cycles:.1%}" if cycles > 0 else "")
     table.add_section()
@@ -176,8 +176,8 @@ def _presets() -> tuple[Table, Table]:
     from sim.gemm_answer import form_text, source
 
     short = {dataflow: name for name, dataflow in SHORT_DATAFLOWS.items()}
-    costs = _table("preset", "flow", "load", "fill", "drain", "control", "# once", "folds")
-    sources = _table("preset", "flow", "checked against")
+    costs = plain_table("preset", "flow", "load", "fill", "drain", "control", "# once", "folds")
+    sources = plain_table("preset", "flow", "checked against")
     for preset, timings in PRESETS.items():
         for dataflow, fold in timings.items():
             forms = (form_text(form) for form in (fold.load, fold.fill, fold.drain, fold.control))
@@ -187,11 +187,3 @@ def _presets() -> tuple[Table, Table]:
             sources.add_row(preset, short[dataflow], source(preset, dataflow))
     costs.caption = "cycles; R rows, C columns of one array; once: for each product"
     return costs, sources
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        name = column.removeprefix("# ")
-        table.add_column(name, justify="left" if name == column else "right", overflow="fold")
-    return table

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from sim.common_options import OUTPUT
+from sim.plain_table import plain_table
 
 if TYPE_CHECKING:
     from sim.validation import MachineValidation, Validation
@@ -91,7 +90,7 @@ def _print_machine(machine: MachineValidation, console: Console, *, stages: bool
 
     console.print(f"[bold]{escape(machine.name)}[/bold]: {escape(machine.title)}", soft_wrap=True)
     if machine.rows:
-        table = _table("figure", "# predicted", "# published", "unit", "# error", "# within", "role")
+        table = plain_table("figure", "# predicted", "# published", "unit", "# error", "# within", "role")
         for row in machine.rows:
             table.add_row(
                 row.of + (", with memory" if row.with_memory else ""),
@@ -111,7 +110,7 @@ def _print_machine(machine: MachineValidation, console: Console, *, stages: bool
 def _print_stages(machine: MachineValidation, console: Console) -> None:
     from sim.validation import value_text
 
-    table = _table("region", "stage", "# packs", "# cycles per pack", "# busy")
+    table = plain_table("region", "stage", "# packs", "# cycles per pack", "# busy")
     for region in machine.cycles.regions:
         for index, one in enumerate(region.stages):
             busy = (region.n_packs - 1) * one.pack_cycles + one.last_pack_cycles
@@ -146,11 +145,3 @@ def _print_summary(validation: Validation, console: Console) -> None:
         f"their tolerance; largest error of a figure that nothing was fitted to {worst:.2%}",
         soft_wrap=True,
     )
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        name = column.removeprefix("# ")
-        table.add_column(name, justify="left" if name == column else "right", overflow="fold")
-    return table

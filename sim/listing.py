@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -11,6 +10,7 @@ from hw_model.device import list_devices, load_device
 from quant.exits import RULES, parameters
 from quant.workload import SHAPES, parameter_counts
 from sim.options import check_choice
+from sim.plain_table import plain_table
 
 
 def print_list(what: str, console: Console) -> None:
@@ -20,18 +20,8 @@ def print_list(what: str, console: Console) -> None:
     console.print(*catalogues[what](), sep="\n")
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, column in enumerate(columns):
-        name = column.removeprefix("# ")  # marks a column of numbers
-        table.add_column(
-            name, justify="left" if name == column else "right", overflow="fold", no_wrap=index == 0 or name != column
-        )
-    return table
-
-
 def _rules() -> tuple[Table]:
-    table = _table("rule", "exits when", "parameters (* set by --threshold)", "source")
+    table = plain_table("rule", "exits when", "parameters (* set by --threshold)", "source")
     for name, kind in RULES.items():
         lines = [
             f"{'*' if p.name == kind.principal else ' '}{p.name}={p.default}: {p.help} ({p.legal})"
@@ -43,8 +33,8 @@ def _rules() -> tuple[Table]:
 
 
 def _devices() -> tuple[Table, Table]:
-    table = _table("device", "# LUT", "# FF", "# DSP", "# BRAM18", "# URAM", "# GB/s", "memory")
-    origins = _table("device", "part", "source")
+    table = plain_table("device", "# LUT", "# FF", "# DSP", "# BRAM18", "# URAM", "# GB/s", "memory")
+    origins = plain_table("device", "part", "source")
     for name in list_devices():
         part = load_device(name)
         counts = (f"{n:,}" for n in (part.lut, part.ff, part.dsp, part.bram18, part.uram))
@@ -54,7 +44,7 @@ def _devices() -> tuple[Table, Table]:
 
 
 def _designs() -> tuple[Table]:
-    table = _table("design", "device", "# MHz", "# array", "# MAC/DSP", "# buffers KiB", "exit overlap")
+    table = plain_table("design", "device", "# MHz", "# array", "# MAC/DSP", "# buffers KiB", "exit overlap")
     for name in list_designs():
         design = load_design(name)
         overlap = design.exit_overlap + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
@@ -72,7 +62,7 @@ def _designs() -> tuple[Table]:
 
 
 def _shapes() -> tuple[Table]:
-    table = _table("shape", "# layers", "# hidden", "# heads", "# ffn", "# embedding", "weights", "# M parameters")
+    table = plain_table("shape", "# layers", "# hidden", "# heads", "# ffn", "# embedding", "weights", "# M parameters")
     for name, shape in SHAPES.items():
         numbers = (shape.n_layers, shape.hidden_size, shape.n_heads, shape.ffn_size, shape.embedding_size)
         table.add_row(

@@ -107,7 +107,10 @@ def validate(names: tuple[str, ...] = (), scale_sim: Path | None = None) -> Vali
 
 def scale_sim_machine(jobs: Sequence[ScaleSimJob], runs: Sequence[ScaleSimRun]) -> Machine:
     """Return the arrays and products of SCALE-Sim's jobs as a machine whose published figures are its runs'."""
-    names = [f"{PRESETS[job.dataflow]}_{job.rows}x{job.columns}_{job.m}_{job.k}_{job.n}" for job in jobs]
+    names = [
+        f"{PRESETS[job.dataflow].removeprefix('scalesim_')}_{job.rows}x{job.columns}_{job.m}_{job.k}_{job.n}"
+        for job in jobs
+    ]
     stages = tuple(Stage(name=name, ops=(name,), array=name) for name in names)
     return Machine(
         name="scale-sim-now",
