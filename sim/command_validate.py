@@ -38,6 +38,10 @@ def validate(
             rich_help_panel=OUTPUT,
         ),
     ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for validation.json and its picture (PNG and SVG).", rich_help_panel=OUTPUT),
+    ] = None,
     page: Annotated[
         Path | None,
         typer.Option(help="Also write all rows into this Markdown page, below its heading.", rich_help_panel=OUTPUT),
@@ -61,13 +65,17 @@ def validate(
     import json
 
     from quant.records import to_json
+    from sim.output import check_folder
     from sim.progress import stages as progress
     from sim.scale_sim import environment_python
     from sim.validation import markdown, page_heading, write_page
     from sim.validation import validate as recompute
+    from sim.validation_plots import write_validation
 
     console = Console(highlight=False)
     heading = None if page is None else page_heading(page)
+    if out is not None:
+        check_folder(out)
     python = environment_python() if scale_sim == "auto" else Path(scale_sim) if scale_sim else None
     with progress(Console(stderr=True, highlight=False, soft_wrap=True)) as stage:
         done = stage("machines", 1)
@@ -75,8 +83,11 @@ def validate(
         done(1)
     if page is not None and heading is not None:
         write_page(page, markdown(validation, heading))
+    told = json.dumps(to_json(validation), indent=2, allow_nan=False)
+    if out is not None:
+        write_validation(validation, told, out)
     if json_output:
-        typer.echo(json.dumps(to_json(validation), indent=2, allow_nan=False))
+        typer.echo(told)
     else:
         for machine in validation.machines:
             _print_machine(machine, console, stages=stages)
