@@ -195,7 +195,6 @@ class Accelerator:
             f"must be {'at least 2' if interleaved else '1'} with exit_overlap {self.exit_overlap}",
             'Set exit_overlap = "interleave" with n_interleaved >= 2, or n_interleaved = 1',
         )
-
         self._check_fold()
         self._check_mapping()
 
@@ -242,7 +241,7 @@ class Accelerator:
     def array(self) -> SystolicArray:
         """The arrays with the timing of their folds."""
         if self.array_preset is not None:
-            fold = fold_preset(self.array_preset, self.dataflow)
+            fold = fold_preset(self.array_preset, self.dataflow, "design.array_preset")
         else:
             fold = self.fold or FoldTiming(
                 control=CycleForm(constant=self.fold_overhead_cycles), overlap_folds=self.overlap_folds

@@ -292,12 +292,12 @@ PRESETS: dict[ArrayPreset, dict[Dataflow, FoldTiming]] = {
 }
 
 
-def fold_preset(name: str, dataflow: Dataflow) -> FoldTiming:
-    """Return the timing of a preset for a data flow; ConfigError where there is none."""
+def fold_preset(name: str, dataflow: Dataflow, where: str = "--preset") -> FoldTiming:
+    """Return the timing of a preset for a data flow; ConfigError, which says `where`, if there is none."""
     if name not in PRESETS:
-        raise ConfigError("--preset", name, f"must be one of {', '.join(PRESETS)}", "Try --preset hls_dataflow")
+        raise ConfigError(where, name, f"must be one of {', '.join(PRESETS)}", "Try hls_dataflow")
     timings = PRESETS[name]
     if dataflow not in timings:
         legal = " or ".join(timings)
-        raise ConfigError("--preset", name, f"is a count for {legal}, not {dataflow}", f"Try dataflow {legal}")
+        raise ConfigError(where, name, f"is a count for {legal}, not {dataflow}", f"Try dataflow {legal}")
     return timings[dataflow]

@@ -256,7 +256,11 @@ class Machine:
     def timed_array(self, name: str) -> SystolicArray:
         """Return an array with the folds of its preset, or its own."""
         array, preset = self.arrays[name], self.array_presets.get(name)
-        return array if preset is None else replace(array, fold=fold_preset(preset, array.dataflow))
+        return (
+            array
+            if preset is None
+            else replace(array, fold=fold_preset(preset, array.dataflow, f"array_presets.{name}"))
+        )
 
 
 def _known(where: str, name: str | None, known: dict[str, Any]) -> None:

@@ -40,7 +40,11 @@ def validate(
     ] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for validation.json and its picture (PNG and SVG).", rich_help_panel=OUTPUT),
+        typer.Option(
+            help="Folder for validation.json, its picture (PNG and SVG), and for each named machine a timeline of its "
+            "stages for Perfetto.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     page: Annotated[
         Path | None,
@@ -64,7 +68,11 @@ def validate(
     """
     import json
 
+    from hw_model.machine import load_machine
+    from quant.files import write_whole
     from quant.records import to_json
+    from sim.machine import machine_cycles
+    from sim.machine_trace import machine_trace_json
     from sim.output import check_folder
     from sim.progress import stages as progress
     from sim.scale_sim import environment_python
@@ -86,6 +94,10 @@ def validate(
     told = json.dumps(to_json(validation), indent=2, allow_nan=False)
     if out is not None:
         write_validation(validation, told, out)
+        for name in machines or ():
+            described = load_machine(name)
+            trace = machine_trace_json(described, machine_cycles(described))
+            write_whole(out / f"{Path(name).stem}.trace.json", trace)
     if json_output:
         typer.echo(told)
     else:

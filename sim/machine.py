@@ -120,14 +120,18 @@ def _region_cycles(machine: Machine, region: Region, ops: dict[str, Op], channel
         StageCycles(stage=stage.name, ops=done, pack_cycles=cycles, last_pack_cycles=last_cycles)
         for stage, (done, cycles), (_, last_cycles) in zip(region.stages, whole, last, strict=True)
     )
-    busy = [[s.pack_cycles] * (n_packs - 1) + [s.last_pack_cycles] for s in stages]
     return RegionCycles(
         region=region.name,
         stages=stages,
         n_packs=n_packs,
         interval_cycles=max(s.pack_cycles for s in stages) + region.handshake_cycles,
-        cycles=_overlapped(region, np.array(busy, np.int64)),
+        cycles=_overlapped(region, busy_cycles(stages, n_packs)),
     )
+
+
+def busy_cycles(stages: tuple[StageCycles, ...], n_packs: int) -> Ints:
+    """Return the cycles of each stage for each pack, [stage, pack]."""
+    return np.array([[stage.pack_cycles] * (n_packs - 1) + [stage.last_pack_cycles] for stage in stages], np.int64)
 
 
 def _inner(stage: Stage) -> tuple[Stage, ...]:
@@ -155,15 +159,21 @@ def _stage_ops(
 
 def _overlapped(region: Region, busy: Ints) -> int:
     """Cycles of a region whose stages are `busy` [stage, pack] cycles."""
+    return int(region_times(region, busy)[1].max(initial=0)) + region.start_cycles
+
+
+def region_times(region: Region, busy: Ints) -> tuple[Ints, Ints]:
+    """Return start and end [stage, pack] of a region whose stages are `busy` [stage, pack] cycles."""
     if region.overlap == "sequential":
-        return int(busy.sum()) + region.start_cycles
-    first_result, before = _links(region)
+        end = np.cumsum(busy.T).reshape(busy.T.shape).T  # pack by pack, in each of them stage by stage
+        return end - busy, end
+    first_result, before = stage_links(region)
     streams = region.overlap == "streaming"
-    ends = pack_ends(busy, first_result, before, region.handshake_cycles, region.fifo_packs, streams)
-    return int(ends.max()) + region.start_cycles
+    start, end = pack_times(busy, first_result, before, region.handshake_cycles, region.fifo_packs, streams)
+    return start, end
 
 
-def _links(region: Region) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def stage_links(region: Region) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """First-result cycles by stage, and before[s, t]: stage t takes results of stage s, which stands earlier."""
     position = {stage.name: index for index, stage in enumerate(region.stages)}
     before = np.zeros((len(position), len(position)), np.bool_)
@@ -178,10 +188,10 @@ def _links(region: Region) -> tuple[Ints, npt.NDArray[np.bool_]]:
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def pack_ends(
+def pack_times(
     busy: Ints, first_result: Ints, before: npt.NDArray[np.bool_], handshake: int, fifo_packs: int, streams: bool
-) -> Ints:
-    """Return end[stage, pack] by the recurrence of this module; `busy` is [stage, pack]."""
+) -> tuple[Ints, Ints]:
+    """Return start and end [stage, pack] by the recurrence of this module; `busy` is [stage, pack]."""
     n_stages, n_packs = busy.shape
     start, end = np.zeros_like(busy), np.zeros_like(busy)
     for pack in range(n_packs):
@@ -198,4 +208,4 @@ def pack_ends(
                     begin = max(begin, start[other, pack - fifo_packs])
             start[stage, pack] = begin
             end[stage, pack] = max(begin + busy[stage, pack], least_end)
-    return end
+    return start, end

@@ -17,7 +17,7 @@ from hw_model.machine import Expected, Machine, Network, Region, Stage, list_mac
 from hw_model.memory import MemoryChannel
 from quant.errors import ConfigError
 from quant.records import from_json, to_json
-from sim.machine import machine_cycles, pack_ends
+from sim.machine import machine_cycles, pack_times
 
 Ints = npt.NDArray[np.int64]
 CHAIN = np.eye(3, k=1, dtype=np.bool_)
@@ -47,7 +47,7 @@ def stepped_ends(busy: Ints, handshake: int, fifo_packs: int) -> Ints:
 @LAWS
 def test_packs_pass_as_a_stepped_machine_passes_them(busy: list[list[int]], handshake: int, fifo_packs: int) -> None:
     cycles = np.array(busy, np.int64)
-    found = pack_ends(cycles, np.zeros(3, np.int64), CHAIN, handshake, fifo_packs, False)
+    _, found = pack_times(cycles, np.zeros(3, np.int64), CHAIN, handshake, fifo_packs, False)
     assert found.tolist() == stepped_ends(cycles, handshake, fifo_packs).tolist()
 
 
@@ -58,11 +58,11 @@ def test_a_pipeline_is_no_faster_than_its_slowest_stage_and_no_slower_than_one_a
 ) -> None:
     cycles = np.array(busy, np.int64)
     first = np.minimum(np.array(first_result), cycles.min(axis=1))
-    end = pack_ends(cycles, first, CHAIN, handshake, fifo_packs, streams)
+    _, end = pack_times(cycles, first, CHAIN, handshake, fifo_packs, streams)
     assert end.max() >= cycles.sum(axis=1).max() + 3 * handshake
     assert end.max() <= cycles.sum() + 4 * handshake + 3 * first.sum()
-    deeper = pack_ends(cycles, first, CHAIN, handshake, fifo_packs + 1, streams)
-    slower = pack_ends(cycles + 1, first, CHAIN, handshake, fifo_packs, streams)
+    _, deeper = pack_times(cycles, first, CHAIN, handshake, fifo_packs + 1, streams)
+    _, slower = pack_times(cycles + 1, first, CHAIN, handshake, fifo_packs, streams)
     assert (deeper <= end).all()
     assert (slower >= end).all()
 

@@ -50,5 +50,5 @@ def test_the_folder_has_the_numbers_and_the_picture(tmp_path: Path, capsys: pyte
     mine = tmp_path / "mine.toml"
     mine.write_text('based_on = "tmma-kv260"\n')
     assert hexit(capsys, "validate", mine, "--out", tmp_path / "w").code == 0
-    assert [path.name for path in (tmp_path / "w").iterdir()] == ["validation.json"]
+    assert {path.name for path in (tmp_path / "w").iterdir()} == {"validation.json", "mine.trace.json"}
     assert json.loads((tmp_path / "w" / "validation.json").read_text())["machines"][0]["rows"] == []
