@@ -44,20 +44,21 @@ def _devices() -> tuple[Table, Table]:
 
 
 def _designs() -> tuple[Table]:
-    table = plain_table("design", "device", "# MHz", "# array", "# MAC/DSP", "# buffers KiB", "exit overlap")
+    table = plain_table("design", "device", "# MHz", "# arrays", "# KiB", "exits")
     for name in list_designs():
         design = load_design(name)
-        overlap = design.exit_overlap + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
+        products = f"x{design.products_per_position}" * (design.products_per_position > 1)
         table.add_row(
             name,
             design.device,
             f"{design.clock_mhz:g}",
-            f"{design.array_rows} x {design.array_columns}",
-            str(design.macs_per_dsp),
-            f"{design.weight_buffer_kib:,} + {design.activation_buffer_kib:,}",
-            overlap,
+            f"{design.n_arrays} of " * (design.n_arrays > 1) + f"{design.array_rows}x{design.array_columns}{products}",
+            f"{design.weight_buffer_kib}+{design.activation_buffer_kib}",
+            design.exit_overlap
+            + f" {design.n_interleaved}" * (design.n_interleaved > 1)
+            + f", {design.n_engines} engines" * (design.n_engines > 1),
         )
-    table.caption = "buffers: weights + activations"
+    table.caption = "arrays: rows x columns (x products of a position); KiB: weights + activations"
     return (table,)
 
 

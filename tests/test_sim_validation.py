@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 from command_line import hexit
+from strategies import DECISION
 
+from hw_model.accelerator import load_design
+from hw_model.device import load_device
 from hw_model.machine import Expected, Machine, list_machines, load_machine
+from hw_model.memory import device_channel
+from hw_model.resources import Resources, check_fit, estimate
+from quant.config import QuantConfig
 from quant.errors import ConfigError
+from quant.workload import BERT_BASE, encoder_workload
 from sim.machine import machine_cycles
+from sim.schedule import compile_program
+from sim.stream import exit_table
 from sim.validation import markdown, page_heading, predicted_cycles, validate, validate_machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "validation.md"
@@ -97,3 +106,14 @@ def test_names_of_figures_are_checked() -> None:
     cycles = machine_cycles(load_machine("tmma-kv260"))
     with pytest.raises(ConfigError, match="is of an op without an array"):
         predicted_cycles("product product", cycles)
+
+
+def test_the_simulator_itself_comes_near_a_published_board() -> None:
+    """FQ-BERT as a design of `hexit run`: 43.89 ms on its ZCU102, here without the loads that its machine file has."""
+    design = load_design("fq-bert-zcu102")
+    workload = encoder_workload(BERT_BASE, QuantConfig(weight_bits=4, activation_bits=8), 128)
+    program = compile_program(workload, design, device_channel(design, load_device("zcu102")), DECISION)
+    latency_ms = exit_table(program, (12,)).latency_cycles[-1] / design.clock_mhz / 1000
+    assert latency_ms == pytest.approx(43.89, rel=0.08)
+    assert latency_ms < 43.89
+    check_fit(estimate(workload, design, load_device("zcu102"), Resources()), load_device("zcu102"))
