@@ -40,7 +40,9 @@ def test_every_device_shows_its_resources_and_its_source() -> None:
 def test_every_design_and_every_shape_is_listed() -> None:
     designs, shapes = shown("designs"), shown("shapes")
     assert all(name in designs for name in list_designs())
-    assert "32 x 32" in designs
+    assert "32x32" in designs
+    assert "12 of 1x8x16" in designs
+    assert "stall, 4 engines" in designs
     assert all(name in shapes for name in SHAPES)
     assert "11.68" in shapes or "11.69" in shapes  # M parameters of ALBERT-base
 
