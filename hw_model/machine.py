@@ -146,7 +146,8 @@ class Region:
 class MachineMemory:
     """The way off the chip: peak and first-word latency of the memory, and the port that asks it for bursts.
 
-    Keys as those of a design (hw_model.accelerator); `memory_outstanding` are requests that are really under way.
+    Keys as those of a design (hw_model.accelerator), `bandwidth_gb_s` the peak of all `memory_channels` together;
+    `memory_outstanding` are requests that are really under way at each port.
     """
 
     bandwidth_gb_s: float
@@ -290,7 +291,8 @@ def machine_channel(machine: Machine) -> MemoryChannel | None:
     if memory is None:
         return None
     user = replace(memory, clock_mhz=machine.clock_mhz)
-    return memory_channel(user, memory.bandwidth_gb_s, memory.memory_latency_ns)
+    n_channels = memory.memory_channels or 1
+    return memory_channel(user, memory.bandwidth_gb_s, memory.memory_latency_ns, n_channels=n_channels)
 
 
 def machine_ops(machine: Machine) -> dict[str, Op]:

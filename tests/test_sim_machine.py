@@ -210,3 +210,15 @@ def test_counts_that_no_64_bits_hold_are_refused() -> None:
         Stage(name="s", heads=inside)
     with pytest.raises(ConfigError, match=r"expected\.tolerance_fraction = 1\.0: must be 0 or more"):
         Expected(of="layer", cycles=1, tolerance_fraction=1.0)
+
+
+def test_ports_of_several_channels_add_up() -> None:
+    tmma = load_machine("tmma-kv260")
+    assert tmma.memory is not None
+    rates = []
+    for n_channels in (1, 4):
+        channel = machine_channel(replace(tmma, memory=replace(tmma.memory, memory_channels=n_channels)))
+        assert channel is not None
+        rates.append(channel.bytes_per_cycle)
+    assert rates[0] == 16 / 31  # a burst of 16 bytes behind a latency of 15 cycles
+    assert rates[1] == 4 * rates[0]
