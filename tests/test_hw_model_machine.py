@@ -35,8 +35,9 @@ def test_every_key_of_a_file_is_explained(record: Any) -> None:
     assert {field.name for field in fields(record)} <= told
 
 
-def test_the_example_on_the_page_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    example = PAGE.split("```toml\n")[1].split("```")[0]
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_examples_on_the_page_run(number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = PAGE.split("```toml\n")[number].split("```")[0]
     mine = tmp_path / "mine.toml"
     mine.write_text(example)
     shown = hexit(capsys, "validate", mine, "--stages")
