@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,17 @@ from strategies import LAWS
 
 from hw_model.array import FoldTiming, SystolicArray
 from hw_model.loops import Loop
-from hw_model.machine import Expected, Machine, Network, Region, Stage, list_machines, load_machine, machine_channel
+from hw_model.machine import (
+    Expected,
+    Machine,
+    Network,
+    Product,
+    Region,
+    Stage,
+    list_machines,
+    load_machine,
+    machine_channel,
+)
 from hw_model.memory import MemoryChannel
 from quant.errors import ConfigError
 from quant.records import from_json, to_json
@@ -222,3 +233,30 @@ def test_ports_of_several_channels_add_up() -> None:
         rates.append(channel.bytes_per_cycle)
     assert rates[0] == 16 / 31  # a burst of 16 bytes behind a latency of 15 cycles
     assert rates[1] == 4 * rates[0]
+
+
+HEADS = Region(name="heads", stages=(Stage(name="z", ops=("scores",)),))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Stage(name="s", call_cycles=-1), r"s\.call_cycles = -1: must be 0"),
+        (lambda: Stage(name="s", n_parallel_heads=0), r"s\.n_parallel_heads = 0: must be at least 1"),
+        (lambda: Stage(name="s", ops=("query",), heads=HEADS), r"s\.ops = .*: must be empty in a stage with heads"),
+        (lambda: Region(name="r", stages=()), r"r\.stages = \[\]: must be stages with names"),
+        (lambda: Region(name="r", stages=(Stage(name="s"), Stage(name="s"))), r"r\.stages = .*: must be stages with"),
+        (lambda: Region(name="r", stages=(Stage(name="s"),), fifo_packs=0), r"r\.fifo_packs = 0: must be 1"),
+        (lambda: Loop(extra_cycles=-1), r"loop\.extra_cycles = -1: must not be negative"),
+    ],
+)
+def test_hardware_that_cannot_be_names_its_key(build: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
+def test_packs_need_ops_of_one_number_of_rows() -> None:
+    two = machine(products=(Product(name="a", m=4, k=4, n=4), Product(name="b", m=8, k=4, n=4)))
+    stage = Stage(name="s", ops=("a", "b"), array="array")
+    with pytest.raises(ConfigError, match=r"r\.pack_rows = 2: needs ops of one number of rows, not \[4, 8\]"):
+        machine_cycles(replace(two, regions=(Region(name="r", stages=(stage,), overlap="packs", pack_rows=2),)))

@@ -117,3 +117,13 @@ def test_the_simulator_itself_comes_near_a_published_board() -> None:
     assert latency_ms == pytest.approx(43.89, rel=0.08)
     assert latency_ms < 43.89
     check_fit(estimate(workload, design, load_device("zcu102"), Resources()), load_device("zcu102"))
+
+
+def test_a_page_is_written_below_its_heading(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Mine\n\n| machine |\nold rows")
+    assert hexit(capsys, "validate", "tmma-kv260", "--page", page).code == 0
+    assert page.read_text() == markdown(validate(("tmma-kv260",)), "# Mine\n")
+    missing = hexit(capsys, "validate", "--page", tmp_path / "none.md")
+    assert (missing.code, missing.out) == (2, "")
+    assert "cannot be read. Start the page with a heading." in missing.err
