@@ -292,6 +292,14 @@ PRESETS: dict[ArrayPreset, dict[Dataflow, FoldTiming]] = {
 }
 
 
+_WEIGHTS_FIRST = FoldTiming(load=ONE_ROW, drain=CycleForm(constant=1))
+RTL_FOLDS: dict[Dataflow, FoldTiming] = {  # our own SystemVerilog arrays (tests/rtl) with overlapped folds
+    "output_stationary": FoldTiming(drain=ONE_ROW),
+    "weight_stationary": _WEIGHTS_FIRST,
+    "input_stationary": _WEIGHTS_FIRST,
+}
+
+
 def fold_preset(name: str, dataflow: Dataflow, where: str = "--preset") -> FoldTiming:
     """Return the timing of a preset for a data flow; ConfigError, which says `where`, if there is none."""
     if name not in PRESETS:

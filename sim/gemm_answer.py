@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 from hw_model.array import (
     PRESETS,
+    RTL_FOLDS,
     SHORT_DATAFLOWS,
     CycleForm,
     Dataflow,
@@ -26,12 +27,6 @@ from quant.errors import ConfigError
 SCHEMA = "hexit.gemm"
 SCHEMA_VERSION = 1
 
-_LOADED = FoldTiming(load=CycleForm(rows=1), drain=CycleForm(constant=1))
-DEFAULT_FOLDS: dict[Dataflow, FoldTiming] = {  # our own SystemVerilog arrays with overlapped folds
-    "output_stationary": FoldTiming(drain=CycleForm(rows=1)),
-    "weight_stationary": _LOADED,
-    "input_stationary": _LOADED,
-}
 _SCALE_SIM = "SCALE-Sim 3.0.0 itself, on ALBERT-base and random products: all exact (benchmarks/scale_sim.py)"
 _ISPASS = "formula of Samajdar et al., ISPASS 2020"
 _SOURCES: dict[tuple[str, Dataflow], str] = {
@@ -180,7 +175,7 @@ def form_text(form: CycleForm) -> str:
 def _array(options: GemmOptions) -> SystolicArray:
     rows, columns = _size(options.array)
     dataflow = _dataflow(options)
-    fold = fold_preset(options.preset, dataflow) if options.preset else DEFAULT_FOLDS[dataflow]
+    fold = fold_preset(options.preset, dataflow) if options.preset else RTL_FOLDS[dataflow]
     fold = replace(
         fold,
         load=_form("load", options.load, fold.load),
@@ -292,7 +287,7 @@ def _checked(options: GemmOptions, array: SystolicArray) -> str:
 
 def _is_our_rtl(array: SystolicArray) -> bool:
     """Whether tests/rtl has arrays with this timing; sizes, overlaps and idle cycles are parameters there."""
-    fold, usual = array.fold, DEFAULT_FOLDS[array.dataflow]
+    fold, usual = array.fold, RTL_FOLDS[array.dataflow]
     return fold == replace(
         usual,
         control=CycleForm(constant=max(0, fold.control.constant)),

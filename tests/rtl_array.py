@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hls.verilator import compile_model, lint
-from hw_model.array import SKEW, CycleForm, FoldTiming, SystolicArray, product_cycles
+from hw_model.array import RTL_FOLDS, CycleForm, SystolicArray, product_cycles
 
 RTL = Path(__file__).parent / "rtl"
 BENCH = "gemm_bench.cpp"
@@ -63,15 +63,12 @@ class RtlArray:
 
     @property
     def model(self) -> SystolicArray:
-        one_row = CycleForm(rows=1)
         return SystolicArray(
             rows=self.rows,
             columns=self.columns,
             dataflow=self.dataflow,
-            fold=FoldTiming(
-                load=one_row if self.stationary_weights else CycleForm(),
-                fill=SKEW,
-                drain=CycleForm(constant=1) if self.stationary_weights else one_row,
+            fold=replace(
+                RTL_FOLDS[self.dataflow],
                 control=CycleForm(constant=self.control_cycles),
                 overlap_folds=self.overlap_folds,
                 weight_load_overlap=self.overlap_load,
