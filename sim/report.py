@@ -35,7 +35,14 @@ from sim.lengths import format_lengths
 from sim.queueing import AdmissionPolicy
 from sim.schedule import NONE, UNIT_NAMES, Unit
 from sim.stream import StreamResult, largest_queue, stream_levels
-from sim.waiting_report import EnginesReport, MemoryReport, engines_report, memory_report, stall_report
+from sim.waiting_report import (
+    EnginesReport,
+    MemoryReport,
+    StallReport,
+    engines_report,
+    memory_report,
+    stall_report,
+)
 
 SCHEMA = "hexit.report"
 SCHEMA_VERSION = 2
@@ -289,7 +296,7 @@ class Report:
     buffers: dict[str, BufferReport]
     exit_unit: ExitUnitReport
     memory: MemoryReport
-    stall_cycles: dict[str, dict[str, int]]
+    stall_cycles: StallReport
     engines: EnginesReport | None
     checks: tuple[Check, ...]
 

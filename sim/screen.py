@@ -225,7 +225,7 @@ def _stream(report: Report) -> Text:
 
 
 def _waiting(report: Report) -> Text:
-    memory, array = report.memory, report.stall_cycles["array"]
+    memory, array = report.memory, report.stall_cycles.units["array"]
     latency_cycles = sum(array.values())
     waits = sorted(((n, cause) for cause, n in array.items() if cause not in {"busy", "squashed"}), reverse=True)
     causes = ", ".join(f"{_share(n / latency_cycles)} {cause.replace('_', ' ')}" for n, cause in waits[:3])

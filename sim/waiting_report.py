@@ -16,7 +16,7 @@ from sim.engine_table import engine_table
 from sim.experiment import Outcome, shown_exit
 from sim.schedule import NONE, Unit
 from sim.spatial import simulate_spatial
-from sim.stalls import kernel_and_transfers, stall_breakdown, stall_rows
+from sim.stalls import kernel_and_transfers, op_stall_rows, stall_breakdown, stall_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class MemoryReport:
     """Off-chip memory as the design sees it, and one sentence with and without it, in microseconds.
 
     `limited_by`: memory, port or outstanding requests. `kernel` is the sentence if transfers took no time, `transfers`
-    all of its transfers one after the other: kernel <= with_transfers <= kernel + transfers.
+    all of its transfers one after the other, `exposed` what the memory adds: kernel <= with_transfers <= kernel +
+    transfers.
     """
 
     bytes_per_cycle: float
@@ -33,6 +34,7 @@ class MemoryReport:
     exit_layer: int
     kernel_us: float
     with_transfers_us: float
+    exposed_us: float
     transfers_us: float
 
 
@@ -68,16 +70,29 @@ def memory_report(outcome: Outcome) -> MemoryReport:
         exit_layer=exit_layer,
         kernel_us=found.kernel_cycles / clock_mhz,
         with_transfers_us=found.latency_cycles / clock_mhz,
+        exposed_us=found.exposed_cycles / clock_mhz,
         transfers_us=found.transfer_cycles / clock_mhz,
     )
 
 
-def stall_report(outcome: Outcome) -> dict[str, dict[str, int]]:
-    """Return, by unit, the cycles of one sentence that it is busy, squashed, or waits for each cause."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StallReport:
+    """Cycles of one sentence: by unit, busy, squashed or waiting for each cause; by op, the waits in front of it."""
+
+    units: dict[str, dict[str, int]]
+    ops: dict[str, dict[str, int]]
+
+
+def stall_report(outcome: Outcome) -> StallReport:
+    """Return what units do in each cycle of one sentence, and in front of which ops they wait."""
+    found = stall_breakdown(outcome.sentence, shown_exit(outcome))
     units: dict[str, dict[str, int]] = {unit.name.lower(): {} for unit in Unit}
-    for row in stall_rows(stall_breakdown(outcome.sentence, shown_exit(outcome))):
+    ops: dict[str, dict[str, int]] = {}
+    for row in stall_rows(found):
         units[row.name][row.cause.replace(" ", "_")] = row.cycles
-    return units
+    for row in op_stall_rows(found):
+        ops.setdefault(row.name, {})[row.cause.replace(" ", "_")] = row.cycles
+    return StallReport(units=units, ops=ops)
 
 
 def engines_report(outcome: Outcome) -> EnginesReport | None:

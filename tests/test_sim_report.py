@@ -135,9 +135,14 @@ def test_what_units_wait_for_adds_up_and_memory_only_adds(reports: dict[str, Rep
         memory, clock_mhz = report.memory, report.configuration.design.clock_mhz
         latency_cycles = round(memory.with_transfers_us * clock_mhz)
         n_engines = report.configuration.design.n_engines
-        assert {sum(causes.values()) for causes in report.stall_cycles.values()} == {latency_cycles * n_engines}
+        assert {sum(causes.values()) for causes in report.stall_cycles.units.values()} == {latency_cycles * n_engines}
         slack = 1e-9  # us; cycles divided by MHz are rounded
         assert memory.kernel_us <= memory.with_transfers_us <= memory.kernel_us + memory.transfers_us + slack
+        assert memory.exposed_us == pytest.approx(memory.with_transfers_us - memory.kernel_us)
+        waits = sum(n for causes in report.stall_cycles.ops.values() for n in causes.values())
+        units = [causes for unit, causes in report.stall_cycles.units.items() if unit != "dma"]
+        known = {"busy", "squashed", "no_work"}
+        assert waits == sum(n for causes in units for cause, n in causes.items() if cause not in known)
         assert latency_cycles == round((report.latency_us.by_exit[memory.exit_layer - 1] or 0) * clock_mhz)
 
 
