@@ -128,11 +128,6 @@ class SpatialResult:
         """Cycles in which each engine had no sentence."""
         return self.total_cycles - self.busy_cycles - self.blocked_cycles - self.squashed_cycles
 
-    @property
-    def last_engine(self) -> Ints:
-        """The engine in which each sentence leaves, from 0."""
-        return self.tables[0].engine[self.exit_layer - 1]
-
     def fifo_level(self, engine: int) -> Levels:
         """Return how many hidden states wait in front of an engine (from 1) over time."""
         handed, entered = self.handed_cycle[:, engine - 1], self.entered_cycle[:, engine]

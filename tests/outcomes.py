@@ -18,6 +18,7 @@ from quant.profile import Profile
 from quant.store import Calibration, ModelCard
 from quant.tasks import TextSet
 from quant.trace import ExitTrace, TraceOrigin
+from quant.workload import ALBERT_BASE
 from sim.arrivals import PoissonArrivals
 from sim.experiment import Outcome, Setup, TextSource, evaluate, profile_source
 from sim.plot_style import STYLE
@@ -26,7 +27,8 @@ from sim.queueing import AdmissionPolicy
 from sim.report import Report, build_report
 from sim.stream_load import StreamSetup
 
-SHAPE = EncoderShape(
+SHAPE = dataclasses.replace(
+    ALBERT_BASE,
     n_layers=4,
     hidden_size=16,
     n_heads=2,
@@ -34,12 +36,6 @@ SHAPE = EncoderShape(
     embedding_size=8,
     vocabulary_size=50,
     n_positions=32,
-    n_token_types=2,
-    shared_layers=True,
-    n_classes=2,
-    pooler=True,
-    pooling="first",
-    shared_head=True,
 )
 SPATIAL: dict[str, Any] = {"mapping": "spatial", "n_engines": 2, "device": "u280", "array_rows": 8}
 STREAMED: dict[str, Any] = {"weight_placement": "streamed", "exit_overlap": "speculate"}

@@ -271,13 +271,14 @@ def test_the_time_of_every_engine_is_accounted_for(table: EngineTable, data: st.
     cycles = np.stack([result.busy_cycles, result.blocked_cycles, result.squashed_cycles, result.starved_cycles])
     assert (cycles >= 0).all()
     assert (cycles.sum(axis=0) == result.total_cycles).all()
-    visits = [(result.last_engine >= engine).sum() for engine in range(table.n_engines)]
+    last_engine = table.engine[result.exit_layer - 1]
+    visits = [(last_engine >= engine).sum() for engine in range(table.n_engines)]
     assert visits[0] == result.exit_layer.size
     assert (np.diff(visits) <= 0).all()
     useful = [
-        int(table.decision_cycle[leaves - 1]) if engine == result.last_engine[i] else int(table.service_cycles[engine])
+        int(table.decision_cycle[leaves - 1]) if engine == last_engine[i] else int(table.service_cycles[engine])
         for i, leaves in enumerate(result.exit_layer.tolist())
-        for engine in range(int(result.last_engine[i]) + 1)
+        for engine in range(int(last_engine[i]) + 1)
     ]
     assert result.busy_cycles.sum() == sum(useful)
 
