@@ -91,7 +91,8 @@ def _unit_bars(axes: Axes, found: StallBreakdown, units: list[Unit]) -> set[int]
         used |= _causes(axes, row, end, percent * found.waiting_cycles[unit], SEEN_PERCENT)
     axes.set_yticks(range(len(units)), [UNIT_NAMES[unit].replace("_", " ") for unit in units])
     axes.set(xlabel="share of the latency (%)", xlim=(0, 100), ylim=(len(units) - 0.4, -0.6))
-    axes.set_title(f"Units: {found.whole_cycles:,} cycles each")
+    of_engines = f" of {found.n_engines} engines" * (found.n_engines > 1)
+    axes.set_title(f"Units{of_engines}: {found.whole_cycles:,} cycles each")
     axes.grid(visible=False, axis="y")
     return used
 
