@@ -68,10 +68,8 @@ def validate(
     """
     import json
 
-    from hw_model.machine import load_machine
     from quant.files import write_whole
     from quant.records import to_json
-    from sim.machine import machine_cycles
     from sim.machine_trace import machine_trace_json
     from sim.output import check_folder
     from sim.progress import stages as progress
@@ -94,27 +92,25 @@ def validate(
     told = json.dumps(to_json(validation), indent=2, allow_nan=False)
     if out is not None:
         write_validation(validation, told, out)
-        for name in machines or ():
-            described = load_machine(name)
-            trace = machine_trace_json(described, machine_cycles(described))
-            write_whole(out / f"{Path(name).stem}.trace.json", trace)
+        for name, found in zip(machines or (), validation.machines, strict=False):  # SCALE-Sim comes last, unnamed
+            write_whole(out / f"{Path(name).stem}.trace.json", machine_trace_json(found.machine, found.cycles))
     if json_output:
         typer.echo(told)
     else:
-        for machine in validation.machines:
-            _print_machine(machine, console, stages=stages)
+        for found in validation.machines:
+            _print_machine(found, console, stages=stages)
         _print_summary(validation, console)
     if validation.misses:
         raise typer.Exit(MISSED)
 
 
-def _print_machine(machine: MachineValidation, console: Console, *, stages: bool) -> None:
+def _print_machine(found: MachineValidation, console: Console, *, stages: bool) -> None:
     from sim.validation import error_text, value_text
 
-    console.print(f"[bold]{escape(machine.name)}[/bold]: {escape(machine.title)}", soft_wrap=True)
-    if machine.rows:
+    console.print(f"[bold]{escape(found.machine.name)}[/bold]: {escape(found.machine.title)}", soft_wrap=True)
+    if found.rows:
         table = plain_table("figure", "# predicted", "# published", "unit", "# error", "# within", "role")
-        for row in machine.rows:
+        for row in found.rows:
             table.add_row(
                 row.of + (", with memory" if row.with_memory else ""),
                 value_text(row.predicted, row.unit),
@@ -125,16 +121,16 @@ def _print_machine(machine: MachineValidation, console: Console, *, stages: bool
                 row.role if row.holds else f"[red]{row.role}, missed[/red]",
             )
         console.print(table)
-    if stages or not machine.rows:
-        _print_stages(machine, console)
-    console.print(f"[dim]configured: {escape(machine.configured)}[/dim]\n", soft_wrap=True)
+    if stages or not found.rows:
+        _print_stages(found, console)
+    console.print(f"[dim]configured: {escape(found.machine.configured)}[/dim]\n", soft_wrap=True)
 
 
-def _print_stages(machine: MachineValidation, console: Console) -> None:
+def _print_stages(found: MachineValidation, console: Console) -> None:
     from sim.validation import value_text
 
     table = plain_table("region", "stage", "# packs", "# cycles per pack", "# busy")
-    for region in machine.cycles.regions:
+    for region in found.cycles.regions:
         for index, one in enumerate(region.stages):
             busy = (region.n_packs - 1) * one.pack_cycles + one.last_pack_cycles
             share = f"{busy / region.cycles:.1%}" if region.cycles else ""
@@ -142,22 +138,23 @@ def _print_stages(machine: MachineValidation, console: Console) -> None:
             table.add_row(name, one.stage, packs, value_text(one.pack_cycles, "cycles"), share)
         table.add_row("", "[bold]whole region[/bold]", "", f"[bold]{region.cycles:,}[/bold]", "")
     console.print(table)
-    network = machine.cycles.network_cycles
-    milliseconds = network / machine.clock_mhz / 1000
+    network = found.cycles.network_cycles
+    milliseconds = network / found.machine.clock_mhz / 1000
     console.print(
-        f"layer {machine.cycles.layer_cycles:,} cycles; network {network:,} cycles = {milliseconds:.3f} ms at "
-        f"{machine.clock_mhz:g} MHz, memory never waited for",
+        f"layer {found.cycles.layer_cycles:,} cycles; network {network:,} cycles = {milliseconds:.3f} ms at "
+        f"{found.machine.clock_mhz:g} MHz, memory never waited for",
         soft_wrap=True,
     )
-    if machine.cycles_with_memory is not None:
-        with_memory = machine.cycles_with_memory.network_cycles
+    if found.cycles_with_memory is not None:
+        with_memory = found.cycles_with_memory.network_cycles
         console.print(
-            f"with memory {with_memory:,} cycles = {with_memory / machine.clock_mhz / 1000:.3f} ms", soft_wrap=True
+            f"with memory {with_memory:,} cycles = {with_memory / found.machine.clock_mhz / 1000:.3f} ms",
+            soft_wrap=True,
         )
 
 
 def _print_summary(validation: Validation, console: Console) -> None:
-    rows = [row for machine in validation.machines for row in machine.rows]
+    rows = [row for found in validation.machines for row in found.rows]
     if not rows:
         return
     exact = sum(row.error_fraction == 0 for row in rows)

@@ -61,18 +61,13 @@ class ValidationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineValidation:
-    """All rows of one machine, with its source and how it was configured.
+    """One machine and all of its rows.
 
     `cycles` are those if off-chip memory never makes anything wait, `cycles_with_memory` those with the memory as
     described, None where it is not.
     """
 
-    name: str
-    title: str
-    source: str
-    evidence: str
-    configured: str
-    clock_mhz: float
+    machine: Machine
     cycles: MachineCycles
     cycles_with_memory: MachineCycles | None
     rows: tuple[ValidationRow, ...]
@@ -89,7 +84,7 @@ class Validation:
     @property
     def misses(self) -> tuple[tuple[str, ValidationRow], ...]:
         """Rows outside their tolerance, with the name of their machine."""
-        return tuple((machine.name, row) for machine in self.machines for row in machine.rows if not row.holds)
+        return tuple((found.machine.name, row) for found in self.machines for row in found.rows if not row.holds)
 
 
 def validate(names: tuple[str, ...] = (), scale_sim: Path | None = None) -> Validation:
@@ -132,12 +127,7 @@ def validate_machine(machine: Machine) -> MachineValidation:
     kernel = machine_cycles(machine)
     with_memory = None if channel is None else machine_cycles(machine, channel)
     return MachineValidation(
-        name=machine.name,
-        title=machine.title,
-        source=machine.source,
-        evidence=machine.evidence,
-        configured=machine.configured,
-        clock_mhz=machine.clock_mhz,
+        machine=machine,
         cycles=kernel,
         cycles_with_memory=with_memory,
         rows=tuple(_row(machine, expected, kernel, with_memory) for expected in machine.expected),
@@ -212,21 +202,21 @@ def markdown(validation: Validation, heading: str) -> str:
     """Return the page that shows every row, `heading` first."""
     lines = [heading.rstrip(), ""]
     lines += ["| machine | figure | predicted | published | error | within | role |", "|---|---|---|---|---|---|---|"]
-    for machine in validation.machines:
-        for row in machine.rows:
+    for found in validation.machines:
+        for row in found.rows:
             figure = f"{row.of}, {row.unit}" + (", with memory" if row.with_memory else "")
             within = "exact" if row.tolerance_fraction == 0 else f"{row.tolerance_fraction:.4g}"
             values = (value_text(value, row.unit) for value in (row.predicted, row.published))
             error = error_text(row) + ("" if row.holds else " **missed**")
-            cells = (machine.name, figure, *values, error, within, row.role)
+            cells = (found.machine.name, figure, *values, error, within, row.role)
             lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "## How each machine was configured", ""]
-    for machine in validation.machines:
+    for found in validation.machines:
         lines += [
-            f"**{machine.name}**: {machine.title}.",
-            f"Source: {machine.source}.",
-            f"Evidence: {machine.evidence}.",
-            f"Configured: {machine.configured}.",
+            f"**{found.machine.name}**: {found.machine.title}.",
+            f"Source: {found.machine.source}.",
+            f"Evidence: {found.machine.evidence}.",
+            f"Configured: {found.machine.configured}.",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"

@@ -44,8 +44,8 @@ def draw_validation(validation: Validation) -> Figure:
     """Return the picture of all figures; at least one machine has figures."""
     from matplotlib.figure import Figure
 
-    rows = [(machine, row) for machine in validation.machines for row in machine.rows]
-    differing = [(machine, row) for machine, row in rows if row.error_fraction]
+    rows = [(found, row) for found in validation.machines for row in found.rows]
+    differing = [(found, row) for found, row in rows if row.error_fraction]
     exact = len(rows) - len(differing)
     with plot_style():
         figure = Figure(figsize=(TWO_COLUMNS, max(3.0, 1.2 + 0.19 * len(differing))), layout="constrained")
@@ -63,15 +63,15 @@ def draw_validation(validation: Validation) -> Figure:
     return figure
 
 
-def _cycles(machine: MachineValidation, row: ValidationRow, value: float) -> float:
-    return value if row.unit == "cycles" else value * machine.clock_mhz * 1000
+def _cycles(found: MachineValidation, row: ValidationRow, value: float) -> float:
+    return value if row.unit == "cycles" else value * found.machine.clock_mhz * 1000
 
 
 def _draw_parity(axes: Axes, rows: list[tuple[MachineValidation, ValidationRow]]) -> None:
     points: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
-    for machine, row in rows:
-        look = LOOKS.get(machine.evidence.split(" ")[0], OTHER)
-        published, predicted = (_cycles(machine, row, value) for value in (row.published, row.predicted))
+    for found, row in rows:
+        look = LOOKS.get(found.machine.evidence.split(" ")[0], OTHER)
+        published, predicted = (_cycles(found, row, value) for value in (row.published, row.predicted))
         points.setdefault(look, []).append((published, predicted))
     values = [value for pairs in points.values() for pair in pairs for value in pair]
     limits = min(values) / 2, max(values) * 2
@@ -102,7 +102,7 @@ def _draw_errors(axes: Axes, rows: list[tuple[MachineValidation, ValidationRow]]
         is_check = row.role == "check"
         colour = VERMILION if not row.holds else BLUE if is_check else GREY
         axes.plot(percent, place, "o", color=colour, markerfacecolor=colour if is_check else "white", zorder=3)
-    labels = [f"{machine.name}: {row.of}" + (", memory" if row.with_memory else "") for machine, row in rows]
+    labels = [f"{found.machine.name}: {row.of}" + (", memory" if row.with_memory else "") for found, row in rows]
     axes.set_yticks(range(len(rows)), [_short(label) for label in labels], fontsize=6)
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=2)
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -13,7 +13,7 @@ from sim.validation import validate, validate_machine
 from sim.validation_plots import draw_validation
 
 VALIDATION = validate()
-ROWS = [(machine, row) for machine in VALIDATION.machines for row in machine.rows]
+ROWS = [(found.machine, row) for found in VALIDATION.machines for row in found.rows]
 
 
 def test_every_figure_is_a_point_in_cycles() -> None:
