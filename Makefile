@@ -9,14 +9,16 @@ lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 
-types:
+TYPES = build/types/hexit
+types:  # mypy looks for a package where its name says, so the folders are linked there
+	@mkdir -p $(TYPES) && ln -sfn $(CURDIR)/quant $(CURDIR)/hw_model $(CURDIR)/hls $(CURDIR)/sim $(CURDIR)/hexit/* $(TYPES)
 	$(PYTHON) -m mypy
 
 test:
 	$(PYTHON) -m pytest -n auto
 
 coverage:  # a bound, so that untested code in the models fails here
-	$(PYTHON) -m pytest -n auto --cov=hw_model --cov=sim --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(PYTHON) -m pytest -n auto --cov=quant --cov=hw_model --cov=sim --cov=hls --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 format:
 	$(PYTHON) -m ruff check --fix .

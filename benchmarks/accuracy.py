@@ -15,10 +15,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quant.hub import DEFAULT_DATA, DEFAULT_MODEL
-from sim.options import RunOptions, simulate
-from sim.progress import stages
-from sim.report import build_report
+from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
+from hexit.sim.commands.progress import stages
+from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.report.record import build_report
 
 
 def main(

@@ -23,7 +23,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from rtl_array import RtlArray, build_array, model_cycles, random_products
+from support.rtl_array import RtlArray, build_array, model_cycles, random_products
 
 LARGEST_ARRAY = 12  # rows and columns
 LARGEST_SIZE = 60  # m, k and n

@@ -15,11 +15,11 @@ from typing import Annotated
 
 import typer
 
-from hw_model.resources import bram18_blocks
-from quant.exit_cost import error_cells, rule_cost
-from quant.exit_error import table_error
-from quant.exit_unit import ExitUnitSpec, exit_unit_spec
-from quant.exits import TableFormat, parse_rule
+from hexit.hw_model.resources import bram18_blocks
+from hexit.quant.exits.cost import error_cells, rule_cost
+from hexit.quant.exits.error import table_error
+from hexit.quant.exits.facade import TableFormat, parse_rule
+from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 
 HEADER = ("rule", "K", "bits", "compared", "inputs", "wrong", "early", "worst", "proven")
 SWEEP_HEADER = ("addresses", "fraction", "table bits", "BRAM18", "compared", "wrong", "worst", "proven")

@@ -20,12 +20,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hls.timed_streams import timed_streams
-from hls.verilator import build_rtl
-from hw_model.exit_unit import unit_timing
-from quant.exit_unit import ExitUnitSpec, exit_unit_spec
-from quant.exits import parse_rule
-from sim.exit_unit import UnitStreams, unit_cycles
+from hexit.hls.exit_unit.timed_streams import timed_streams
+from hexit.hls.exit_unit.verilator import build_rtl
+from hexit.hw_model.exit_unit.timing import unit_timing
+from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
+from hexit.sim.analysis.exit_unit import UnitStreams, unit_cycles
 
 UNITS = (  # rule, classes, slots: pipelines of 1 to 20 stages, state in registers and in a memory
     ("fixed-depth", 2, 4),

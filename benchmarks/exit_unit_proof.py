@@ -7,8 +7,8 @@
 The units: every rule that can be built (ELBERT with each of its biases) x 1, 2, 3 and 10 classes where the rule serves
 them x logits of 8, 12 and 16 bits. Slots, layers with an exit and the confidence output change from unit to unit.
 Half of the sentences are real: logits of the shipped model for the shipped reviews, at the unit's width; with more than
-two classes those of several sentences side by side. The other events are those of hls.vectors.proof_logits: random
-walks, both sides of every threshold, the ends of the range.
+two classes those of several sentences side by side. The other events are those of hls.exit_unit.vectors.proof_logits:
+random walks, both sides of every threshold, the ends of the range.
 Prints a line per unit and implementation with its events and differences; ends with status 1 where anything differs.
 """
 
@@ -29,17 +29,26 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from hls.hls4ml_model import Backend, Interface, hls_model, predict_events
-from hls.vectors import EventStream, proof_events
-from hls.verilator import build_rtl, one_stream
-from quant.errors import ConfigError
-from quant.exit_float import Integers
-from quant.exit_integer import FixedLayer
-from quant.exit_rules import RULES, Bias, ElbertExit, ExitRule, OracleExit, PabeeExit, PabeeRegressionExit, check_serves
-from quant.exit_unit import ExitUnitSpec, exit_unit_spec
-from quant.hub import DEFAULT_DATA, DEFAULT_MODEL
-from quant.store import Store, cache_folder
-from quant.tasks import load_texts
+from hexit.hls.exit_unit.hls4ml_model import Backend, Interface, hls_model, predict_events
+from hexit.hls.exit_unit.vectors import EventStream, proof_events
+from hexit.hls.exit_unit.verilator import build_rtl, one_stream
+from hexit.quant.data.tasks import load_texts
+from hexit.quant.errors import ConfigError
+from hexit.quant.exits.integer import FixedLayer
+from hexit.quant.exits.published import Integers
+from hexit.quant.exits.rules import (
+    RULES,
+    Bias,
+    ElbertExit,
+    ExitRule,
+    OracleExit,
+    PabeeExit,
+    PabeeRegressionExit,
+    check_serves,
+)
+from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
+from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
+from hexit.quant.traces.store import Store, cache_folder
 
 N_LAYERS = 12
 N_CLASSES = (1, 2, 3, 10)  # 1 is a regression

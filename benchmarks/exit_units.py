@@ -5,8 +5,8 @@
     .venv/bin/python benchmarks/exit_units.py --write    # refreshes hw_model/measured/exit_units.json
 
 A unit that the file holds, of the RTL and the Yosys of today, is taken from there; the others are synthesised, which
-takes about ten seconds each. `--write` measures the further units, too, on which hw_model.exit_area fits its formula.
-Logits have a range of +-8, rules their default parameters.
+takes about ten seconds each. `--write` measures the further units, too, on which hw_model.exit_unit.area fits its
+formula. Logits have a range of +-8, rules their default parameters.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from hls.rtl_project import write_rtl
-from hls.synthesis import source_digest, synthesise, yosys_version
-from hw_model.exit_unit import unit_timing
-from hw_model.measured_units import (
+from hexit.hls.exit_unit.rtl_project import write_rtl
+from hexit.hls.tools.yosys import source_digest, synthesise, yosys_version
+from hexit.hw_model.exit_unit.measured import (
     MEASURED_UNITS,
     MeasuredUnit,
     UnitRecipe,
@@ -36,10 +35,11 @@ from hw_model.measured_units import (
     save_measured_units,
     unit_digest,
 )
-from quant.errors import ConfigError
-from quant.exit_error import table_error
-from quant.exit_integer import TableFormat
-from quant.exit_rules import RULES, Bias, ElbertExit, OracleExit, check_serves, format_rule, parse_rule
+from hexit.hw_model.exit_unit.timing import unit_timing
+from hexit.quant.errors import ConfigError
+from hexit.quant.exits.error import table_error
+from hexit.quant.exits.integer import TableFormat
+from hexit.quant.exits.rules import RULES, Bias, ElbertExit, OracleExit, check_serves, format_rule, parse_rule
 
 N_CLASSES = (1, 2, 3, 10)  # 1 is a regression
 LOGIT_BITS = (16, 12, 8)

@@ -5,8 +5,8 @@ and everything it depends on is there; it then puts two events on the heap, `uni
 decision either ends the sentence or issues the next layer (`stall`: nothing of that layer is issued before). The next
 sentence starts when it has arrived and the one before has left.
 
-`benchmarks/stream.py` compares it with `sim.stream`: equal cycles, and how long both take. Not for use: it is here to
-say what the shortcuts of `sim.stream` are worth, and that they change nothing.
+`benchmarks/stream.py` compares it with `sim.core.stream`: equal cycles, and how long both take. Not for use: it is
+here to say what the shortcuts of `sim.core.stream` are worth, and that they change nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from sim.schedule import Program, TaskProgram, Unit
+from hexit.sim.core.schedule import Program, TaskProgram, Unit
 
 
 @dataclass(slots=True, eq=False)

@@ -23,12 +23,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hw_model.array import DATAFLOWS, product_cycles
-from quant.config import QuantConfig
-from quant.files import write_whole
-from quant.records import to_json
-from quant.workload import ALBERT_BASE, MatMul, encoder_workload
-from sim.scale_sim import ScaleSimJob, ScaleSimRun, install_scale_sim, run_scale_sim
+from hexit.hw_model.array import DATAFLOWS, product_cycles
+from hexit.quant.config import QuantConfig
+from hexit.quant.files import write_whole
+from hexit.quant.records import to_json
+from hexit.quant.workload import ALBERT_BASE, MatMul, encoder_workload
+from hexit.sim.published.scale_sim import ScaleSimJob, ScaleSimRun, install_scale_sim, run_scale_sim
 
 LARGEST_SIZE = 256  # m, k and n of a random product
 ARRAY_SIZES = (4, 32)

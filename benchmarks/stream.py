@@ -22,15 +22,15 @@ import numpy as np
 import numpy.typing as npt
 from heap_simulator import HeapSimulator
 
-from hw_model.accelerator import UnitCost, load_design
-from hw_model.device import load_device
-from hw_model.memory import device_channel
-from quant.config import QuantConfig
-from quant.workload import ALBERT_BASE, encoder_workload
-from sim.arrivals import PoissonArrivals, arrival_cycles
-from sim.engine import flatten, run_tasks
-from sim.schedule import Program, Unit, compile_program
-from sim.stream import StreamResult, exit_table, run_slots, simulate_stream
+from hexit.hw_model.accelerator import UnitCost, load_design
+from hexit.hw_model.device import load_device
+from hexit.hw_model.memory import device_channel
+from hexit.quant.config import QuantConfig
+from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.sim.core.recurrence import flatten, run_tasks
+from hexit.sim.core.schedule import Program, Unit, compile_program
+from hexit.sim.core.stream import StreamResult, exit_table, run_slots, simulate_stream
+from hexit.sim.traffic.arrivals import PoissonArrivals, arrival_cycles
 
 Ints = npt.NDArray[np.int64]
 

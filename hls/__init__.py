@@ -1,1 +1,1 @@
-"""How it is built: generators of HLS projects and RTL. Nothing here yet; the simulator does not depend on it."""
+"""How it is built: generators of HLS projects and RTL, and the tools that prove them."""

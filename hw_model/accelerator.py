@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from hw_model.array import (
+from hexit.hw_model.array import (
     ArrayPreset,
     CycleForm,
     Dataflow,
@@ -24,8 +24,8 @@ from hw_model.array import (
     SystolicArray,
     fold_preset,
 )
-from quant.errors import ConfigError
-from quant.records import from_json
+from hexit.quant.errors import ConfigError
+from hexit.quant.records import from_json
 
 WeightPlacement = Literal["auto", "on_chip", "streamed"]
 Mapping = Literal["temporal", "spatial"]
@@ -268,7 +268,7 @@ def _require(key: str, value: object, holds: bool, rule: str, remedy: str) -> No
 
 def list_designs() -> tuple[str, ...]:
     """Return the names of the shipped designs, in alphabetical order."""
-    folder = resources.files("hw_model") / "designs"
+    folder = resources.files("hexit.hw_model") / "designs"
     return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
 
 
@@ -282,7 +282,7 @@ def load_design(name_or_path: str) -> Accelerator:
     if is_path:
         source = Path(name_or_path)
     elif name_or_path in list_designs():
-        source = Path(str(resources.files("hw_model") / "designs" / f"{name_or_path}.toml"))
+        source = Path(str(resources.files("hexit.hw_model") / "designs" / f"{name_or_path}.toml"))
     else:
         raise ConfigError(
             "--design",

@@ -29,7 +29,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from quant.errors import ConfigError
+from hexit.quant.errors import ConfigError
 
 Dataflow = Literal["output_stationary", "weight_stationary", "input_stationary"]
 DATAFLOWS: tuple[Dataflow, ...] = get_args(Dataflow)

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw_model.array import ceil_div
-from hw_model.resources import (
+from hexit.hw_model.array import ceil_div
+from hexit.hw_model.resources import (
     BRAM18_SHAPES,
     URAM_SHAPE,
     ResourceEstimate,

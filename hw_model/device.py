@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from quant.errors import ConfigError
-from quant.records import from_json
+from hexit.quant.errors import ConfigError
+from hexit.quant.records import from_json
 
 Family = Literal["ultrascale_plus", "7series"]
 DspPrimitive = Literal["DSP48E1", "DSP48E2"]

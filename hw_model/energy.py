@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from hw_model.device import Device
-from quant.errors import ConfigError
+from hexit.hw_model.device import Device
+from hexit.quant.errors import ConfigError
 
 _HOROWITZ = "M. Horowitz, ISSCC 2014, 45 nm at 0.9 V"
 

@@ -8,7 +8,7 @@ modelled: shares that follow from how many sentences each engine will see.
 
 from __future__ import annotations
 
-from quant.errors import ConfigError
+from hexit.quant.errors import ConfigError
 
 
 def layers_per_engine(n_layers: int, n_engines: int, shares: tuple[int, ...] | None = None) -> tuple[int, ...]:

@@ -13,9 +13,9 @@ Not modelled: bank conflicts, operands that come too late (the schedule's busine
 
 from __future__ import annotations
 
-from hw_model.accelerator import Accelerator, UnitCost
-from hw_model.array import Folds, ceil_div, fold_interval, product_cycles, product_folds
-from quant.workload import MatMul
+from hexit.hw_model.accelerator import Accelerator, UnitCost
+from hexit.hw_model.array import Folds, ceil_div, fold_interval, product_cycles, product_folds
+from hexit.quant.workload import MatMul
 
 
 def fold_cost(streamed: int, accelerator: Accelerator, n_folds: int = 1, n_finishing: int | None = None) -> UnitCost:
@@ -49,9 +49,9 @@ def n_folds(op: MatMul, accelerator: Accelerator) -> int:
 def matmul_cycles(op: MatMul, accelerator: Accelerator) -> int:
     """Return the cycles from the first operand in to the last result out of a product.
 
-    hw_model.array's count, plus what its finishing rounds wait for the requantisation lanes.
+    hexit.hw_model.array's count, plus what its finishing rounds wait for the requantisation lanes.
 
-    >>> from hw_model.accelerator import load_design
+    >>> from hexit.hw_model.accelerator import load_design
     >>> from dataclasses import replace
     >>> small = replace(load_design("default"), array_rows=4, array_columns=4, fold_overhead_cycles=0)
     >>> matmul_cycles(MatMul(name="x", m=4, k=8, n=4, weights=False), small)

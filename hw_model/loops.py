@@ -16,9 +16,9 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hw_model.array import ceil_div
-from hw_model.memory import MemoryChannel, copy_cycles
-from quant.errors import ConfigError
+from hexit.hw_model.array import ceil_div
+from hexit.hw_model.memory import MemoryChannel, copy_cycles
+from hexit.quant.errors import ConfigError
 
 Sizes = Mapping[str, int]
 MAX_SIZE = 10**12  # of an expression

@@ -4,8 +4,8 @@
 
 The network's ops are those of `quant.workload` for the machine's shape and sequence length, so that a file never
 repeats a size: a stage names ops (``query``, ``scores``, ``ffn_in`` ...) and says what executes them. The tokens pass
-in packs of `pack_rows`; a stage handles one pack at a time (`Region.overlap`, sim.machine). Cycles of one op on one
-pack:
+in packs of `pack_rows`; a stage handles one pack at a time (`Region.overlap`, sim.published.machine). Cycles of one op
+on one pack:
 
     calls = ceil(heads / parallel_heads)
     calls (product cycles of the array, if the op is a product and the stage has one, + loops + call_cycles)
@@ -21,13 +21,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hw_model.array import ArrayPreset, ProductCycles, SystolicArray, ceil_div, fold_preset, product_cycles
-from hw_model.loops import MAX_CYCLES, MAX_SIZE, Loop, check_nest, loop_cycles
-from hw_model.memory import MemoryChannel, memory_channel
-from quant.config import EncoderShape, QuantConfig
-from quant.errors import ConfigError
-from quant.records import from_json
-from quant.workload import SHAPES, MatMul, Op, encoder_workload, output_shape
+from hexit.hw_model.array import ArrayPreset, ProductCycles, SystolicArray, ceil_div, fold_preset, product_cycles
+from hexit.hw_model.loops import MAX_CYCLES, MAX_SIZE, Loop, check_nest, loop_cycles
+from hexit.hw_model.memory import MemoryChannel, memory_channel
+from hexit.quant.config import EncoderShape, QuantConfig
+from hexit.quant.errors import ConfigError
+from hexit.quant.records import from_json
+from hexit.quant.workload import SHAPES, MatMul, Op, encoder_workload, output_shape
 
 Overlap = Literal["sequential", "packs", "streaming"]
 MAX_LENGTH = 1_000_000  # tokens; beyond any encoder, and packs of one token still take seconds

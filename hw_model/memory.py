@@ -23,13 +23,13 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Literal, Protocol
 
-from hw_model.accelerator import Accelerator, UnitCost
-from hw_model.array import ceil_div
-from hw_model.device import Device
-from hw_model.engines import layers_per_engine
-from quant.config import QuantConfig
-from quant.errors import ConfigError, DoesNotFit
-from quant.workload import (
+from hexit.hw_model.accelerator import Accelerator, UnitCost
+from hexit.hw_model.array import ceil_div
+from hexit.hw_model.device import Device
+from hexit.hw_model.engines import layers_per_engine
+from hexit.quant.config import QuantConfig
+from hexit.quant.errors import ConfigError, DoesNotFit
+from hexit.quant.workload import (
     GROUP_INPUT,
     Add,
     ExitHead,

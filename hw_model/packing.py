@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw_model.device import DspPrimitive
+from hexit.hw_model.device import DspPrimitive
 
 DSP_PORTS_BITS: dict[DspPrimitive, tuple[int, int]] = {
     "DSP48E1": (25, 18),  # signed multiplier ports: UG479

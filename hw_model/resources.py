@@ -10,7 +10,7 @@ Widths come from the workload's integers, sizes from the design, block shapes an
 data sheets. Two coefficients per MAC are calibrated on one published report and checked on others; docs/model.md
 prints the errors. `n_engines` engines are as many copies of everything but the memory port.
 
-The exit unit's area is the caller's: it depends on the rule (hw_model.exit_area).
+The exit unit's area is the caller's: it depends on the rule (hw_model.exit_unit.area).
 
 Not modelled: placement, routing and clock speed, what a card's shell takes away, multipliers of 2..4 bits
 built from LUTs (every product takes a DSP), memories small enough for LUTs, synthesis' own optimisations. The
@@ -24,15 +24,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from hw_model.accelerator import Accelerator
-from hw_model.array import SystolicArray, ceil_div
-from hw_model.device import Device, list_devices, load_device
-from hw_model.memory import check_activations, place_weights
-from hw_model.packing import products_per_dsp
-from hw_model.work import sum_bits
-from quant.config import LEGAL_BITS
-from quant.errors import ConfigError, DoesNotFit
-from quant.workload import MatMul, Workload
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.array import SystolicArray, ceil_div
+from hexit.hw_model.device import Device, list_devices, load_device
+from hexit.hw_model.memory import check_activations, place_weights
+from hexit.hw_model.packing import products_per_dsp
+from hexit.hw_model.work import sum_bits
+from hexit.quant.config import LEGAL_BITS
+from hexit.quant.errors import ConfigError, DoesNotFit
+from hexit.quant.workload import MatMul, Workload
 
 BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # words x bits: UG473, UG573
 URAM_SHAPE = (4096, 72)  # words x bits: UG573
@@ -155,10 +155,10 @@ def estimate(
 ) -> ResourceEstimate:
     """Return what a design takes on a part to run a workload; nothing is checked, see `check_fit`.
 
-    `exit_unit`: what the unit that decides takes (`hw_model.exit_area`); it depends on the rule, not on the workload.
-    `built_head`: what an exit head takes that was built, pooling included; without it the design's head lanes count.
-    The array multiplies activations by weights and activations by activations, so its right operand is as wide
-    as the wider of the two, and its sums are as wide as the longest product (or the bias) needs.
+    `exit_unit`: what the unit that decides takes (`hw_model.exit_unit.area`); it depends on the rule, not on the
+    workload. `built_head`: what an exit head takes that was built, pooling included; without it the design's head
+    lanes count. The array multiplies activations by weights and activations by activations, so its right operand is as
+    wide as the wider of the two, and its sums are as wide as the longest product (or the bias) needs.
     """
     quant = workload.quant
     right_bits, array = right_operand_bits(workload), accelerator.array

@@ -14,7 +14,7 @@ The exit head is a small matrix-vector engine of `head_lanes` MACs per cycle, on
     mean pooling of r rows:                 occupancy = r ceil(h / lanes),  latency = occupancy + depth
 
 Not modelled: rows that share a cycle where a row is shorter than the lanes, a depth for each pass of its own, the
-decision behind the head (hw_model.exit_unit).
+decision behind the head (hw_model.exit_unit.timing).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from hw_model.accelerator import Accelerator, UnitCost, VectorPreset
-from hw_model.array import ceil_div
-from quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
+from hexit.hw_model.accelerator import Accelerator, UnitCost, VectorPreset
+from hexit.hw_model.array import ceil_div
+from hexit.quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

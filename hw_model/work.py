@@ -18,12 +18,12 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from hw_model.accelerator import Accelerator
-from hw_model.array import ceil_div
-from hw_model.energy import EnergyCounts, MacCount
-from hw_model.vector import vector_passes
-from quant.config import QuantConfig
-from quant.workload import (
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.array import ceil_div
+from hexit.hw_model.energy import EnergyCounts, MacCount
+from hexit.hw_model.vector import vector_passes
+from hexit.quant.config import QuantConfig
+from hexit.quant.workload import (
     Add,
     Embed,
     ExitDecision,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from quant.errors import ConfigError
+from hexit.quant.errors import ConfigError
 
 LEGAL_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 DEFAULT_LOGIT_BITS = 16  # bits; width of the bus into the exit unit, wide enough that rounding never decides an exit

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from quant.errors import ConfigError
+from hexit.quant.errors import ConfigError
 
 
 def write_whole(path: Path, content: str | bytes, where: str = "--out") -> None:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from quant.errors import ConfigError
+from hexit.quant.errors import ConfigError
 
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT_MODEL = ASSETS / "albert-sst2"

@@ -13,7 +13,7 @@ import types
 import typing
 from typing import Any, TypeVar
 
-from quant.errors import ConfigError
+from hexit.quant.errors import ConfigError
 
 Record = TypeVar("Record")
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from quant.config import EncoderShape, QuantConfig
-from quant.errors import ConfigError
+from hexit.quant.config import EncoderShape, QuantConfig
+from hexit.quant.errors import ConfigError
 
 GROUP_INPUT = "input"  # name under which an op reads the hidden state that enters its group
 

@@ -11,13 +11,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin make tw
 import typer
 from rich.console import Console
 
-from quant.errors import ConfigError, DoesNotFit
-from sim.command_gemm import gemm
-from sim.command_hls import hls
-from sim.command_reference import reference
-from sim.command_run import run
-from sim.command_train import train
-from sim.command_validate import validate
+from hexit.quant.errors import ConfigError, DoesNotFit
+from hexit.sim.commands.gemm import gemm
+from hexit.sim.commands.hls import hls
+from hexit.sim.commands.reference import reference
+from hexit.sim.commands.run import run
+from hexit.sim.commands.train import train
+from hexit.sim.commands.validate import validate
 
 USER_ERROR = 2  # exit code of every error that another command line would avoid
 INTERRUPTED = 130  # shell convention: 128 + SIGINT; what typer returns for one

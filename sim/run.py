@@ -7,6 +7,6 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # Python put sim/ here, where the packages are not
-    from sim.cli import main
+    from hexit.sim.cli import main
 
     main(["run", *sys.argv[1:]])

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Finished, Hexit, Simulate, hexit
 from hypothesis import settings
-from models import MODEL_KINDS, SENTENCES, tiny_model
 
-from quant.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from quant.store import silent
-from quant.training.vocabulary import train_tokenizer
-from sim.experiment import Outcome
-from sim.options import RunOptions, simulate
+from hexit.quant.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hexit.quant.traces.store import silent
+from hexit.quant.training.vocabulary import train_tokenizer
+from hexit.sim.job.experiment import Outcome
+from hexit.sim.job.options import RunOptions, simulate
+from support.command_line import Finished, Hexit, Simulate, hexit
+from support.models import MODEL_KINDS, SENTENCES, tiny_model
 
 settings.register_profile("hexit", deadline=None)  # a loaded machine is no fault of the code
 settings.load_profile("hexit")

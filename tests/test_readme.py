@@ -8,9 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import hexit
 
-ROOT = Path(__file__).resolve().parent.parent
+from support.command_line import hexit
+from support.paths import ROOT
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
     line.partition("  #")[0].strip() for line in README.splitlines() if line.startswith(("hexit run", "hexit hls"))

@@ -24,17 +24,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from quant.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from quant.encoding import Encoded, encode, encode_strings, make_batch, training_order
-from quant.errors import ConfigError
-from quant.evaluate import all_logits
-from quant.model import EarlyExitEncoder, ExitConfig
-from quant.records import from_json, to_json
-from quant.scores import exit_scores
-from quant.tasks import UNLABELLED, TextSet
-from quant.training.losses import LayerWeights, LossName, exit_losses
-from quant.training.unlabelled import load_sentences
-from quant.training.vocabulary import borrow_embeddings, new_albert, train_tokenizer
+from hexit.quant.data.scores import exit_scores
+from hexit.quant.data.tasks import UNLABELLED, TextSet
+from hexit.quant.errors import ConfigError
+from hexit.quant.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hexit.quant.network.encoding import Encoded, encode, encode_strings, make_batch, training_order
+from hexit.quant.network.evaluate import all_logits
+from hexit.quant.network.model import EarlyExitEncoder, ExitConfig
+from hexit.quant.records import from_json, to_json
+from hexit.quant.training.losses import LayerWeights, LossName, exit_losses
+from hexit.quant.training.unlabelled import load_sentences
+from hexit.quant.training.vocabulary import borrow_embeddings, new_albert, train_tokenizer
 
 STATE_FILE = "training_state.safetensors"
 N_CALIBRATION = 256  # training sentences kept for quantisation; ranges settle well before that

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quant.tasks import UNLABELLED
+from hexit.quant.data.tasks import UNLABELLED
 
 LossName = Literal["elbert", "pabee", "equal", "last"]
 ELBERT_INITIAL = 4.0  # W_i before training, ELBERT config (algorithms sheet 2b)

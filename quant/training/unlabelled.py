@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.errors import ConfigError
+from hexit.quant.errors import ConfigError
 
 BREAK = re.compile(r"(?:<br\s*/?>\s*)+|(?<=[.!?])[\"')\]]*\s+(?=[A-Z\"'(])")
 MIN_WORDS, MAX_WORDS = 4, 40  # shorter ones say nothing, longer ones are failed splits

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from quant.model import EarlyExitEncoder, ExitConfig
+from hexit.quant.network.model import EarlyExitEncoder, ExitConfig
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 INITIAL_DEVIATION = 0.02  # standard deviation of new weights, BERT and ALBERT

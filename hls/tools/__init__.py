@@ -1,0 +1,1 @@
+"""Programs that build and prove: Verilator, Yosys, g++, the vendors' HLS."""

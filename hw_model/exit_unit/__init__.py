@@ -1,0 +1,1 @@
+"""What the exit unit costs: pipeline, area, measurements, the head in front of it."""

@@ -1,0 +1,1 @@
+"""Labelled text, and scores of predictions on it."""

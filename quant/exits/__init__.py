@@ -1,0 +1,1 @@
+"""Exit rules: as records, as published, as integers, as an exit unit."""

@@ -1,0 +1,1 @@
+"""What the network computes in integers, bit for bit, in numpy."""

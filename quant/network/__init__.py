@@ -1,0 +1,1 @@
+"""The float encoder with an exit after every layer: checkpoints, tokens, logits. Needs torch."""

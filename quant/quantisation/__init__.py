@@ -1,0 +1,1 @@
+"""The encoder quantised by Brevitas, and its integer logits on text. Needs torch."""

@@ -1,0 +1,1 @@
+"""Logits recorded once and replayed: traces, their cache, published exit profiles, the float reference."""

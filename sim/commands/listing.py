@@ -1,0 +1,75 @@
+"""`hexit run --list rules|devices|designs|shapes`: what there is, each with its numbers and its source."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from hexit.hw_model.accelerator import list_designs, load_design
+from hexit.hw_model.device import list_devices, load_device
+from hexit.quant.exits.facade import RULES, parameters
+from hexit.quant.workload import SHAPES, parameter_counts
+from hexit.sim.commands.table import plain_table
+from hexit.sim.job.options import check_choice
+
+
+def print_list(what: str, console: Console) -> None:
+    """Print one catalogue; ConfigError for a name that is none."""
+    catalogues = {"rules": _rules, "devices": _devices, "designs": _designs, "shapes": _shapes}
+    check_choice("--list", what, tuple(catalogues))
+    console.print(*catalogues[what](), sep="\n")
+
+
+def _rules() -> tuple[Table]:
+    table = plain_table("rule", "exits when", "parameters (* set by --threshold)", "source")
+    for name, kind in RULES.items():
+        lines = [
+            f"{'*' if p.name == kind.principal else ' '}{p.name}={p.default}: {p.help} ({p.legal})"
+            for p in parameters(kind)
+        ]
+        table.add_row(name, kind.equation, "\n".join(lines), kind.source)
+        table.add_section()
+    return (table,)
+
+
+def _devices() -> tuple[Table, Table]:
+    table = plain_table("device", "# LUT", "# FF", "# DSP", "# BRAM18", "# URAM", "# GB/s", "memory")
+    origins = plain_table("device", "part", "source")
+    for name in list_devices():
+        part = load_device(name)
+        counts = (f"{n:,}" for n in (part.lut, part.ff, part.dsp, part.bram18, part.uram))
+        table.add_row(name, *counts, f"{part.memory_bandwidth_gb_s:g}", part.memory_kind)
+        origins.add_row(name, part.part, part.source)
+    return table, origins
+
+
+def _designs() -> tuple[Table]:
+    table = plain_table("design", "device", "# MHz", "# arrays", "# KiB", "exits")
+    for name in list_designs():
+        design = load_design(name)
+        products = f"x{design.products_per_position}" * (design.products_per_position > 1)
+        table.add_row(
+            name,
+            design.device,
+            f"{design.clock_mhz:g}",
+            f"{design.n_arrays} of " * (design.n_arrays > 1) + f"{design.array_rows}x{design.array_columns}{products}",
+            f"{design.weight_buffer_kib}+{design.activation_buffer_kib}",
+            design.exit_overlap
+            + f" {design.n_interleaved}" * (design.n_interleaved > 1)
+            + f", {design.n_engines} engines" * (design.n_engines > 1),
+        )
+    table.caption = "arrays: rows x columns (x products of a position); KiB: weights + activations"
+    return (table,)
+
+
+def _shapes() -> tuple[Table]:
+    table = plain_table("shape", "# layers", "# hidden", "# heads", "# ffn", "# embedding", "weights", "# M parameters")
+    for name, shape in SHAPES.items():
+        numbers = (shape.n_layers, shape.hidden_size, shape.n_heads, shape.ffn_size, shape.embedding_size)
+        table.add_row(
+            name,
+            *map(str, numbers),
+            "shared" if shape.shared_layers else "own",
+            f"{parameter_counts(shape).n_published / 1e6:.2f}",
+        )
+    return (table,)

@@ -1,0 +1,167 @@
+"""`hexit validate`: published machines recomputed, or a machine of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from hexit.sim.commands.common_options import OUTPUT
+from hexit.sim.commands.table import plain_table
+
+if TYPE_CHECKING:
+    from hexit.sim.published.validation import MachineValidation, Validation
+
+MISSED = 1  # exit code: a figure lies outside the tolerance that its file states
+
+
+def validate(
+    machines: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MACHINE]...",
+            help="Published machines by name, or FILE.toml of your own (docs/design_file.md). Default: all published.",
+        ),
+    ] = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Also the cycles of every region and stage.", rich_help_panel=OUTPUT)
+    ] = False,
+    scale_sim: Annotated[
+        str,
+        typer.Option(
+            metavar="PYTHON",
+            help="Also run SCALE-Sim 3.0.0 in the environment of this interpreter; `auto`: the one that "
+            "benchmarks/scale_sim.py has installed.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for validation.json, its picture (PNG and SVG), and for each named machine a timeline of its "
+            "stages for Perfetto.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Also write all rows into this Markdown page, below its heading.", rich_help_panel=OUTPUT),
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Predict what published accelerators take, and show it next to what was measured or reported.
+
+    Exit code 1 says that a figure lies outside its tolerance.
+
+    Examples:
+
+    `hexit validate`
+
+    `hexit validate hls-bert-u280-opt5 --stages`
+
+    `hexit validate my_accelerator.toml --stages --json`
+    """
+    import json
+
+    from hexit.quant.files import write_whole
+    from hexit.quant.records import to_json
+    from hexit.sim.commands.progress import stages as progress
+    from hexit.sim.export.folder import check_folder
+    from hexit.sim.plots.validation import write_validation
+    from hexit.sim.published.scale_sim import environment_python
+    from hexit.sim.published.trace import machine_trace_json
+    from hexit.sim.published.validation import markdown, page_heading, write_page
+    from hexit.sim.published.validation import validate as recompute
+
+    console = Console(highlight=False)
+    heading = None if page is None else page_heading(page)
+    if out is not None:
+        check_folder(out)
+    python = environment_python() if scale_sim == "auto" else Path(scale_sim) if scale_sim else None
+    with progress(Console(stderr=True, highlight=False, soft_wrap=True)) as stage:
+        done = stage("machines", 1)
+        validation = recompute(tuple(machines or ()), python)
+        done(1)
+    if page is not None and heading is not None:
+        write_page(page, markdown(validation, heading))
+    told = json.dumps(to_json(validation), indent=2, allow_nan=False)
+    if out is not None:
+        write_validation(validation, told, out)
+        for name, found in zip(machines or (), validation.machines, strict=False):  # SCALE-Sim comes last, unnamed
+            write_whole(out / f"{Path(name).stem}.trace.json", machine_trace_json(found.machine, found.cycles))
+    if json_output:
+        typer.echo(told)
+    else:
+        for found in validation.machines:
+            _print_machine(found, console, stages=stages)
+        _print_summary(validation, console)
+    if validation.misses:
+        raise typer.Exit(MISSED)
+
+
+def _print_machine(found: MachineValidation, console: Console, *, stages: bool) -> None:
+    from hexit.sim.published.validation import error_text, value_text
+
+    console.print(f"[bold]{escape(found.machine.name)}[/bold]: {escape(found.machine.title)}", soft_wrap=True)
+    if found.rows:
+        table = plain_table("figure", "# predicted", "# published", "unit", "# error", "# within", "role")
+        for row in found.rows:
+            table.add_row(
+                row.of + (", with memory" if row.with_memory else ""),
+                value_text(row.predicted, row.unit),
+                value_text(row.published, row.unit),
+                row.unit,
+                error_text(row),
+                "exact" if row.tolerance_fraction == 0 else f"{row.tolerance_fraction:.4g}",
+                row.role if row.holds else f"[red]{row.role}, missed[/red]",
+            )
+        console.print(table)
+    if stages or not found.rows:
+        _print_stages(found, console)
+    console.print(f"[dim]configured: {escape(found.machine.configured)}[/dim]\n", soft_wrap=True)
+
+
+def _print_stages(found: MachineValidation, console: Console) -> None:
+    from hexit.sim.published.validation import value_text
+
+    table = plain_table("region", "stage", "# packs", "# cycles per pack", "# busy")
+    for region in found.cycles.regions:
+        for index, one in enumerate(region.stages):
+            busy = (region.n_packs - 1) * one.pack_cycles + one.last_pack_cycles
+            share = f"{busy / region.cycles:.1%}" if region.cycles else ""
+            name, packs = (region.region, str(region.n_packs)) if index == 0 else ("", "")
+            table.add_row(name, one.stage, packs, value_text(one.pack_cycles, "cycles"), share)
+        table.add_row("", "[bold]whole region[/bold]", "", f"[bold]{region.cycles:,}[/bold]", "")
+    console.print(table)
+    network = found.cycles.network_cycles
+    milliseconds = network / found.machine.clock_mhz / 1000
+    console.print(
+        f"layer {found.cycles.layer_cycles:,} cycles; network {network:,} cycles = {milliseconds:.3f} ms at "
+        f"{found.machine.clock_mhz:g} MHz, memory never waited for",
+        soft_wrap=True,
+    )
+    if found.cycles_with_memory is not None:
+        with_memory = found.cycles_with_memory.network_cycles
+        console.print(
+            f"with memory {with_memory:,} cycles = {with_memory / found.machine.clock_mhz / 1000:.3f} ms",
+            soft_wrap=True,
+        )
+
+
+def _print_summary(validation: Validation, console: Console) -> None:
+    rows = [row for found in validation.machines for row in found.rows]
+    if not rows:
+        return
+    exact = sum(row.error_fraction == 0 for row in rows)
+    checks = [abs(row.error_fraction) for row in rows if row.role == "check" and row.error_fraction]
+    worst = max(checks, default=0.0)
+    console.print(
+        f"{len(rows)} figures of {len(validation.machines)} machines: {exact} exact, {len(validation.misses)} outside "
+        f"their tolerance; largest error of a figure that nothing was fitted to {worst:.2%}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,100 @@
+"""Work that had begun when it was cut off: speculative layers of a sentence that has left.
+
+    share of task t, cut off in cycle c:   min(occupancy[t], c - start[t]) / occupancy[t]     where start[t] < c
+
+MACs and bytes of a task count in proportion to that share, rounded down for each task and each cut; a task of no
+cycles is done as soon as it begins. Not modelled: what a transfer under way still delivers after the cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from hexit.sim.core.schedule import NONE, TaskProgram, Unit
+
+Ints = npt.NDArray[np.int64]
+
+_DMA = int(Unit.DMA)  # an int: compiled functions take no enumerations from outside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SquashedWork:
+    """Cycles by unit, cycles by op (transfers left out), MACs and bytes of work that was for nothing."""
+
+    cycles: Ints
+    op_cycles: Ints
+    macs: int
+    n_bytes: int
+
+    def __add__(self, other: Self) -> SquashedWork:
+        """Return both together; they must belong to the same ops."""
+        return SquashedWork(
+            cycles=self.cycles + other.cycles,
+            op_cycles=self.op_cycles + other.op_cycles,
+            macs=self.macs + other.macs,
+            n_bytes=self.n_bytes + other.n_bytes,
+        )
+
+
+def squashed_work(program: TaskProgram, start: Ints, cut: Ints, times: Ints | None = None) -> SquashedWork:
+    """Return what was for nothing of runs with the starts [runs, tasks] (NONE: not begun) cut off in the cycles `cut`.
+
+    Every cut is a case of its own that cuts off all runs; `times` says how often each of them happened, once
+    without.
+    """
+    counts = np.ones_like(cut) if times is None else times
+    order = np.argsort(-cut)
+    cycles = np.zeros(len(Unit), np.int64)
+    op_cycles = np.zeros(len(program.op_names), np.int64)
+    work = np.zeros(2, np.int64)
+    _add_squashed(
+        program.unit,
+        program.op,
+        program.occupancy_cycles,
+        program.macs,
+        program.n_bytes,
+        start,
+        cut[order],
+        counts[order],
+        cycles,
+        op_cycles,
+        work,
+    )
+    return SquashedWork(cycles=cycles, op_cycles=op_cycles, macs=int(work[0]), n_bytes=int(work[1]))
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def _add_squashed(
+    unit: Ints,
+    op: Ints,
+    occupancy: Ints,
+    macs: Ints,
+    n_bytes: Ints,
+    start: Ints,
+    cut: Ints,
+    times: Ints,
+    cycles: Ints,
+    op_cycles: Ints,
+    work: Ints,
+) -> None:
+    """Add up over runs, tasks and the falling cycles `cut`; `work` is MACs, bytes."""
+    for run in range(start.shape[0]):
+        for task in range(unit.size):
+            begin = start[run, task]
+            for index in range(cut.size):
+                if begin == NONE or begin >= cut[index]:
+                    break  # and not before any earlier cut
+                whole = occupancy[task]
+                done = min(whole, cut[index] - begin)
+                cycles[unit[task]] += times[index] * done
+                if unit[task] != _DMA:
+                    op_cycles[op[task]] += times[index] * done
+                if whole == 0:
+                    whole, done = 1, 1
+                work[0] += times[index] * (macs[task] * done // whole)
+                work[1] += times[index] * (n_bytes[task] * done // whole)

@@ -1,0 +1,1 @@
+"""Files that other tools open, and the folder of everything that a run leaves."""

@@ -1,0 +1,1 @@
+"""What is run: from options to the outcome of a run."""

@@ -1,0 +1,1 @@
+"""Pictures ready to print, a module a family."""

@@ -1,0 +1,143 @@
+"""The picture of what every unit does in each cycle of one sentence, and of the products in front of which arrays wait.
+
+A bar of a unit is as long as the sentence: busy, squashed, and waiting by cause (sim.analysis.stalls). Bars of
+products are the waits in front of them, all layers together; the arrays' own bar has these and, at its end, no work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from hexit.sim.analysis.stalls import CAUSES, NO_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown, stall_breakdown
+from hexit.sim.core.schedule import UNIT_NAMES, Unit
+from hexit.sim.job.experiment import Outcome, shown_exit
+from hexit.sim.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    TWO_COLUMNS,
+    VERMILION,
+    YELLOW,
+    plain_ticks,
+    titled_figure,
+)
+from hexit.sim.report.record import Report
+
+CAUSE_LOOKS: dict[int, dict[str, Any]] = {
+    Unit.DMA: {"facecolor": ORANGE},
+    Unit.ARRAY: {"facecolor": SKY},
+    Unit.SOFTMAX: {"facecolor": VERMILION},
+    Unit.LAYER_NORM: {"facecolor": PURPLE},
+    Unit.GELU: {"facecolor": "#8C510A"},
+    Unit.ADD: {"facecolor": YELLOW},
+    Unit.HEAD: {"facecolor": GREEN},
+    Unit.DECISION: {"facecolor": BLACK},
+    WEIGHT_BUFFER: {"facecolor": GREY},
+    PIPELINE: {"facecolor": PALE},
+    NO_WORK: {"facecolor": "white", "edgecolor": GREY},
+}
+BUSY_LOOK: dict[str, Any] = {"facecolor": BLUE}
+SQUASHED_LOOK: dict[str, Any] = {"facecolor": "white", "edgecolor": BLUE, "hatch": "//////"}
+EDGE: dict[str, Any] = {"linewidth": 0.4, "edgecolor": "white"}
+SEEN_PERCENT = 0.15  # of the latency: a thinner piece is drawn but nobody can see it, so the legend leaves it out
+ROW_INCHES = 0.21
+
+
+def draw_stalls(outcome: Outcome, report: Report) -> Figure:
+    """Draw what the units do while the median sentence is on the design, and in front of what the arrays wait."""
+    layer = shown_exit(outcome)
+    found = stall_breakdown(outcome.sentence, layer)
+    units = [unit for unit in Unit if found.busy_cycles[unit] + found.squashed_cycles[unit]]
+    ops = array_ops(outcome)
+    title = f"Busy and waiting: one sentence, alone on the design, that leaves after layer {layer}"
+    height = 1.75 + ROW_INCHES * max(len(units), len(ops))
+    figure = titled_figure(TWO_COLUMNS, height, title, report)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    used = _unit_bars(left, found, units) | _op_bars(right, found, ops)
+    lost = 100 * float(found.squashed_cycles.max() / found.whole_cycles)
+    looks = {"busy": BUSY_LOOK} | ({"squashed": SQUASHED_LOOK} if lost >= SEEN_PERCENT else {})
+    looks |= {_words(cause): CAUSE_LOOKS[cause] for cause in CAUSE_LOOKS if cause in used}
+    figure.legend(
+        handles=[Patch(label=name, **EDGE | look) for name, look in looks.items()],
+        loc="outside lower center",
+        ncols=5,
+        columnspacing=1.2,
+        handlelength=1.0,
+        handletextpad=0.5,
+        fontsize=7.5,
+    )
+    return figure
+
+
+def _unit_bars(axes: Axes, found: StallBreakdown, units: list[Unit]) -> set[int]:
+    """Draw a bar of 100 % for each unit; return the causes in sight."""
+    percent = 100 / found.whole_cycles
+    used: set[int] = set()
+    for row, unit in enumerate(units):
+        end = _piece(axes, row, 0, percent * found.busy_cycles[unit], BUSY_LOOK)
+        end = _piece(axes, row, end, percent * found.squashed_cycles[unit], SQUASHED_LOOK)
+        used |= _causes(axes, row, end, percent * found.waiting_cycles[unit], SEEN_PERCENT)
+    axes.set_yticks(range(len(units)), [UNIT_NAMES[unit].replace("_", " ") for unit in units])
+    axes.set(xlabel="share of the latency (%)", xlim=(0, 100), ylim=(len(units) - 0.4, -0.6))
+    of_engines = f" of {found.n_engines} engines" * (found.n_engines > 1)
+    axes.set_title(f"Units{of_engines}: {found.whole_cycles:,} cycles each")
+    axes.grid(visible=False, axis="y")
+    return used
+
+
+def _op_bars(axes: Axes, found: StallBreakdown, ops: list[int]) -> set[int]:
+    """Draw the waits in front of each op; return the causes in sight."""
+    waits = found.op_waiting_cycles[ops]
+    total = int(waits.sum())
+    longest = max(1, int(waits.sum(axis=1).max()))
+    used: set[int] = set()
+    for row, op in enumerate(ops):
+        used |= _causes(axes, row, 0, found.op_waiting_cycles[op].astype(float), longest * SEEN_PERCENT / 100)
+    axes.set_yticks(range(len(ops)), [found.op_names[op] for op in ops], fontsize=7)
+    axes.set(xlabel="cycles", xlim=(0, 1.05 * longest), ylim=(len(ops) - 0.4, -0.6))
+    axes.set_title(f"Array waits in front of: {total:,} cycles")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(plain_ticks())
+    axes.grid(visible=False, axis="y")
+    return used
+
+
+def _causes(axes: Axes, row: int, end: float, width: npt.NDArray[np.float64], seen: float) -> set[int]:
+    """Draw the waits of a bar from `end` on, `width` by cause; return the causes that are wide enough to be seen."""
+    for cause, look in CAUSE_LOOKS.items():
+        end = _piece(axes, row, end, float(width[cause]), look)
+    return {cause for cause in CAUSE_LOOKS if width[cause] >= seen}
+
+
+def _piece(axes: Axes, row: int, start: float, width: float, look: dict[str, Any]) -> float:
+    """Draw one piece of a bar and return where it ends."""
+    if width:
+        axes.barh(row, width, 0.72, left=start, **EDGE | look)
+    return start + width
+
+
+def array_ops(outcome: Outcome) -> list[int]:
+    """Return the ops that run on the arrays, as numbers of `StallBreakdown.op_names`."""
+    program = outcome.program
+    first = 0
+    found: list[int] = []
+    for group in (program.prologue, program.layer, program.exit):
+        found += (first + np.unique(group.op[group.unit == Unit.ARRAY])).tolist()
+        first += len(group.op_names)
+    return found
+
+
+def _words(cause: int) -> str:
+    return f"waits: {CAUSES[cause]}"

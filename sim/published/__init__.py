@@ -1,0 +1,1 @@
+"""Published accelerators recomputed, and SCALE-Sim run for real."""

@@ -1,0 +1,1 @@
+"""The report of a run: the record, the screen, files that other tools open."""

@@ -1,0 +1,151 @@
+"""The buffers that a stream of exits needs on engines behind each other, from the simulation of that stream.
+
+    reorder buffer       most results that wait at a time for those of earlier sentences, if results leave in order
+    conditional buffer   most hidden states that wait at a time for the decision whether they go on
+    FIFO                 least depth with which the stream takes as long as with FIFOs that are never full
+
+A conditional buffer after Biggs, Bouganis, Constantinides, ATHEENA (FCCM 2023) does the last two at once: it holds what
+is undecided, and evens out how many sentences come through. Here an engine keeps an undecided hidden state if the
+design stalls, so there is at most one per engine; if it speculates, the state waits in the FIFO or is worked on.
+
+Depth of the FIFO: more places never make any sentence later (sim.core.spatial), so the search halves the interval up to
+the most places that were ever taken when there was no limit.
+
+Not modelled: words and flags of the buffers' own control; depths that differ from FIFO to FIFO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hexit.hw_model.resources import bram18_blocks
+from hexit.quant.errors import ConfigError
+from hexit.quant.workload import Workload, packed_bytes
+from hexit.sim.core.levels import Levels
+from hexit.sim.core.pipeline_costs import EngineTable
+from hexit.sim.core.spatial import SpatialResult, simulate_spatial
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FifoPoint:
+    """The same stream with one depth of all FIFOs."""
+
+    fifo_sentences: int
+    total_cycles: int
+    sentences_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferSizes:
+    """What a stream needs: numbers of results and of hidden states, bytes, 18 Kb block RAMs.
+
+    `fifo_sentences` is the least depth that loses at most the share asked for against `points[-1]`, whose FIFOs are
+    never full; `fifo_high_water` are the most hidden states in each FIFO then. `*_bytes` and `*_bram18` are
+    those of one FIFO of that depth, and of all undecided hidden states.
+    """
+
+    reorder_results: int
+    reorder_bytes: int
+    hidden_state_bytes: int
+    conditional_states: int
+    conditional_bytes: int
+    conditional_bram18: int
+    fifo_sentences: int
+    fifo_bytes: int
+    fifo_bram18: int
+    fifo_high_water: tuple[int, ...]
+    points: tuple[FifoPoint, ...]
+
+
+def size_buffers(
+    tables: Sequence[EngineTable],
+    exit_layer: Ints,
+    arrival: Ints,
+    *,
+    program_index: Ints | None = None,
+    loss_fraction: float = 0.0,
+) -> BufferSizes:
+    """Size the buffers for a stream, every sentence of which is admitted; arguments as `simulate_spatial` has them.
+
+    `loss_fraction`: share of the throughput that a shorter FIFO may cost. The reorder and conditional buffers are
+    those of the design's own `fifo_sentences`. Points of the table: 1, 2, 4, ... places, the size found, never full.
+    """
+    if not 0 <= loss_fraction < 1:
+        raise ConfigError("loss_fraction", loss_fraction, "must be 0 or more and below 1", "Try 0.01")
+
+    def run(depth: int | None) -> SpatialResult:
+        return simulate_spatial(tables, exit_layer, arrival, program_index=program_index, fifo_sentences=depth)
+
+    n = int(exit_layer.size)
+    unlimited = run(n)
+    deepest = max(1, *unlimited.fifo_high_water.tolist()) if unlimited.fifo_high_water.size else 1
+    cycles = {deepest: unlimited.total_cycles}
+
+    def total_cycles(depth: int) -> int:
+        if depth not in cycles:
+            cycles[depth] = run(depth).total_cycles
+        return cycles[depth]
+
+    shallow, enough = 0, deepest  # `shallow` is too shallow, `enough` is not
+    while enough - shallow > 1:
+        depth = (shallow + enough) // 2
+        if total_cycles(depth) * (1 - loss_fraction) <= unlimited.total_cycles:
+            enough = depth
+        else:
+            shallow = depth
+    powers = [1 << power for power in range(enough.bit_length()) if 1 << power < enough]
+    program = tables[0].program
+    clock_mhz = program.accelerator.clock_mhz
+    points = tuple(
+        FifoPoint(
+            fifo_sentences=depth,
+            total_cycles=total_cycles(depth),
+            sentences_per_s=n / total_cycles(depth) * clock_mhz * 1e6,
+        )
+        for depth in sorted({*powers, enough, deepest})
+    )
+    own = run(None)
+    workload = max((table.program.workload for table in tables), key=lambda load: load.sequence_length)
+    state_bytes = hidden_state_bytes(workload)
+    results, undecided = _highest(own.reorder_level()), _highest(own.undecided_level())
+    return BufferSizes(
+        reorder_results=results,
+        reorder_bytes=packed_bytes(results, result_bits(workload)),
+        hidden_state_bytes=state_bytes,
+        conditional_states=undecided,
+        conditional_bytes=undecided * state_bytes,
+        conditional_bram18=_hidden_state_bram18(workload, undecided, program.accelerator.array_columns),
+        fifo_sentences=enough,
+        fifo_bytes=enough * state_bytes,
+        fifo_bram18=_hidden_state_bram18(workload, enough, program.accelerator.array_columns),
+        fifo_high_water=tuple(unlimited.fifo_high_water.tolist()),
+        points=points,
+    )
+
+
+def hidden_state_bytes(workload: Workload) -> int:
+    """Return the bytes of a sentence between two layers: rows x hidden size at activation_bits."""
+    return packed_bytes(workload.sequence_length * workload.shape.hidden_size, workload.quant.activation_bits)
+
+
+def result_bits(workload: Workload) -> int:
+    """Return the bits of one result: the logits of all classes, and the number of the exit layer."""
+    shape = workload.shape
+    return shape.n_classes * workload.quant.logit_bits + (shape.n_layers - 1).bit_length()
+
+
+def _hidden_state_bram18(workload: Workload, n_states: int, columns: int) -> int:
+    """Block RAMs of hidden states that are written as the array makes them: `columns` values per cycle."""
+    width_bits = columns * workload.quant.activation_bits
+    depth = n_states * workload.sequence_length * -(-workload.shape.hidden_size // columns)
+    return bram18_blocks(depth, width_bits)
+
+
+def _highest(levels: Levels) -> int:
+    return int(levels.level.max(initial=0))

@@ -1,0 +1,113 @@
+"""The stream that a design is put under: which sentences of the data, when, at what length, and who may wait.
+
+`StreamSetup` is what a user says, `StreamLoad` that stream for the programs of a design, to be run with any exits.
+Sentences and arrivals are drawn from the run's seed, independently of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hexit.quant.errors import ConfigError
+from hexit.sim.core.queueing import AdmissionPolicy
+from hexit.sim.core.schedule import Program
+from hexit.sim.core.stream import StreamResult, simulate_stream
+from hexit.sim.traffic.arrivals import Arrivals, ClosedLoop, PoissonArrivals, RecordedArrivals, arrival_cycles
+from hexit.sim.traffic.lengths import PADDED, LengthPolicy
+from hexit.sim.traffic.saturation import Saturation, saturate
+
+Ints = npt.NDArray[np.int64]
+
+SATURATION_SENTENCES = 10_000  # of a search; at its capacity a queue wanders by about their root, 1 % of the stream
+MAX_SENTENCES = 20_000_000  # of a stream; 2 GiB of arrays
+DRAW_STREAM = 0  # beside the seed, so that the sentences drawn are independent of the gaps between them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSetup:
+    """How sentences come: when, who may wait, at what length, and how many.
+
+    `n_sentences` are drawn from the data with replacement; 0 takes the data once, in their order. `saturates`: search
+    for the highest rate as well.
+    """
+
+    arrivals: Arrivals = ClosedLoop()  # noqa: RUF009 - frozen
+    admission: AdmissionPolicy = AdmissionPolicy()  # noqa: RUF009 - frozen
+    lengths: LengthPolicy = PADDED
+    n_sentences: int = 0
+    saturates: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject streams that nobody could feed."""
+        if self.n_sentences < 0:
+            raise ConfigError("--sentences", self.n_sentences, "must not be negative", "Try --sentences 100000")
+        if self.n_sentences > MAX_SENTENCES:
+            rule = f"must be at most {MAX_SENTENCES}"
+            raise ConfigError("--sentences", self.n_sentences, rule, "Try --sentences 1000000")
+        policy, closed = self.admission, isinstance(self.arrivals, ClosedLoop)
+        if closed and policy.drop != "never" and not self.saturates:
+            rule = "drops nobody in a closed loop, where nobody waits"
+            where, value = ("--drop", policy.drop) if policy.n_places is None else ("--queue", str(policy.n_places))
+            raise ConfigError(where, value, rule, "Add --arrivals poisson:rate=500")
+        if self.saturates and isinstance(self.arrivals, RecordedArrivals):
+            rule = "searches for a rate, and recorded arrivals have their own"
+            raise ConfigError("--saturate", self.arrivals.file_name, rule, "Use --arrivals poisson:rate=500")
+
+
+def draw_sentences(n_samples: int, n_drawn: int, seed: int) -> Ints:
+    """Return which sentences of the data a stream consists of: `n_drawn` with replacement, or all once for 0."""
+    if not n_drawn:
+        return np.arange(n_samples)
+    return np.random.default_rng((seed, DRAW_STREAM)).integers(0, n_samples, n_drawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StreamLoad:
+    """A stream for the programs of one design; `program_index` [n_samples] says whose each sentence of the data is."""
+
+    setup: StreamSetup
+    programs: tuple[Program, ...]
+    program_index: Ints
+    seed: int
+
+    @property
+    def clock_mhz(self) -> float:
+        """Clock of the design."""
+        return self.programs[0].accelerator.clock_mhz
+
+    @property
+    def drawn(self) -> Ints:
+        """Which sentence of the data each of the stream is."""
+        return draw_sentences(self.program_index.size, self.setup.n_sentences, self.seed)
+
+    def run(self, exit_layer: Ints, exit_layers: tuple[int, ...]) -> StreamResult:
+        """Simulate the stream; `exit_layer` [n_samples] of the data, `exit_layers` those that are evaluated."""
+        drawn = self.drawn
+        arrivals = arrival_cycles(self.setup.arrivals, drawn.size, self.clock_mhz, self.seed)
+        return self._run(exit_layer, exit_layers, drawn, arrivals)
+
+    def search(self, exit_layer: Ints, exit_layers: tuple[int, ...]) -> Saturation:
+        """Search the highest sustained rate of the stream's pattern, Poisson in a closed loop."""
+        pattern = self.setup.arrivals
+        n_sentences = self.setup.n_sentences or SATURATION_SENTENCES
+        drawn = draw_sentences(self.program_index.size, n_sentences, self.seed)
+        return saturate(
+            lambda arrivals: self._run(exit_layer, exit_layers, drawn, arrivals),
+            PoissonArrivals(rate_per_s=1.0) if isinstance(pattern, ClosedLoop | RecordedArrivals) else pattern,
+            n_sentences,
+            self.clock_mhz,
+            self.seed,
+        )
+
+    def _run(self, exit_layer: Ints, exit_layers: tuple[int, ...], drawn: Ints, arrivals: Ints | None) -> StreamResult:
+        return simulate_stream(
+            self.programs,
+            exit_layer[drawn],
+            arrivals,
+            exit_layers,
+            program_index=self.program_index[drawn],
+            admission=self.setup.admission.cycles(self.clock_mhz),
+        )

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from hexit.quant.config import LEGAL_BITS, QuantConfig
+from hexit.quant.errors import ConfigError
+from hexit.quant.workload import ALBERT_BASE
+
+
+@pytest.mark.parametrize("bits", LEGAL_BITS)
+def test_the_one_dial_sets_weights_and_activations(bits: int) -> None:
+    config = QuantConfig.uniform(bits, power_of_two=True)
+    assert (config.weight_bits, config.activation_bits, config.power_of_two) == (bits, bits, True)
+    assert (config.logit_bits, config.bias_bits) == (16, 32)
+
+
+@pytest.mark.parametrize("bits", [-8, 0, 1, 9, 15, 17, 32])
+def test_other_widths_are_refused(bits: int) -> None:
+    with pytest.raises(ConfigError, match=rf"^--bits = {bits}: must be 2\.\.8 or 16\. Try --bits 8\.$"):
+        QuantConfig.uniform(bits)
+    with pytest.raises(ConfigError, match=rf"^--weight-bits = {bits}: "):
+        QuantConfig(weight_bits=bits, activation_bits=8)
+    with pytest.raises(ConfigError, match=rf"^--activation-bits = {bits}: "):
+        QuantConfig(weight_bits=8, activation_bits=bits)
+
+
+@pytest.mark.parametrize("logit_bits", [3, 25])
+def test_logits_have_4_to_24_bits(logit_bits: int) -> None:
+    with pytest.raises(ConfigError, match=rf"^--logit-bits = {logit_bits}: must be 4\.\.24"):
+        QuantConfig(weight_bits=8, activation_bits=8, logit_bits=logit_bits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({name: 0}, rf"^shape\.{name} = 0: must be at least 1")
+        for name in [
+            field.name for field in dataclasses.fields(ALBERT_BASE) if type(getattr(ALBERT_BASE, field.name)) is int
+        ]
+    ]
+    + [({"n_heads": 7}, r"^shape\.n_heads = 7: must divide hidden_size 768\. Pick a divisor")],
+)
+def test_impossible_sizes_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(ALBERT_BASE, **changes)
+
+
+def test_derived_sizes() -> None:
+    assert ALBERT_BASE.head_size == 64
+    assert ALBERT_BASE.factorised_embedding
+    assert dataclasses.replace(
+        ALBERT_BASE, embedding_size=768
+    ).factorised_embedding  # ALBERT lifts even where it need not
+    assert not dataclasses.replace(ALBERT_BASE, embedding_size=768, shared_layers=False).factorised_embedding

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hexit.quant.data.scores import exit_scores, pearson
+from hexit.quant.exits.facade import RULES, OracleExit
+from hexit.quant.traces.store import silent
+from hexit.sim.core.schedule import Unit
+from hexit.sim.job.experiment import (
+    Outcome,
+    TextSource,
+    decide_source,
+    is_bound,
+    last_layer_cycles,
+    layer_breakdown,
+    score,
+    sweep_rules,
+)
+from hexit.sim.job.options import RunOptions, simulate
+from support.command_line import Simulate
+from support.paths import SHARED_DATA
+
+PUBLISHED = SHARED_DATA / "published/edgebert/albert_sst2_dev_entropy.csv"
+EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}  # sentences leave after layers 1 and 2 of the tiny model
+CERTAINTY = ("normalized-entropy", "entropy", "max-probability", "fixed-depth")
+
+
+def same_stream(one: Outcome, other: Outcome) -> bool:
+    fields = (field.name for field in dataclasses.fields(one.stream))
+    return all(np.array_equal(getattr(one.stream, name), getattr(other.stream, name)) for name in fields)
+
+
+# A published profile --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason="the published entropies are not on this machine")
+@pytest.mark.parametrize(("threshold", "mean_layer"), [(0.1, 5.70), (0.2, 4.54), (0.3, 3.81)])
+def test_the_published_profile_leaves_at_the_published_mean_layers(threshold: float, mean_layer: float) -> None:
+    outcome, _ = simulate(RunOptions(profile=str(PUBLISHED), threshold=threshold), silent)
+    assert round(outcome.decision.mean_layer, 2) == mean_layer
+    assert outcome.stream.n_sentences == 872
+    assert outcome.setup.sequence_length == 128
+    assert outcome.workload.layer_macs == 931_135_488
+
+
+def test_a_profile_has_exits_but_no_predictions(profile: str) -> None:
+    outcome, reference = simulate(RunOptions(profile=profile), silent)
+    assert reference is None
+    assert outcome.float_decision is None
+    assert set(outcome.decision.prediction.tolist()) == {-1}
+    assert score(outcome.decision, outcome.source.trace) is None
+    assert 1 < outcome.decision.mean_layer < 12
+
+
+# Equalities -----------------------------------------------------------------------------------------------------------
+
+
+def test_fixed_depth_at_the_last_layer_is_the_run_at_full_depth(simulated: Simulate) -> None:
+    fixed = simulated(rule="fixed-depth", threshold=3)
+    assert fixed.exit_layers == (3,)
+    assert fixed.stream.latency_cycles.tolist() == fixed.full.latency_cycles.tolist()
+    assert fixed.energy == fixed.full_energy
+    assert simulated(**EAGER).full.macs == fixed.full.macs
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_truncated_model_computes_its_own_exit_alone(layer: int, simulated: Simulate) -> None:
+    outcome = simulated(rule="fixed-depth", threshold=layer)
+    work = outcome.workload
+    assert outcome.exit_layers == (layer, 3)
+    assert outcome.stream.n_exits == 10
+    assert outcome.stream.macs == 10 * (work.prologue_macs + layer * work.layer_macs + work.exit_macs)
+
+
+def test_macs_are_those_of_the_workload(simulated: Simulate) -> None:
+    outcome = simulated(**EAGER)
+    work, n_layers = outcome.workload, int(outcome.decision.exit_layer.sum())
+    assert set(outcome.decision.exit_layer.tolist()) == {1, 2}
+    assert outcome.stream.macs == 10 * work.prologue_macs + n_layers * (work.layer_macs + work.exit_macs)
+    assert outcome.full.macs == 10 * (work.prologue_macs + 3 * work.layer_macs + work.exit_macs)
+
+
+def test_a_stalling_stream_takes_the_sum_of_its_sentences(simulated: Simulate) -> None:
+    outcome = simulated(**EAGER)
+    latencies = [int(outcome.table.latency_cycles[layer - 1]) for layer in outcome.decision.exit_layer]
+    assert outcome.stream.latency_cycles.tolist() == latencies
+    assert outcome.stream.total_cycles == sum(latencies)
+    assert np.diff(outcome.table.latency_cycles).min() > 0
+
+
+def test_energy_parts_sum_and_the_static_part_is_power_times_time(simulated: Simulate) -> None:
+    outcome = simulated(**EAGER)
+    parts = dataclasses.asdict(outcome.energy)
+    assert sum(parts.values()) == pytest.approx(outcome.energy.total_uj, rel=1e-12)
+    assert min(parts.values()) >= 0
+    seconds = outcome.stream.total_cycles / 200e6
+    assert outcome.energy.static_uj == pytest.approx(outcome.setup.device.static_power_mw * 1e3 * seconds, rel=1e-12)
+
+
+def test_the_cost_of_a_layer_does_not_depend_on_the_rule(simulated: Simulate) -> None:
+    outcome, fixed = simulated(), simulated(rule="fixed-depth:layer=1")
+    cycles = last_layer_cycles(outcome.program)
+    assert cycles == int(np.diff(outcome.table.latency_cycles)[-1])
+    assert cycles - last_layer_cycles(fixed.program) == 1  # a margin takes one pipeline stage more than a counter
+    busy = layer_breakdown(outcome)
+    assert busy["array"] == outcome.program.layer.busy_cycles()[Unit.ARRAY]
+    assert max(busy.values()) <= cycles
+
+
+# Exit overlaps --------------------------------------------------------------------------------------------------------
+
+
+def test_overlaps_change_when_things_happen_and_nothing_else(simulated: Simulate) -> None:
+    stall, speculate = (simulated(**EAGER, overlap=overlap) for overlap in ("stall", "speculate"))
+    interleave = simulated(**EAGER, batch=4)
+    for other in (speculate, interleave):
+        assert other.decision.exit_layer.tolist() == stall.decision.exit_layer.tolist()
+        assert other.stream.macs == stall.stream.macs
+        assert other.stream.total_cycles <= stall.stream.total_cycles
+    assert (speculate.stream.latency_cycles <= stall.stream.latency_cycles).all()
+    assert speculate.stream.wasted_cycles.sum() > 0
+    assert stall.stream.wasted_cycles.sum() == interleave.stream.wasted_cycles.sum() == 0
+    assert interleave.stream.latency_cycles.mean() >= stall.stream.latency_cycles.mean()
+    assert speculate.energy.wasted_uj > 0 == stall.energy.wasted_uj
+
+
+@pytest.mark.parametrize("options", [{}, {"overlap": "speculate"}, {"batch": 2}, {"batch": 5, "design": "default"}])
+def test_utilisation_is_a_share_of_the_time(options: dict[str, Any], simulated: Simulate) -> None:
+    shares = simulated(**EAGER, **options).stream.utilisation_fraction
+    assert shares.shape == (len(Unit),)
+    assert ((shares >= 0) & (shares <= 1)).all()
+    assert shares[Unit.ARRAY] > 0
+
+
+def test_a_batch_of_one_is_no_batch(simulated: Simulate) -> None:
+    assert same_stream(simulated(**EAGER, batch=1), simulated(**EAGER))
+
+
+# Rules ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_sweep_has_every_rule_that_can_serve(simulated: Simulate, regression: dict[str, str], profile: str) -> None:
+    classes = simulated()
+    real = simulated(**regression)
+    replayed, _ = simulate(RunOptions(profile=profile), silent)
+    for outcome, rules in (
+        (classes, tuple(name for name in RULES if name != "pabee-regression")),
+        (real, ("pabee-regression", "fixed-depth")),
+        (replayed, CERTAINTY),
+    ):
+        curves = sweep_rules(outcome.source, outcome.setup.rule)
+        assert tuple(curves) == rules
+        n_layers = outcome.setup.shape.n_layers
+        for name, points in curves.items():
+            assert points
+            assert all(1 <= point.mean_layer <= n_layers for point in points), name
+            assert all((point.score is None) == (outcome is replayed) for point in points), name
+        assert [point.mean_layer for point in curves["fixed-depth"]] == list(range(1, n_layers + 1))
+
+
+def test_a_point_of_the_sweep_is_what_the_rule_does(simulated: Simulate) -> None:
+    outcome = simulated(rule="elbert:window=2")
+    curves = sweep_rules(outcome.source, outcome.setup.rule)
+    for point in (curves["elbert"][3], curves["pabee"][0]):
+        decision, _ = decide_source(point.rule, outcome.source)
+        assert point.mean_layer == decision.mean_layer
+        assert point.score == score(decision, outcome.source.trace)
+    assert "window=2" in str(curves["elbert"][0].rule)  # the chosen rule keeps its other parameters
+
+
+def test_no_rule_is_better_than_the_oracle(simulated: Simulate) -> None:
+    curves = sweep_rules(simulated().source, OracleExit())
+    best = curves["oracle"][0].score
+    assert best is not None
+    assert all(point.score is not None and point.score <= best for points in curves.values() for point in points)
+    assert [name for name, kind in RULES.items() if is_bound(kind())] == ["oracle"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "layers"),
+    [("hardware", (1, 2, 3)), ("fixed-depth:layer=2", (2, 3)), ("fixed-depth:layer=3", (3,)), ("oracle", (1, 2, 3))],
+)
+def test_a_fixed_depth_alone_evaluates_fewer_exits(rule: str, layers: tuple[int, ...], simulated: Simulate) -> None:
+    assert simulated(rule=rule).exit_layers == layers
+
+
+# Scores ---------------------------------------------------------------------------------------------------------------
+
+
+def test_regression_is_scored_by_correlation(simulated: Simulate, regression: dict[str, str]) -> None:
+    outcome = simulated(**regression)
+    assert isinstance(outcome.source, TextSource)
+    trace = outcome.source.trace
+    by_hand = np.corrcoef(outcome.decision.prediction, trace.labels)[0, 1]
+    assert score(outcome.decision, trace) == pytest.approx(by_hand, abs=1e-12)
+    assert exit_scores(trace.logits, trace.labels)[-1] == pytest.approx(
+        np.corrcoef(trace.logits[-1, :, 0], trace.labels)[0, 1], abs=1e-12
+    )
+    single = simulated(**regression, limit=1)
+    assert score(single.decision, single.source.trace) == 0.0
+
+
+def test_classes_are_scored_by_accuracy(simulated: Simulate) -> None:
+    outcome = simulated(**EAGER)
+    trace = outcome.source.trace
+    hits = [p == label for p, label in zip(outcome.decision.prediction, trace.labels, strict=True)]
+    assert score(outcome.decision, trace) == sum(hits) / 10
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "expected"),
+    [([1, 2, 3], [2, 4, 6], 1.0), ([1, 2, 3], [3, 2, 1], -1.0), ([1, 1, 1], [1, 2, 3], 0.0), ([1], [2], 0.0)],
+)
+def test_a_correlation_with_something_constant_is_none_at_all(
+    predictions: list[int], labels: list[int], expected: float
+) -> None:
+    assert pearson(np.array(predictions), np.array(labels)) == pytest.approx(expected, abs=1e-12)

@@ -1,0 +1,45 @@
+"""What the shipped weights must keep: accuracy in float, at 8 bits, and with the default rule as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
+from hexit.quant.traces.store import silent
+from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.report.record import Report, build_report
+from support.paths import SHARED_DATA
+
+SST2_DEV = SHARED_DATA / "glue" / "SST-2" / "dev.tsv"
+ONE_POINT = 0.01  # accuracy fraction; what quantisation, and what leaving early, may cost
+LARGEST_ASSET_BYTES = 12 * 2**20
+
+
+@pytest.fixture(scope="module", params=[DEFAULT_DATA, SST2_DEV], ids=["reviews", "SST-2 dev"])
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    if not request.param.is_file():
+        pytest.skip("the SST-2 data set is not part of the product: ../shared/data is absent")
+    options = RunOptions(data=str(request.param), cache_dir=tmp_path_factory.mktemp("cache"))
+    return build_report(*simulate(options, silent))
+
+
+def test_eight_bits_cost_at_most_a_point(report: Report) -> None:
+    found = report.accuracy
+    assert found.float is not None
+    assert found.quantised is not None
+    assert found.quantised >= found.float - ONE_POINT
+    assert report.data.name != "SST-2/dev.tsv" or found.float >= 0.82
+
+
+def test_the_default_rule_halves_the_layers_for_at_most_a_point(report: Report) -> None:
+    found = report.accuracy
+    assert found.with_exits is not None
+    assert found.quantised is not None
+    assert found.with_exits >= found.quantised - ONE_POINT
+    assert report.speedup.layer >= 2
+
+
+def test_the_weights_are_small_and_cannot_run_code() -> None:
+    files = [path for path in DEFAULT_MODEL.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= LARGEST_ASSET_BYTES
+    assert {path.suffix for path in files} == {".json", ".safetensors"}

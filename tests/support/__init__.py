@@ -1,0 +1,1 @@
+"""What tests share: oracles, tiny models, runs of the command line."""

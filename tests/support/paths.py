@@ -1,0 +1,8 @@
+"""Where things lie: the repository, and data sets that are not part of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED_DATA = ROOT.parent / "shared" / "data"
