@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
-from hexit.sim.commands.progress import stages
+from hexit.sim.commands.progress import progress_bars
 from hexit.sim.job.options import RunOptions, simulate
 from hexit.sim.report.record import build_report
 
@@ -40,12 +40,12 @@ def main(
         "speed-up",
     )
     table = Table(*columns, title="accuracy at full depth and with exits")
-    with stages(Console(stderr=True)) as stage:
+    with progress_bars(Console(stderr=True)) as progress:
         for name in model:
             for source in data:
                 for width in bits:
                     options = RunOptions(model=name, data=source, bits=width, rule=rule, threshold=threshold)
-                    report = build_report(*simulate(options, stage))
+                    report = build_report(*simulate(options, progress))
                     found = report.accuracy
                     values = (found.float, found.quantised, found.float_with_exits, found.with_exits)
                     table.add_row(Path(name).name, report.data.name, str(width),

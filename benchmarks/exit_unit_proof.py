@@ -100,7 +100,7 @@ def units() -> Iterator[Unit]:
             scale=LARGEST_LOGIT / 2 ** (logit_bits - 1),
             logit_bits=logit_bits,
             n_slots=N_SLOTS[(number + number // 3) % 3],
-            exit_layers=None if fixed else EXIT_LAYERS[number // 3 % 3],
+            evaluated_layers=None if fixed else EXIT_LAYERS[number // 3 % 3],
             confidence=number % 2 == 1 and not fixed,
         )
         assert fixed or not isinstance(spec.form.confidence, FixedLayer)
@@ -192,7 +192,7 @@ def main(
         for name, count in found.items():
             totals[name] += count
         n_events, n_units = n_events + stream.n_events, n_units + 1
-        exits = len(unit.spec.exit_layers)
+        exits = len(unit.spec.evaluated_layers)
         table.add_row(unit.name, str(unit.spec.n_slots), str(exits), str(stream.n_events), *map(str, found.values()))
     table.add_section()
     table.add_row(f"{n_units} units", "", "", f"{n_events:,}", *map(str, totals.values()))

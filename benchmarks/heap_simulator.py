@@ -34,10 +34,10 @@ class Task:
 class HeapSimulator:
     """Runs sentences one after the other through a stalling design; `start` and `finish` are cycles by sentence."""
 
-    def __init__(self, program: Program, exit_layers: list[int], arrivals: list[int] | None = None) -> None:
+    def __init__(self, program: Program, evaluated_layers: list[int], arrivals: list[int] | None = None) -> None:
         """Take the sentences in order of arrival; without arrivals each comes when it can start."""
         self.groups = {group: _tasks(group) for group in (program.prologue, program.layer, program.exit)}
-        self.program, self.exit_layers, self.arrivals = program, exit_layers, arrivals
+        self.program, self.evaluated_layers, self.arrivals = program, evaluated_layers, arrivals
         self.queues: list[deque[Task]] = [deque() for _ in Unit]
         self.idle = [True] * len(Unit)
         self.events: list[tuple[int, int, Task, bool]] = []
@@ -65,7 +65,7 @@ class HeapSimulator:
                 self._decided()
 
     def _next_sentence(self) -> None:
-        if self.n_begun == len(self.exit_layers):
+        if self.n_begun == len(self.evaluated_layers):
             return
         arrival = 0 if self.arrivals is None else self.arrivals[self.n_begun]
         self.now = max(self.now, arrival)
@@ -82,7 +82,7 @@ class HeapSimulator:
         self.decision = tasks[self.program.exit.decision - self.program.exit.n_ports]
 
     def _decided(self) -> None:
-        if self.layer < self.exit_layers[self.n_begun - 1]:
+        if self.layer < self.evaluated_layers[self.n_begun - 1]:
             self._next_layer()
             return
         self.finish.append(self.now)

@@ -27,6 +27,6 @@ def layers_per_engine(n_layers: int, n_engines: int, shares: tuple[int, ...] | N
             f"Try n_engines = {n_layers}",
         )
     if shares is not None and sum(shares) != n_layers:
-        rule = f"must be {n_layers} layers together, not {sum(shares)}"
-        raise ConfigError("design.engine_layers", list(shares), rule, "Correct the shares, or leave them out")
+        requirement = f"must be {n_layers} layers together, not {sum(shares)}"
+        raise ConfigError("design.engine_layers", list(shares), requirement, "Correct the shares, or leave them out")
     return shares or tuple((n_layers + engine) // n_engines for engine in range(n_engines))

@@ -49,8 +49,8 @@ def size_of(expression: int | str, sizes: Sizes, where: str) -> int:
             "Correct the expression",
         ) from error
     if not 0 <= value <= MAX_SIZE:
-        rule = f"is {value}, must not be negative" if value < 0 else f"must be at most {MAX_SIZE}"
-        raise ConfigError(where, expression, rule, "Correct the expression")
+        requirement = f"is {value}, must not be negative" if value < 0 else f"must be at most {MAX_SIZE}"
+        raise ConfigError(where, expression, requirement, "Correct the expression")
     return value
 
 
@@ -92,8 +92,8 @@ class Loop:
             if getattr(self, key) < 0:
                 raise ConfigError(f"loop.{key}", getattr(self, key), "must not be negative", f"Try {key} = 0")
         if self.initiation_interval and self.body:
-            rule = "is of a pipelined loop, which has no body"
-            raise ConfigError("loop.initiation_interval", self.initiation_interval, rule, "Leave one out")
+            requirement = "is of a pipelined loop, which has no body"
+            raise ConfigError("loop.initiation_interval", self.initiation_interval, requirement, "Leave one out")
 
 
 def check_nest(loops: Mapping[str, Loop]) -> None:

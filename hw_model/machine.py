@@ -48,8 +48,8 @@ class Network:
     def encoder(self) -> EncoderShape:
         """Return the shape with what is different about it."""
         if not 1 <= self.sequence_length <= MAX_LENGTH:
-            rule = f"must be 1..{MAX_LENGTH}"
-            raise ConfigError("network.sequence_length", self.sequence_length, rule, "Try sequence_length = 128")
+            requirement = f"must be 1..{MAX_LENGTH}"
+            raise ConfigError("network.sequence_length", self.sequence_length, requirement, "Try sequence_length = 128")
         if self.shape not in SHAPES:
             raise ConfigError("network.shape", self.shape, f"must be one of {', '.join(SHAPES)}", "Pick one of these")
         changes = {
@@ -105,8 +105,10 @@ class Stage:
         if self.n_parallel_heads < 1:
             raise ConfigError(f"{self.name}.n_parallel_heads", self.n_parallel_heads, "must be at least 1", "Try 1")
         if self.heads is not None and (self.ops or self.array or self.loops):
-            rule = "must be empty in a stage with heads of its own"
-            raise ConfigError(f"{self.name}.ops", self.ops, rule, "Name ops, array and loops in the stages inside")
+            requirement = "must be empty in a stage with heads of its own"
+            raise ConfigError(
+                f"{self.name}.ops", self.ops, requirement, "Name ops, array and loops in the stages inside"
+            )
         if self.heads is not None and not all(stage.ops and stage.heads is None for stage in self.heads.stages):
             raise ConfigError(f"{self.name}.heads", self.heads.name, "needs stages with ops", "Name the ops of each")
 
@@ -138,8 +140,8 @@ class Region:
         for key, least in (("pack_rows", 1), ("handshake_cycles", 0), ("fifo_packs", 1), ("start_cycles", 0)):
             value = getattr(self, key)
             if value is not None and not least <= value <= MAX_SIZE:
-                rule = f"must be {least}..{MAX_SIZE}"
-                raise ConfigError(f"{self.name}.{key}", value, rule, f"Try {key} = {least}")
+                requirement = f"must be {least}..{MAX_SIZE}"
+                raise ConfigError(f"{self.name}.{key}", value, requirement, f"Try {key} = {least}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +169,8 @@ class MachineMemory:
             ("memory_latency_ns", 0.0, 1e9),
         ):
             if not least <= getattr(self, key) <= most:
-                rule = f"must be {least:g}..{most:g}"
-                raise ConfigError(f"memory.{key}", getattr(self, key), rule, "Correct the memory")
+                requirement = f"must be {least:g}..{most:g}"
+                raise ConfigError(f"memory.{key}", getattr(self, key), requirement, "Correct the memory")
         for key in ("memory_channels", "memory_port_bits", "memory_burst_beats", "memory_outstanding"):
             value = getattr(self, key)
             if value is not None and value < 1:
@@ -203,8 +205,8 @@ class Expected:
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"expected.{key}", value, "must be above 0", "Give the published figure")
         if not 0 <= self.tolerance_fraction < 1:
-            rule = "must be 0 or more and below 1"
-            raise ConfigError("expected.tolerance_fraction", self.tolerance_fraction, rule, "Try 0.05")
+            requirement = "must be 0 or more and below 1"
+            raise ConfigError("expected.tolerance_fraction", self.tolerance_fraction, requirement, "Try 0.05")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,8 +370,8 @@ def load_machine(name_or_path: str | Path) -> Machine:
     text = str(name_or_path)
     is_path = text.endswith(".toml") or "/" in text
     if not is_path and text not in list_machines():
-        rule = f"is not one of {', '.join(list_machines())}"
-        raise ConfigError("machine", text, rule, "Pick one of these, or give the path of a .toml file")
+        requirement = f"is not one of {', '.join(list_machines())}"
+        raise ConfigError("machine", text, requirement, "Pick one of these, or give the path of a .toml file")
     return from_json(Machine, _table(Path(text) if is_path else PUBLISHED_FOLDER / f"{text}.toml"), text)
 
 
@@ -385,8 +387,8 @@ def _table(path: Path) -> dict[str, Any]:
     if base is None:
         return table
     if base not in list_machines() or base == path.stem:
-        rule = f"must be one of {', '.join(list_machines())}"
-        raise ConfigError(f"{path.name}.based_on", base, rule, "Name a published machine")
+        requirement = f"must be one of {', '.join(list_machines())}"
+        raise ConfigError(f"{path.name}.based_on", base, requirement, "Name a published machine")
     below = _table(PUBLISHED_FOLDER / f"{base}.toml")
     below.pop("expected", None)  # figures of another machine
     return _merged(below, table)

@@ -35,8 +35,8 @@ def locate(model: str, where: str = "--model") -> Path:
         return Path(snapshot_download(model, allow_patterns=HUB_PATTERNS))
     except Exception as error:  # the hub raises a dozen kinds of errors; to the user they are one
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        rule = f"is no folder here and cannot be fetched from the hub ({reason})"
-        raise ConfigError(where, model, rule, "Check the name and the network") from None
+        requirement = f"is no folder here and cannot be fetched from the hub ({reason})"
+        raise ConfigError(where, model, requirement, "Check the name and the network") from None
 
 
 def checkpoint_hash(folder: Path) -> str:
@@ -59,6 +59,6 @@ def read_config(folder: Path, where: str = "--model") -> dict[str, Any]:
         raise ConfigError(where, str(path), f"is not JSON ({error})", "Fetch the checkpoint again") from None
     if not isinstance(config, dict) or config.get("model_type") not in BACKBONES:
         kind = config.get("model_type") if isinstance(config, dict) else config
-        rule = f"must be one of {', '.join(BACKBONES)}"
-        raise ConfigError(f"{where} {path}: model_type", kind, rule, "Pick an ALBERT or BERT checkpoint")
+        requirement = f"must be one of {', '.join(BACKBONES)}"
+        raise ConfigError(f"{where} {path}: model_type", kind, requirement, "Pick an ALBERT or BERT checkpoint")
     return config

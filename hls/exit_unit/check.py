@@ -23,7 +23,7 @@ from hexit.hls.tools.csim import run_csim
 from hexit.hw_model.exit_unit.build import load_build
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.unit import ExitUnitSpec
-from hexit.quant.traces.store import Stage
+from hexit.quant.traces.store import Progress
 
 Status = Literal["passed", "failed", "not run"]
 HLS_PROJECTS = ("vitis", "vivado")
@@ -49,11 +49,11 @@ class _Machine:
     prove: Callable[[], tuple[int, str]]
 
 
-def check_unit_folder(folder: Path, stage: Stage) -> tuple[CheckResult, ...]:
+def check_unit_folder(folder: Path, progress: Progress) -> tuple[CheckResult, ...]:
     """Build and prove everything in a folder that `hexit hls` wrote; ConfigError where it is no such folder."""
     build = load_build(folder / MARK, "--check")
     machines = _machines(build.spec, folder, has_head=build.head is not None)
-    done = stage("prove", len(machines))
+    done = progress("prove", len(machines))
     results = []
     for machine in machines:
         results.append(_result(machine))

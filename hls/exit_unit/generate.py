@@ -32,7 +32,7 @@ from hexit.quant.exits.published import Integers
 from hexit.quant.exits.unit import ExitUnitSpec
 from hexit.quant.files import write_whole
 from hexit.quant.integer.head import IntegerHead, head_logits
-from hexit.quant.traces.store import Stage
+from hexit.quant.traces.store import Progress
 
 MARK = "exit_unit.json"  # a folder with this file was made by us, so that it may be replaced
 
@@ -59,13 +59,13 @@ class UnitRequest:
     seed: int
 
 
-def generate(request: UnitRequest, folder: Path, stage: Stage, extras: Callable[[Path], None]) -> ExitUnitBuild:
+def generate(request: UnitRequest, folder: Path, progress: Progress, extras: Callable[[Path], None]) -> ExitUnitBuild:
     """Make `folder` with everything in it, or leave it as it was; `extras` adds files of the caller.
 
     Cycles and area in it are those of our models, see `record_build`. Raises ConfigError for a folder that is not ours
     and for what cannot be written.
     """
-    done = stage("write project", 2 + len(request.backends))
+    done = progress("write project", 2 + len(request.backends))
     with new_folder(folder, MARK) as made:
         stream = unit_stream(request)
         _write(request, stream, made, done)

@@ -220,13 +220,15 @@ def _possible_reuse(dense: IntegerDense, reuse_factor: int, backend: Backend) ->
 def _exact_reuse(dense: IntegerDense, reuse_factor: int, backend: Backend) -> int:
     possible = _reuse_factors(dense, backend)
     if reuse_factor not in possible:
-        rule = f"is not possible for {dense.n_in} x {dense.n_out} weights"
-        raise ConfigError("--reuse-factor", reuse_factor, rule, f"Use one of {', '.join(map(str, possible))}")
+        requirement = f"is not possible for {dense.n_in} x {dense.n_out} weights"
+        raise ConfigError("--reuse-factor", reuse_factor, requirement, f"Use one of {', '.join(map(str, possible))}")
     return reuse_factor
 
 
 def _check_head(spec: ExitUnitSpec, head: IntegerHead) -> None:
     made, wanted = (head.n_classes, head.logit_bits), (spec.n_classes, spec.logit_bits)
     if made != wanted:
-        rule = f"must be {wanted[0]} logits of {wanted[1]} bits, as the exit unit reads them"
-        raise ConfigError("exit head", f"{made[0]} logits of {made[1]} bits", rule, "Make both from the same model")
+        requirement = f"must be {wanted[0]} logits of {wanted[1]} bits, as the exit unit reads them"
+        raise ConfigError(
+            "exit head", f"{made[0]} logits of {made[1]} bits", requirement, "Make both from the same model"
+        )

@@ -39,7 +39,9 @@ class UnitSummary:
         spec, decision = self.build.spec, self.build.decision
         clock_ns = self.build.clock_period_ns
         classes = "one real output" if spec.n_classes == 1 else f"{spec.n_classes} classes"
-        exits = "every layer" if len(spec.exit_layers) == spec.n_layers else ", ".join(map(str, spec.exit_layers))
+        exits = (
+            "every layer" if len(spec.evaluated_layers) == spec.n_layers else ", ".join(map(str, spec.evaluated_layers))
+        )
         found = [
             ("rule", spec.rule),
             ("reads", f"{classes}, {spec.logit_bits}-bit logits, real logit = {spec.form.scale:.6g} x integer"),

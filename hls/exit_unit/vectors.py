@@ -54,7 +54,7 @@ def event_stream(spec: ExitUnitSpec, logits: Source, seed: int) -> EventStream:
     n_layers, n_samples = said.exit.shape
     layer = np.arange(1, n_layers + 1)[:, None]
     ends = np.where(random.random(n_samples) < 0.5, 1 + said.exit.argmax(axis=0), n_layers)
-    has_exit = np.isin(layer, spec.exit_layers)
+    has_exit = np.isin(layer, spec.evaluated_layers)
     sent = (layer <= ends) & (has_exit | (random.random(said.exit.shape) < 0.5))
     sample, index = np.nonzero(sent.T)  # sentence by sentence, layer by layer
     slot = sample % spec.n_slots
@@ -114,7 +114,7 @@ def read_events(spec: ExitUnitSpec, text: str) -> EventStream:
 
 def proof_events(spec: ExitUnitSpec, n_events: int, seed: int, trace_logits: Source | None = None) -> EventStream:
     """Return a stream of exactly `n_events` events of every kind of logits, see `proof_logits`."""
-    n_samples = 16 + n_events // len(spec.exit_layers)
+    n_samples = 16 + n_events // len(spec.evaluated_layers)
     stream = event_stream(spec, proof_logits(spec, n_samples, seed, trace_logits), seed)
     while stream.n_events < n_events:  # sentences that end early make fewer events than there are layers
         n_samples *= 2

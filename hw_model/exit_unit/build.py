@@ -42,8 +42,10 @@ class BuiltPart:
         """Reject times that no pipeline has."""
         for name, least in (("latency_cycles", 0), ("initiation_interval_cycles", 1)):
             if getattr(self, name) < least:
-                rule = f"must be at least {least}"
-                raise ConfigError(f"exit_unit.{name}", getattr(self, name), rule, "Build the unit again: hexit hls")
+                requirement = f"must be at least {least}"
+                raise ConfigError(
+                    f"exit_unit.{name}", getattr(self, name), requirement, "Build the unit again: hexit hls"
+                )
 
     @property
     def cost(self) -> UnitCost:

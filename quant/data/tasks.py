@@ -164,8 +164,8 @@ def _read_json_lines(path: Path, text: str, where: str) -> tuple[list[str], list
         columns = columns or list(record)
         for column in columns:
             if record.get(column) is None:
-                rule = f"must have a value for each key of the first line ({', '.join(columns)})"
-                raise ConfigError(f"{where} {path}:{number} {column}", "(missing)", rule, "Correct the line")
+                requirement = f"must have a value for each key of the first line ({', '.join(columns)})"
+                raise ConfigError(f"{where} {path}:{number} {column}", "(missing)", requirement, "Correct the line")
         rows.append((number, [str(record[column]) for column in columns]))
     return columns, rows
 
@@ -234,8 +234,10 @@ def _to_text_set(
     raw_labels = [row[label_index].strip() for _, row in rows]
     names = list(label_names) if label_names is not None else _classes_of(raw_labels, columns[label_index])
     if len(names) == 1:
-        rule = "must be of at least two classes"
-        raise ConfigError(f"{where} {name} {columns[label_index]}", names[0], rule, "Add sentences of another class")
+        requirement = "must be of at least two classes"
+        raise ConfigError(
+            f"{where} {name} {columns[label_index]}", names[0], requirement, "Add sentences of another class"
+        )
     labels = _label_values(raw_labels, names, [number for number, _ in rows], f"{where} {name}")
     texts = tuple(row[text_indices[0]].strip() for _, row in rows)
     pairs = tuple(row[text_indices[1]].strip() for _, row in rows) if len(text_indices) > 1 else None

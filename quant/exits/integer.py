@@ -108,8 +108,8 @@ class Limits:
 def _check_entries(shift: int, entries: tuple[int, ...], least: int = 1) -> None:
     if shift < 0 or len(entries) < least or min(entries, default=0) < 0:
         shown = f"shift {shift}, {len(entries)} entries, least {min(entries, default=0)}"
-        rule = "must have entries, none of them and no shift negative"
-        raise ConfigError("exit unit table", shown, rule, "Build the unit again: hexit hls")
+        requirement = "must have entries, none of them and no shift negative"
+        raise ConfigError("exit unit table", shown, requirement, "Build the unit again: hexit hls")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,8 +324,8 @@ def exponential_sum(exponential: Table, logits: Integers) -> Integers:
 def _checked(logits: ArrayLike) -> Integers:
     q = np.asarray(logits)
     if q.ndim != 3 or 0 in q.shape:
-        rule = "must be n_layers x n_samples x n_classes, none of them 0"
-        raise ConfigError("logits", "x".join(map(str, q.shape)), rule, "Check the trace")
+        requirement = "must be n_layers x n_samples x n_classes, none of them 0"
+        raise ConfigError("logits", "x".join(map(str, q.shape)), requirement, "Check the trace")
     if not np.issubdtype(q.dtype, np.integer):
         raise ConfigError("logits", str(q.dtype), "must be integers", "Use decide for real logits")
     return q.astype(np.int64)

@@ -104,8 +104,8 @@ def checked_labels(labels: ArrayLike | None, n_samples: int) -> Integers:
 def _checked(logits: ArrayLike) -> Floats:
     real = np.ascontiguousarray(logits, dtype=np.float64)
     if real.ndim != 3 or 0 in real.shape:
-        rule = "must be n_layers x n_samples x n_classes, none of them 0"
-        raise ConfigError("logits", "x".join(map(str, real.shape)), rule, "Check the trace")
+        requirement = "must be n_layers x n_samples x n_classes, none of them 0"
+        raise ConfigError("logits", "x".join(map(str, real.shape)), requirement, "Check the trace")
     fine = np.abs(real) < _LARGEST_LOGIT  # also False for NaN
     if not fine.all():
         n_bad = int((~fine).sum())

@@ -62,39 +62,39 @@ class StateField:
 class ExitUnitSpec:
     """One exit unit: what it compares, over which layers, for how many sentences at a time.
 
-    `rule` is the rule as text, for people; `form` holds its integers. `exit_layers`: the layers that have an exit, in
-    order, the last layer always among them. `n_slots`: sentences in flight. `confidence`: whether the integer that
-    is compared leaves the unit too.
+    `rule` is the rule as text, for people; `form` holds its integers. `evaluated_layers`: the layers that have an
+    exit, in order, the last layer always among them. `n_slots`: sentences in flight. `confidence`: whether the integer
+    that is compared leaves the unit too.
     """
 
     rule: str
     form: IntegerRule
     n_layers: int
-    exit_layers: tuple[int, ...]
+    evaluated_layers: tuple[int, ...]
     n_slots: int = 1
     confidence: bool = False
 
     def __post_init__(self) -> None:
         """Reject layers, slots and classes that no unit can serve."""
-        layers = self.exit_layers
+        layers = self.evaluated_layers
         if not 1 <= self.n_layers <= MAX_LAYERS:
-            rule = f"must be 1..{MAX_LAYERS}"
-            raise ConfigError("exit_unit.n_layers", self.n_layers, rule, "Use a network with fewer layers")
+            requirement = f"must be 1..{MAX_LAYERS}"
+            raise ConfigError("exit_unit.n_layers", self.n_layers, requirement, "Use a network with fewer layers")
         if not layers or list(layers) != sorted(set(layers)) or layers[0] < 1 or layers[-1] != self.n_layers:
             shown = ",".join(map(str, layers)) or "(none)"
-            rule = f"must be rising layers from 1 that end with the last one, {self.n_layers}"
-            raise ConfigError("--exits", shown, rule, f"Try --exits {self.n_layers // 2 or 1},{self.n_layers}")
+            requirement = f"must be rising layers from 1 that end with the last one, {self.n_layers}"
+            raise ConfigError("--exits", shown, requirement, f"Try --exits {self.n_layers // 2 or 1},{self.n_layers}")
         match self.form.confidence:
             case FixedLayer(layer=layer) if layer not in layers:
-                rule = "has no exit, but the rule leaves there"
-                raise ConfigError("--exits", f"layer {layer}", rule, f"Add {layer} to --exits")
+                requirement = "has no exit, but the rule leaves there"
+                raise ConfigError("--exits", f"layer {layer}", requirement, f"Add {layer} to --exits")
             case FixedLayer(layer=layer) if self.confidence:
-                rule = f"always leaves after layer {layer}, whatever the logits, so there is no confidence"
-                raise ConfigError("--confidence", self.rule, rule, "Leave it out")
+                requirement = f"always leaves after layer {layer}, whatever the logits, so there is no confidence"
+                raise ConfigError("--confidence", self.rule, requirement, "Leave it out")
         if self.form.trend is not None and not 1 <= self.form.trend.run_length <= len(layers):
-            rule = f"must be 1..{len(layers)}, the number of exits"
+            requirement = f"must be 1..{len(layers)}, the number of exits"
             remedy = "Build the unit again: hexit hls"
-            raise ConfigError("exit_unit.run_length", self.form.trend.run_length, rule, remedy)
+            raise ConfigError("exit_unit.run_length", self.form.trend.run_length, requirement, remedy)
         match self.form.trend:
             case SideRun(limits=Limits(entries=())):
                 raise ConfigError("exit_unit.limits", "(empty)", "must have entries", "Build the unit again: hexit hls")
@@ -133,12 +133,12 @@ class ExitUnitSpec:
     @property
     def exit_mask(self) -> int:
         """The layers with an exit as a bit mask; bit l is layer l, bit 0 is not used."""
-        return sum(1 << layer for layer in self.exit_layers)
+        return sum(1 << layer for layer in self.evaluated_layers)
 
     @property
     def first_exit_layer(self) -> int:
         """The first layer with an exit; at and before it a sentence's state starts afresh."""
-        return self.exit_layers[0]
+        return self.evaluated_layers[0]
 
     @property
     def value_bits(self) -> int:
@@ -218,26 +218,26 @@ def exit_unit_spec(
     n_classes: int,
     scale: float,
     logit_bits: int = MAX_LOGIT_BITS,
-    exit_layers: tuple[int, ...] | None = None,
+    evaluated_layers: tuple[int, ...] | None = None,
     n_slots: int = 1,
     confidence: bool = False,
     tables: TableFormat | None = None,
 ) -> ExitUnitSpec:
     """Return the exit unit of a rule for logits of `logit_bits` bits at `scale`; every constant is derived.
 
-    `exit_layers`: the layers with an exit, all by default (for a fixed depth its own and the last). A run that is
+    `evaluated_layers`: the layers with an exit, all by default (for a fixed depth its own and the last). A run that is
     longer than the exits are is left out. Raises ConfigError for a rule that cannot be built.
     """
     check_serves(rule, n_layers, n_classes)
-    if exit_layers is None:
+    if evaluated_layers is None:
         all_layers = tuple(range(1, n_layers + 1))
-        exit_layers = tuple(sorted({rule.layer, n_layers})) if isinstance(rule, FixedDepthExit) else all_layers
+        evaluated_layers = tuple(sorted({rule.layer, n_layers})) if isinstance(rule, FixedDepthExit) else all_layers
     form = integer_form(rule, n_classes=n_classes, scale=scale, logit_bits=logit_bits, tables=tables)
     return ExitUnitSpec(
         rule=format_rule(rule),
-        form=_without_idle_parts(form, n_layers, len(exit_layers)),
+        form=_without_idle_parts(form, n_layers, len(evaluated_layers)),
         n_layers=n_layers,
-        exit_layers=exit_layers,
+        evaluated_layers=evaluated_layers,
         n_slots=n_slots,
         confidence=confidence,
     )
@@ -265,15 +265,15 @@ def decide_events(spec: ExitUnitSpec, logits: NDArray[np.integer]) -> UnitOutput
     q = np.asarray(logits, dtype=np.int64)
     if q.ndim != 3 or q.shape[0] != spec.n_layers or q.shape[2] != spec.n_classes:
         shown = "x".join(map(str, q.shape))
-        rule = f"must be {spec.n_layers} layers x samples x {spec.n_classes} classes"
-        raise ConfigError("logits", shown, rule, "Check the trace")
+        requirement = f"must be {spec.n_layers} layers x samples x {spec.n_classes} classes"
+        raise ConfigError("logits", shown, requirement, "Check the trace")
     limit = 1 << (spec.logit_bits - 1)
     if q.size and (q.min() < -limit or q.max() >= limit):
         worst = int(q.min() if q.min() < -limit else q.max())
         raise ConfigError("logits", worst, f"must fit {spec.logit_bits} bits", "Use wider --logit-bits")
-    exits = np.array(spec.exit_layers) - 1
+    exits = np.array(spec.evaluated_layers) - 1
     leaves = np.zeros(q.shape[:2], dtype=np.bool_)
-    leaves[exits] = fires(spec.form, q[exits], spec.exit_layers)
+    leaves[exits] = fires(spec.form, q[exits], spec.evaluated_layers)
     leaves[-1] = True
     return UnitOutput(exit=leaves, winner=q.argmax(axis=-1), confidence=_confidence(spec, q, exits))
 

@@ -342,8 +342,8 @@ def tanh_table(
     """
     for name, bits in (("position bits", position_bits), ("address bits", address_bits or 1)):
         if not 1 <= bits <= MAX_POSITION_BITS:
-            rule = f"must be 1..{MAX_POSITION_BITS}"
-            raise ConfigError(f"tanh table {name}", bits, rule, "The default is good")
+            requirement = f"must be 1..{MAX_POSITION_BITS}"
+            raise ConfigError(f"tanh table {name}", bits, requirement, "The default is good")
     reach = _reach(feature_scale, feature_bits)
     needed = max(1, math.ceil(math.log2(2 * reach / feature_scale)))
     if address_bits is None and needed <= min(MAX_ADDRESS_BITS, position_bits):

@@ -214,8 +214,8 @@ def _new_backbone(config: dict[str, Any], folder: Path, where: str) -> Any:
     try:
         return model_class(config_class.from_dict(config), add_pooling_layer=False)
     except Exception as error:  # transformers raises whatever a wrong size happens to break
-        rule = f"describes no {config['model_type']} encoder ({_first_line(error)})"
-        raise ConfigError(where, str(folder / "config.json"), rule, "Fetch the checkpoint again") from None
+        requirement = f"describes no {config['model_type']} encoder ({_first_line(error)})"
+        raise ConfigError(where, str(folder / "config.json"), requirement, "Fetch the checkpoint again") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -57,8 +57,8 @@ def encode_strings(
     second = list(pairs) if pairs is not None else None
     least = tokenizer.num_special_tokens_to_add(pair=second is not None) + (1 if second is None else 2)
     if max_length < least:
-        rule = f"must be at least {least} tokens, special tokens and one of text"
-        raise ConfigError("maximum length", max_length, rule, f"Use {least} or more")
+        requirement = f"must be at least {least} tokens, special tokens and one of text"
+        raise ConfigError("maximum length", max_length, requirement, f"Use {least} or more")
     out = tokenizer(list(texts), second, add_special_tokens=True, return_token_type_ids=True, verbose=False)
     n_truncated = sum(len(ids) > max_length for ids in out["input_ids"])
     if n_truncated:

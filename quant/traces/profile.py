@@ -172,8 +172,8 @@ def _last_column(columns: str, n_columns: int) -> int:
         raise ConfigError("--profile-columns", columns, "must be 1-N, the layers from the first", "Write 1-11")
     last = int(found[1])
     if not 1 <= last <= n_columns:
-        rule = f"the file has {n_columns} columns"
-        raise ConfigError("--profile-columns", columns, rule, f"Use at most 1-{n_columns}")
+        requirement = f"the file has {n_columns} columns"
+        raise ConfigError("--profile-columns", columns, requirement, f"Use at most 1-{n_columns}")
     return last
 
 
@@ -187,6 +187,8 @@ def _is_number(text: str) -> bool:
 
 def _entropy(where: str, text: str) -> float:
     if not _is_number(text) or not 0 <= float(text) <= math.log(2) + _SLACK:
-        rule = "must be an entropy of two classes in nats, 0 .. 0.693"
-        raise ConfigError(where, text.strip() or "(empty)", rule, "Leave unusable columns out with --profile-columns")
+        requirement = "must be an entropy of two classes in nats, 0 .. 0.693"
+        raise ConfigError(
+            where, text.strip() or "(empty)", requirement, "Leave unusable columns out with --profile-columns"
+        )
     return min(float(text), math.log(2))

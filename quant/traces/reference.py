@@ -131,6 +131,8 @@ def load_reference(path: Path) -> Reference:
         raise ConfigError("--reference", str(path), f"cannot be read ({error})", "Make it: hexit reference") from None
     reference = from_json(Reference, value, f"--reference {path}")
     if reference.version != REFERENCE_VERSION:
-        rule = f"must be {REFERENCE_VERSION}"
-        raise ConfigError(f"--reference {path}.version", reference.version, rule, "Make it again: hexit reference")
+        requirement = f"must be {REFERENCE_VERSION}"
+        raise ConfigError(
+            f"--reference {path}.version", reference.version, requirement, "Make it again: hexit reference"
+        )
     return reference

@@ -40,7 +40,7 @@ PIPELINE_VERSION = 2  # raised whenever the same inputs give other integers
 HEADS_VERSION = 1  # raised whenever the same network gives other heads
 FLOAT_SCALE = float(np.float32(2.0**-20))  # step at which float logits are kept: finer than float32 noise of their sum
 
-Stage = Callable[[str, int], Callable[[int], None]]
+Progress = Callable[[str, int], Callable[[int], None]]
 """Called with a title and a total when slow work begins; returns what to call with the number of finished items."""
 
 
@@ -81,10 +81,10 @@ def cache_folder(chosen: Path | None) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The cached answers of networks; `stage` shows progress of what has to be computed."""
+    """The cached answers of networks; `progress` shows progress of what has to be computed."""
 
     folder: Path
-    stage: Stage = silent
+    progress: Progress = silent
 
     def card(self, model: str) -> ModelCard:
         """Return the card of a checkpoint (folder or hub name), loading the checkpoint only the first time."""
@@ -94,7 +94,7 @@ class Store:
         try:
             card = from_json(ModelCard, json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):  # absent, or damaged: ConfigError and JSON errors are ValueErrors
-            self.stage("load model", 1)
+            self.progress("load model", 1)
             checkpoint = _load(str(folder))
             card = ModelCard(
                 name=folder.name,
@@ -123,7 +123,7 @@ class Store:
         def compute() -> ExitTrace:
             from hexit.quant.traces.reference import evaluate_reference
 
-            done = self.stage("float model", len(texts))
+            done = self.progress("float model", len(texts))
             checkpoint = _load(card.folder)
             run = evaluate_reference(checkpoint, texts, max_length=max_length, compute="cpu", progress=done)
             origin = TraceOrigin(
@@ -151,7 +151,7 @@ class Store:
             from hexit.quant.traces.recording import record_trace
 
             checkpoint = _load(card.folder)
-            done = self.stage(f"quantised model, {quant.weight_bits}-bit weights", len(texts))
+            done = self.progress(f"quantised model, {quant.weight_bits}-bit weights", len(texts))
             return record_trace(checkpoint, texts, quant, calibration.sentences, max_length=max_length, progress=done)
 
         return self._trace(content, compute)
@@ -168,7 +168,7 @@ class Store:
             from hexit.quant.quantisation.layers import integer_heads
             from hexit.quant.traces.recording import calibrated
 
-            self.stage(f"exit heads, {quant.weight_bits}-bit weights", 1)
+            self.progress(f"exit heads, {quant.weight_bits}-bit weights", 1)
             network = calibrated(_load(card.folder), quant, calibration.sentences, max_length=max_length)
             heads = integer_heads(network)
             save_heads(heads, path, "--cache-dir")
@@ -194,7 +194,7 @@ class Store:
         except ConfigError:  # absent or damaged
             from hexit.quant.traces.recording import calibrated, record_head_run
 
-            done = self.stage(f"inputs of the exit heads, {quant.weight_bits}-bit weights", len(first))
+            done = self.progress(f"inputs of the exit heads, {quant.weight_bits}-bit weights", len(first))
             checkpoint = _load(card.folder)
             network = calibrated(checkpoint, quant, calibration.sentences, max_length=max_length)
             run = record_head_run(checkpoint, network, first, max_length=max_length, progress=done)

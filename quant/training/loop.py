@@ -198,8 +198,8 @@ def _start(plan: TrainingPlan, training_set: TextSet, teacher: Checkpoint | None
     if plan.model:
         checkpoint = load_checkpoint(plan.model, exits=exits)
         if plan.max_length > checkpoint.max_length:
-            rule = f"must be at most the {checkpoint.max_length} positions of {checkpoint.name}"
-            raise ConfigError("--max-length", plan.max_length, rule, f"Use --max-length {checkpoint.max_length}")
+            requirement = f"must be at most the {checkpoint.max_length} positions of {checkpoint.name}"
+            raise ConfigError("--max-length", plan.max_length, requirement, f"Use --max-length {checkpoint.max_length}")
         return checkpoint.model, checkpoint.tokenizer
     sentences = [*training_set.texts, *(training_set.pairs or ())]
     if plan.unlabelled:

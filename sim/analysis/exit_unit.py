@@ -58,11 +58,11 @@ class UnitStreams:
             if first.size == 0 or first[0] != 0 or first[-1] != size or (np.diff(first) < 0).any():
                 raise ConfigError(name, first.tolist()[:4], f"must rise from 0 to {size}", "Correct the streams")
         if self.first_event.size != self.first_ready.size:
-            rule = f"must have {self.first_event.size} entries as first_event has"
-            raise ConfigError("first_ready", self.first_ready.size, rule, "Correct the streams")
+            requirement = f"must have {self.first_event.size} entries as first_event has"
+            raise ConfigError("first_ready", self.first_ready.size, requirement, "Correct the streams")
         if self.arrival_cycle.shape != self.slot.shape or (self.arrival_cycle < 0).any():
-            rule = f"must be {self.slot.size} cycles, not negative"
-            raise ConfigError("arrival_cycle", self.arrival_cycle.shape, rule, "Correct the streams")
+            requirement = f"must be {self.slot.size} cycles, not negative"
+            raise ConfigError("arrival_cycle", self.arrival_cycle.shape, requirement, "Correct the streams")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

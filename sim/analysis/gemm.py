@@ -187,8 +187,8 @@ def _array(options: GemmOptions) -> SystolicArray:
         depth_cycles=fold.depth_cycles if options.depth is None else options.depth,
     )
     if fold.weight_load_overlap and not fold.load.cycles(rows, columns):
-        rule = f"has nothing to hide: {dataflow} loads nothing"
-        raise ConfigError("--weight-load-overlap", "on", rule, "Try --dataflow ws, or --load 1,0,0")
+        requirement = f"has nothing to hide: {dataflow} loads nothing"
+        raise ConfigError("--weight-load-overlap", "on", requirement, "Try --dataflow ws, or --load 1,0,0")
     return SystolicArray(
         rows=rows,
         columns=columns,
@@ -228,8 +228,8 @@ def _form(name: str, text: str, usual: CycleForm) -> CycleForm:
     try:
         rows, columns, constant = (int(part) for part in text.split(","))
     except ValueError:
-        rule = "must be three whole numbers A,B,C: A rows + B columns + C cycles"
-        raise ConfigError(f"--{name}", text, rule, f"Try --{name} 1,1,-2") from None
+        requirement = "must be three whole numbers A,B,C: A rows + B columns + C cycles"
+        raise ConfigError(f"--{name}", text, requirement, f"Try --{name} 1,1,-2") from None
     return CycleForm(rows=rows, columns=columns, constant=constant)
 
 

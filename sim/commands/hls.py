@@ -165,7 +165,7 @@ def hls(
     from hexit.hls.tools.folder import check_target
     from hexit.hls.tools.vendor import find_tool
     from hexit.hls.tools.yosys import yosys_command
-    from hexit.sim.commands.progress import stages
+    from hexit.sim.commands.progress import progress_bars
     from hexit.sim.job.hls_options import HlsOptions, resolve
     from hexit.sim.job.options import RunOptions
     from hexit.sim.plots.exit_unit import draw_unit
@@ -173,8 +173,8 @@ def hls(
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     screen = Console(highlight=False)
     if check is not None:
-        with stages(errors) as stage:
-            results = check_unit_folder(check, stage)
+        with progress_bars(errors) as progress:
+            results = check_unit_folder(check, progress)
         if json_output:
             typer.echo(json.dumps([to_json(result) for result in results], indent=2))
         else:
@@ -192,8 +192,8 @@ def hls(
         find_tool(options.backends[0])
     if synthesise:
         yosys_command()
-    with stages(errors) as stage:
-        unit = resolve(options, stage)
+    with progress_bars(errors) as progress:
+        unit = resolve(options, progress)
         request = UnitRequest(
             spec=unit.spec,
             trace_logits=unit.trace.logits.astype(np.int64),
@@ -209,13 +209,13 @@ def hls(
             n_vectors=vectors,
             seed=seed,
         )
-        built = generate(request, out, stage, lambda folder: draw_unit(unit.spec, folder))
+        built = generate(request, out, progress, lambda folder: draw_unit(unit.spec, folder))
         if synthesise:
-            done = stage("synthesise with Yosys", 1)
+            done = progress("synthesise with Yosys", 1)
             built = measured_by_yosys(out, built)
             done(1)
         if build:
-            done = stage("build with the vendor's tool", 1)
+            done = progress("build with the vendor's tool", 1)
             built = built_by_vendor(out, built, options.backends[0])
             done(1)
         summary = record_build(request, built, unit_stream(request).n_events, out)

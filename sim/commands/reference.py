@@ -45,7 +45,7 @@ def reference(
     from hexit.quant.network.compute import pick_compute
     from hexit.quant.traces.reference import evaluate_reference, save_reference
     from hexit.quant.traces.store import Store, cache_folder
-    from hexit.sim.commands.progress import stages
+    from hexit.sim.commands.progress import progress_bars
     from hexit.sim.export.folder import check_folder
     from hexit.sim.job.options import RunOptions, default_length, load_inputs
 
@@ -55,19 +55,19 @@ def reference(
     check_folder(out.parent)
     options = RunOptions(model=model, data=data, split=split, text_column=text_column, label_column=label_column)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with stages(console) as stage:
-        card, texts = load_inputs(options, Store(folder=cache_folder(cache_dir), stage=stage))
+    with progress_bars(console) as progress:
+        card, texts = load_inputs(options, Store(folder=cache_folder(cache_dir), progress=progress))
         length = default_length(seq_len, card)
         if not 1 <= length <= card.shape.n_positions:
-            rule = f"must be 1..{card.shape.n_positions} (positions of the model)"
-            raise ConfigError("--seq-len", length, rule, f"Try --seq-len {default_length(None, card)}")
+            requirement = f"must be 1..{card.shape.n_positions} (positions of the model)"
+            raise ConfigError("--seq-len", length, requirement, f"Try --seq-len {default_length(None, card)}")
         record = evaluate_reference(
             load_checkpoint(card.folder),
             texts,
             max_length=length,
             compute=device,
             batch_size=batch_size,
-            progress=stage(f"float model on {device}", len(texts)),
+            progress=progress(f"float model on {device}", len(texts)),
         ).record
     save_reference(record, out)
     shown = " ".join(f"{value:.4f}" for value in record.scores)

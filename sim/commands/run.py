@@ -183,7 +183,7 @@ def run(
 
         print_list(listing, Console(highlight=False))
         return
-    from hexit.sim.commands.progress import stages
+    from hexit.sim.commands.progress import progress_bars
     from hexit.sim.export.folder import check_folder, write_outputs
     from hexit.sim.job.options import RunOptions, simulate
     from hexit.sim.report.record import build_report, report_json
@@ -193,11 +193,11 @@ def run(
     if out is not None:
         check_folder(out)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    with stages(errors) as stage:
-        outcome, known = simulate(options, stage)
+    with progress_bars(errors) as progress:
+        outcome, known = simulate(options, progress)
         report = build_report(outcome, known)
         if out is not None:
-            write_outputs(outcome, report, out, "tile" if trace_level == "tile" else "op", stage)
+            write_outputs(outcome, report, out, "tile" if trace_level == "tile" else "op", progress)
     if report.data.n_truncated:
         errors.print(
             f"warning: {report.data.n_truncated} of {report.data.n_samples} sentences are longer than "

@@ -70,7 +70,7 @@ def validate(
 
     from hexit.quant.files import write_whole
     from hexit.quant.records import to_json
-    from hexit.sim.commands.progress import stages as progress
+    from hexit.sim.commands.progress import progress_bars
     from hexit.sim.export.folder import check_folder
     from hexit.sim.plots.validation import write_validation
     from hexit.sim.published.scale_sim import environment_python
@@ -83,8 +83,8 @@ def validate(
     if out is not None:
         check_folder(out)
     python = environment_python() if scale_sim == "auto" else Path(scale_sim) if scale_sim else None
-    with progress(Console(stderr=True, highlight=False, soft_wrap=True)) as stage:
-        done = stage("machines", 1)
+    with progress_bars(Console(stderr=True, highlight=False, soft_wrap=True)) as progress:
+        done = progress("machines", 1)
         validation = recompute(tuple(machines or ()), python)
         done(1)
     if page is not None and heading is not None:

@@ -1,6 +1,6 @@
 """Streams through several engines behind each other: a FIFO of hidden states between two of them, exits in between.
 
-Sentence i, engine g, offsets in an engine from sim.core.pipeline_costs; `places` is the design's fifo_sentences:
+Sentence i, engine g, offsets in an engine from sim.core.spatial_costs; `places` is the design's fifo_sentences:
 
     entered[i,g] = max(arrival[i] if g = 0 else handed[i,g],  free[g])
     ready[i,g]   = max(entered[i,g] + hand_over[g],  entered[i,g-1] + service[g-1])
@@ -21,7 +21,7 @@ before that decision, so what was squashed has never kept a later sentence waiti
 stalling, for no sentence of any stream, and a deeper FIFO is never slower either. (Streams that drop sentences may
 admit others then.)
 
-Not modelled: what sim.core.pipeline_costs does not; bursts of one engine in another's idle time (every engine has an
+Not modelled: what sim.core.spatial_costs does not; bursts of one engine in another's idle time (every engine has an
 equal share of the channel); the port through which results leave (any number per cycle).
 """
 
@@ -36,9 +36,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hexit.sim.core.levels import Levels, count_open
-from hexit.sim.core.pipeline_costs import EngineTable
 from hexit.sim.core.queueing import SERVED, Admission, Queue, empty_queue, enter
 from hexit.sim.core.schedule import NONE, Unit
+from hexit.sim.core.spatial_costs import SpatialCosts
 from hexit.sim.core.squash import SquashedWork, squashed_work
 
 Ints = npt.NDArray[np.int64]
@@ -93,7 +93,7 @@ class SpatialResult:
     with the last decision.
     """
 
-    tables: tuple[EngineTable, ...]
+    tables: tuple[SpatialCosts, ...]
     program_index: Ints
     exit_layer: Ints
     verdict: Ints
@@ -154,7 +154,7 @@ class SpatialResult:
 
 
 def simulate_spatial(
-    tables: Sequence[EngineTable],
+    tables: Sequence[SpatialCosts],
     exit_layer: Ints,
     arrival: Ints,
     admission: Admission = Admission(),  # noqa: B008  # immutable
@@ -203,7 +203,7 @@ def simulate_spatial(
     )
 
 
-def offsets(tables: Sequence[EngineTable]) -> Offsets:
+def offsets(tables: Sequence[SpatialCosts]) -> Offsets:
     """Return the tables of all programs as the compiled function takes them."""
     hand_over, service, decision = (
         np.stack([getattr(table, f"{name}_cycle{suffix}") for table in tables])
@@ -304,7 +304,7 @@ def run_engines(
 
 
 def _squashed(
-    table: EngineTable, mine: npt.NDArray[np.bool_], exit_layer: Ints, entered: Ints, finish: Ints
+    table: SpatialCosts, mine: npt.NDArray[np.bool_], exit_layer: Ints, entered: Ints, finish: Ints
 ) -> SquashedWork:
     """Add up what was cut off of the sentences `mine`: in the engine of the exit, and in the engine behind."""
     program, engine_of = table.program, table.engine
@@ -322,7 +322,7 @@ def _squashed(
     return total
 
 
-def _cut_off(table: EngineTable, engine: int, first_layer: int, cut: Ints, times: Ints) -> SquashedWork:
+def _cut_off(table: SpatialCosts, engine: int, first_layer: int, cut: Ints, times: Ints) -> SquashedWork:
     """Return the squashed work of an engine's layers from its `first_layer` on, for cuts so long after the entry."""
     run, program = table.runs[engine], table.program
     layer = squashed_work(program.layer, run.layer_start[first_layer:], cut, times)

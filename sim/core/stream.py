@@ -38,7 +38,6 @@ from hexit.hw_model.energy import EnergyCounts
 from hexit.hw_model.work import group_work, op_work
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.levels import count_open
-from hexit.sim.core.pipeline_costs import engine_table, lone_run
 from hexit.sim.core.queueing import (
     FULL,
     LATE,
@@ -51,6 +50,7 @@ from hexit.sim.core.queueing import (
 from hexit.sim.core.recurrence import Flat, flatten, run_interleaved, run_sentence
 from hexit.sim.core.schedule import NONE, Program, Unit
 from hexit.sim.core.spatial import simulate_spatial
+from hexit.sim.core.spatial_costs import lone_run, spatial_costs
 from hexit.sim.core.squash import SquashedWork, squashed_work
 
 Ints = npt.NDArray[np.int64]
@@ -167,14 +167,14 @@ class StreamResult:
         return np.asarray(self.busy_cycles / (self.n_engines * self.total_cycles), dtype=np.float64)
 
 
-def simulate_sentence(program: Program, exit_layers: tuple[int, ...] | None = None) -> SentenceRun:
+def simulate_sentence(program: Program, evaluated_layers: tuple[int, ...] | None = None) -> SentenceRun:
     """Run one sentence through all layers under the design's exit overlap (`interleave` alone is `stall`).
 
-    `exit_layers`: the layers whose exits exist, all of them by default; the last layer must be among them.
+    `evaluated_layers`: the layers whose exits exist, all of them by default; the last layer must be among them.
     """
-    evaluated = _evaluated(program, exit_layers)
+    evaluated = _evaluated(program, evaluated_layers)
     if program.accelerator.mapping == "spatial":
-        run, decisions = lone_run(engine_table(program, evaluated))
+        run, decisions = lone_run(spatial_costs(program, evaluated))
         return SentenceRun(
             program=program,
             prologue_start=run.prologue_start,
@@ -204,9 +204,9 @@ def simulate_sentence(program: Program, exit_layers: tuple[int, ...] | None = No
     )
 
 
-def exit_table(program: Program, exit_layers: tuple[int, ...] | None = None) -> ExitTable:
+def exit_table(program: Program, evaluated_layers: tuple[int, ...] | None = None) -> ExitTable:
     """Return the cost of every exit layer of a sentence alone, from one simulation of all layers."""
-    run = simulate_sentence(program, exit_layers)
+    run = simulate_sentence(program, evaluated_layers)
     n_exits = np.cumsum(run.decision_cycle != NONE)
     layers = np.arange(1, program.n_layers + 1)
     groups = (program.prologue, program.layer, program.exit)
@@ -246,20 +246,20 @@ def simulate_stream(
     programs: Program | Sequence[Program],
     exit_layer: npt.ArrayLike,
     arrivals: npt.ArrayLike | None = None,
-    exit_layers: tuple[int, ...] | None = None,
+    evaluated_layers: tuple[int, ...] | None = None,
     *,
     program_index: npt.ArrayLike | None = None,
     admission: Admission = Admission(),  # noqa: B008 - an immutable tuple
 ) -> StreamResult:
     """Run sentences that exit after the given layers (from 1), in order, under the design's exit overlap.
 
-    `arrivals`: cycle of each sentence's arrival, not falling; closed loop without. `exit_layers` as in
+    `arrivals`: cycle of each sentence's arrival, not falling; closed loop without. `evaluated_layers` as in
     `simulate_sentence`. `program_index`: which of `programs` (one design, a length each) a sentence runs, the first
     without. Raises ConfigError for exits or programs that do not exist and arrivals out of order.
     """
     programs = [programs] if isinstance(programs, Program) else list(programs)
     design = programs[0].accelerator
-    leaves = _checked_exits(exit_layer, _evaluated(programs[0], exit_layers))
+    leaves = _checked_exits(exit_layer, _evaluated(programs[0], evaluated_layers))
     chosen = np.zeros_like(leaves) if program_index is None else np.asarray(program_index, dtype=np.int64)
     if chosen.shape != leaves.shape or (chosen < 0).any() or (chosen >= len(programs)).any():
         raise ConfigError(
@@ -270,17 +270,17 @@ def simulate_stream(
         raise ConfigError(
             "arrivals", arrival.shape, f"must be {leaves.size} cycles, not negative, not falling", "Sort the arrivals"
         )
-    tables = [exit_table(program, exit_layers) for program in programs]
+    tables = [exit_table(program, evaluated_layers) for program in programs]
     door = Admission() if arrivals is None else admission
     wasted: Sequence[SquashedWork] | None = None  # by program, where the tables of lone sentences do not tell it
     if design.mapping == "spatial":
-        evaluated = _evaluated(programs[0], exit_layers)
-        engines = [engine_table(program, evaluated) for program in programs]
+        evaluated = _evaluated(programs[0], evaluated_layers)
+        engines = [spatial_costs(program, evaluated) for program in programs]
         run = simulate_spatial(engines, leaves, arrival, door, program_index=chosen)
         start, finish, verdict, wasted = run.start_cycle, run.delivered_cycle, run.verdict, run.squashed
     elif design.exit_overlap == "interleave":
         start, finish, verdict = run_slots(
-            programs, leaves, arrival, design.n_interleaved, exit_layers, program_index=chosen, admission=door
+            programs, leaves, arrival, design.n_interleaved, evaluated_layers, program_index=chosen, admission=door
         )
     else:
         service = np.stack([table.latency_cycles for table in tables])[chosen, leaves - 1]
@@ -388,7 +388,7 @@ def run_slots(
     exit_layer: Ints,
     arrival: Ints,
     n_slots: int,
-    exit_layers: tuple[int, ...] | None = None,
+    evaluated_layers: tuple[int, ...] | None = None,
     *,
     program_index: Ints | None = None,
     admission: Admission = Admission(),  # noqa: B008 - an immutable tuple
@@ -401,7 +401,7 @@ def run_slots(
     start, finish, verdict = (np.empty_like(exit_layer) for _ in range(3))
     run_interleaved(
         _flat(programs),
-        _evaluated(programs[0], exit_layers),
+        _evaluated(programs[0], evaluated_layers),
         np.zeros_like(exit_layer) if program_index is None else program_index,
         exit_layer,
         arrival,
@@ -480,12 +480,15 @@ def queue_spans(result: StreamResult) -> tuple[Ints, Ints]:
     return arrival, np.maximum.accumulate(np.where(late, arrival + deadline, start))
 
 
-def _evaluated(program: Program, exit_layers: tuple[int, ...] | None) -> npt.NDArray[np.bool_]:
+def _evaluated(program: Program, evaluated_layers: tuple[int, ...] | None) -> npt.NDArray[np.bool_]:
     n_layers = program.n_layers
-    chosen = range(1, n_layers + 1) if exit_layers is None else exit_layers
+    chosen = range(1, n_layers + 1) if evaluated_layers is None else evaluated_layers
     if not set(chosen) <= set(range(1, n_layers + 1)) or n_layers not in chosen:
         raise ConfigError(
-            "exit_layers", exit_layers, f"must lie in 1..{n_layers} and contain {n_layers}", "Correct the list"
+            "evaluated_layers",
+            evaluated_layers,
+            f"must lie in 1..{n_layers} and contain {n_layers}",
+            "Correct the list",
         )
     evaluated = np.zeros(n_layers, np.bool_)
     evaluated[np.array(list(chosen)) - 1] = True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
-from hexit.quant.traces.store import Stage
+from hexit.quant.traces.store import Progress
 from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.export.perfetto import Level, chrome_trace_json
 from hexit.sim.export.vcd import value_change_dump
@@ -29,7 +29,7 @@ def check_folder(folder: Path) -> None:
         raise ConfigError("--out", str(folder), f"cannot be written ({reason})", "Name another folder") from None
 
 
-def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, stage: Stage) -> None:
+def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, progress: Progress) -> None:
     """Write report.json, sentences.csv, timeline.json, timeline.vcd and the pictures."""
     from hexit.sim.plots.run import draw_all  # here, because matplotlib takes longer to load than a run to simulate
 
@@ -38,7 +38,7 @@ def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, 
     timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
     write_whole(folder / "timeline.json", chrome_trace_json(timeline, level))
     write_whole(folder / "timeline.vcd", value_change_dump(timeline))
-    draw_all(outcome, report, folder, stage)
+    draw_all(outcome, report, folder, progress)
 
 
 def sentences_csv(outcome: Outcome) -> str:

@@ -65,5 +65,5 @@ def check_build(build: ExitUnitBuild, shape: EncoderShape, quant: QuantConfig, d
 def check_scale(build: ExitUnitBuild, scale: float) -> None:
     """Raise ConfigError where the constants of a built unit belong to logits of another scale."""
     if build.spec.form.scale != scale:
-        rule = f"the run's logits have {scale!r}: another model or calibration"
-        raise ConfigError(FLAG, f"logit scale {build.spec.form.scale!r}", rule, AGAIN[0].upper() + AGAIN[1:])
+        requirement = f"the run's logits have {scale!r}: another model or calibration"
+        raise ConfigError(FLAG, f"logit scale {build.spec.form.scale!r}", requirement, AGAIN[0].upper() + AGAIN[1:])

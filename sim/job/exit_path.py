@@ -59,7 +59,7 @@ def unit_spec(rule: ExitRule, shape: EncoderShape, quant: QuantConfig, scale: fl
         n_classes=shape.n_classes,
         scale=scale,
         logit_bits=quant.logit_bits,
-        exit_layers=layers,
+        evaluated_layers=layers,
         n_slots=n_slots,
     )
 
@@ -102,11 +102,11 @@ def decide_by_unit(spec: ExitUnitSpec, trace: ExitTrace) -> Decision:
     return decision_at(first_exit(decide_events(spec, logits).exit), logits, trace.scale)
 
 
-def decide_by_rule(rule: ExitRule, trace: ExitTrace, exit_layers: tuple[int, ...]) -> Decision:
+def decide_by_rule(rule: ExitRule, trace: ExitTrace, evaluated_layers: tuple[int, ...]) -> Decision:
     """Return what the rule in floating point says of real logits at the layers that have an exit."""
     labels = trace.labels if trace.labelled else None
     if isinstance(rule, FixedDepthExit | OracleExit):
         return decide(rule, trace.real_logits, labels)
-    layers = np.array(exit_layers)
+    layers = np.array(evaluated_layers)
     decision = decide(rule, trace.real_logits[layers - 1], labels)
     return dataclasses.replace(decision, exit_layer=layers[decision.exit_layer - 1])

@@ -142,9 +142,9 @@ class Outcome:
     resources: ResourceEstimate
 
     @property
-    def exit_layers(self) -> tuple[int, ...]:
+    def evaluated_layers(self) -> tuple[int, ...]:
         """Layers whose exits are evaluated."""
-        return self.exit_path.spec.exit_layers
+        return self.exit_path.spec.evaluated_layers
 
 
 def text_source(
@@ -228,9 +228,9 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         lengths,
     )
     load = StreamLoad(setup=setup.stream, programs=programs, program_index=index, seed=setup.seed)
-    stream = load.run(decision.exit_layer, spec.exit_layers)
+    stream = load.run(decision.exit_layer, spec.evaluated_layers)
     full = load.run(np.full(source.trace.n_samples, setup.shape.n_layers), (setup.shape.n_layers,))
-    searched = load.search(decision.exit_layer, spec.exit_layers) if setup.stream.saturates else None
+    searched = load.search(decision.exit_layer, spec.evaluated_layers) if setup.stream.saturates else None
     return Outcome(
         setup=setup,
         source=source,
@@ -239,8 +239,8 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         workload=checked.workload,
         exit_path=checked.exit_path,
         program=program,
-        sentence=simulate_sentence(program, spec.exit_layers),
-        table=exit_table(program, spec.exit_layers),
+        sentence=simulate_sentence(program, spec.evaluated_layers),
+        table=exit_table(program, spec.evaluated_layers),
         programs=programs,
         drawn=load.drawn,
         stream=stream,
@@ -267,7 +267,7 @@ def decide_source(rule: ExitRule, source: Source, unit: ExitUnitSpec | None = No
                 integer = decide_integer(rule, trace.logits, trace.scale, labels)
                 return integer, decide_by_rule(rule, reference, ())
             unit = unit or trace_unit(rule, trace)
-            return decide_by_unit(unit, trace), decide_by_rule(rule, reference, unit.exit_layers)
+            return decide_by_unit(unit, trace), decide_by_rule(rule, reference, unit.evaluated_layers)
 
 
 def stream_energy(programs: tuple[Program, ...], device: Device, stream: StreamResult) -> EnergyBreakdown:

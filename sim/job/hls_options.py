@@ -14,7 +14,7 @@ from hexit.quant.exits.facade import parse_rule
 from hexit.quant.exits.integer import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.integer.head import IntegerHead, Integers
-from hexit.quant.traces.store import ModelCard, Stage, Store, cache_folder, calibration_of
+from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, calibration_of
 from hexit.quant.traces.trace import ExitTrace
 from hexit.sim.job.options import (
     DEFAULT_RULES,
@@ -89,13 +89,13 @@ class ResolvedUnit:
     head_inputs: Integers | None
 
 
-def resolve(options: HlsOptions, stage: Stage) -> ResolvedUnit:
+def resolve(options: HlsOptions, progress: Progress) -> ResolvedUnit:
     """Return the unit that the options describe; the quantised model runs if its logits are not in the cache."""
     run = options.run
     rule = parse_rule(run.rule, run.threshold) if run.rule else None  # a wrong one fails before models load
     quant, device = quantisation(run), load_device(options.device)
     tables = TableFormat(address_bits=options.table_address_bits, fraction_bits=options.table_fraction_bits)
-    store = Store(folder=cache_folder(run.cache_dir), stage=stage)
+    store = Store(folder=cache_folder(run.cache_dir), progress=progress)
     card, texts = load_inputs(run, store)
     shape, length = card.shape, default_length(run.seq_len, card)
     rule = rule or parse_rule(DEFAULT_RULES.get(shape.n_classes, MANY_CLASSES_RULE), run.threshold)
@@ -107,7 +107,7 @@ def resolve(options: HlsOptions, stage: Stage) -> ResolvedUnit:
             n_classes=shape.n_classes,
             scale=scale,
             logit_bits=quant.logit_bits,
-            exit_layers=_exit_layers(options.exits),
+            evaluated_layers=_exit_layers(options.exits),
             n_slots=options.interleave,
             confidence=options.confidence,
             tables=tables,
@@ -141,8 +141,8 @@ def _exit_layers(text: str) -> tuple[int, ...] | None:
 
 def _check_head(card: ModelCard, weight_bits: int) -> None:
     if not card.shape.shared_head:
-        rule = f"has a head for each of its {card.shape.n_layers} exits, and a project holds the weights of one"
-        raise ConfigError("--head", card.name, rule, "Leave --head out: the unit then takes logits")
+        requirement = f"has a head for each of its {card.shape.n_layers} exits, and a project holds the weights of one"
+        raise ConfigError("--head", card.name, requirement, "Leave --head out: the unit then takes logits")
     if weight_bits > 8:
-        rule = "weights are wider than the 8 bits that a head is built with"
-        raise ConfigError("--head", f"--weight-bits {weight_bits}", rule, "Use --weight-bits 8 or fewer")
+        requirement = "weights are wider than the 8 bits that a head is built with"
+        raise ConfigError("--head", f"--weight-bits {weight_bits}", requirement, "Use --weight-bits 8 or fewer")

@@ -21,7 +21,7 @@ from hexit.quant.exits.facade import ExitRule, parse_rule
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.quant.traces.profile import Profile, load_profile
 from hexit.quant.traces.reference import Reference, load_reference
-from hexit.quant.traces.store import ModelCard, Stage, Store, cache_folder, calibration_of
+from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, calibration_of
 from hexit.quant.workload import SHAPES
 from hexit.sim.core.queueing import DROP_POLICIES, AdmissionPolicy
 from hexit.sim.job.built_unit import built_rule
@@ -103,8 +103,8 @@ class RunOptions:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in unused and value and value != field.default:
-                rule = "means nothing with --profile" if self.profile else "means nothing without --profile"
-                raise ConfigError(f"--{field.name.replace('_', '-')}", value, rule, "Leave it out")
+                requirement = "means nothing with --profile" if self.profile else "means nothing without --profile"
+                raise ConfigError(f"--{field.name.replace('_', '-')}", value, requirement, "Leave it out")
 
 
 def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
@@ -114,14 +114,14 @@ def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
         raise ConfigError(flag, value, f"must be one of {', '.join(names)}", f"Try {flag} {names[0]}")
 
 
-def simulate(options: RunOptions, stage: Stage) -> tuple[Outcome, Reference | None]:
+def simulate(options: RunOptions, progress: Progress) -> tuple[Outcome, Reference | None]:
     """Run the loop that the options describe; return the outcome and the reference to show beside it."""
     reference = load_reference(Path(options.reference)) if options.reference else None
     build = load_build(Path(options.exit_unit)) if options.exit_unit else None
     rule = _asked_rule(options, build)  # a wrong one fails before models load
     stream = stream_setup(options)
     quant = quantisation(options)
-    store = Store(folder=cache_folder(options.cache_dir), stage=stage)
+    store = Store(folder=cache_folder(options.cache_dir), progress=progress)
     if options.profile:
         length = PROFILE_LENGTH if options.seq_len is None else options.seq_len
         shape, profile = _profile(options)
@@ -195,8 +195,8 @@ def _profile(options: RunOptions) -> tuple[EncoderShape, Profile]:
     shape = SHAPES[options.shape]
     profile = load_profile(Path(options.profile), options.profile_columns)
     if profile.n_layers != shape.n_layers:
-        rule = f"has {profile.n_layers} columns, {options.shape} has {shape.n_layers} layers"
-        raise ConfigError("--profile", options.profile, rule, "Name its network with --shape")
+        requirement = f"has {profile.n_layers} columns, {options.shape} has {shape.n_layers} layers"
+        raise ConfigError("--profile", options.profile, requirement, "Name its network with --shape")
     return shape, profile
 
 
@@ -234,8 +234,8 @@ def _design(options: RunOptions, device: Device | None) -> Accelerator:
         if options.batch < 1:
             raise ConfigError("--batch", options.batch, "must be at least 1", "Try --batch 1")
         if options.batch > 1 and options.overlap not in {"", "interleave"}:
-            rule = f"keeps several sentences resident, --overlap {options.overlap} only one"
-            raise ConfigError("--batch", options.batch, rule, "Use --overlap interleave, or --batch 1")
+            requirement = f"keeps several sentences resident, --overlap {options.overlap} only one"
+            raise ConfigError("--batch", options.batch, requirement, "Use --overlap interleave, or --batch 1")
     n_resident = options.batch or (max(2, design.n_interleaved) if options.overlap == "interleave" else None)
     if n_resident is not None and n_resident > 1:
         return dataclasses.replace(design, exit_overlap="interleave", n_interleaved=n_resident)
@@ -256,5 +256,5 @@ def _check_reference(reference: Reference, card: ModelCard, texts: TextSet, leng
     ):
         if found != wanted:
             shown = str(found)[:12]
-            rule = f"is of another {name} than this run ({str(wanted)[:12]})"
-            raise ConfigError("--reference", shown, rule, "Make it again: hexit reference")
+            requirement = f"is of another {name} than this run ({str(wanted)[:12]})"
+            raise ConfigError("--reference", shown, requirement, "Make it again: hexit reference")

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from hexit.quant.exits.facade import RULES, FixedDepthExit, OracleExit
 from hexit.quant.files import write_whole
-from hexit.quant.traces.store import Stage
+from hexit.quant.traces.store import Progress
 from hexit.quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax
 from hexit.sim.analysis.timeline import Interval, Timeline, sentence_timeline
 from hexit.sim.core.schedule import NONE, UNIT_NAMES, Unit
@@ -91,10 +91,10 @@ RULE_LOOKS: dict[str, dict[str, Any]] = {
 UNKNOWN_RULE_LOOK: dict[str, Any] = {"color": GREY, "marker": "."}
 
 
-def draw_all(outcome: Outcome, report: Report, folder: Path, stage: Stage) -> None:
+def draw_all(outcome: Outcome, report: Report, folder: Path, progress: Progress) -> None:
     """Write every picture that says something of this run to `folder` as NAME.png and NAME.svg."""
     pictures = pictures_of(outcome)
-    advance = stage("pictures", len(pictures))
+    advance = progress("pictures", len(pictures))
     for name, draw in pictures.items():
         with plot_style():
             for kind, raw in render(draw(outcome, report)).items():

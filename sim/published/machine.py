@@ -111,8 +111,8 @@ def _region_cycles(machine: Machine, region: Region, ops: dict[str, Op], channel
     else:
         rows = max(heights)
         if heights != {rows}:
-            rule = f"needs ops of one number of rows, not {sorted(heights)}"
-            raise ConfigError(f"{region.name}.pack_rows", region.pack_rows, rule, "Leave pack_rows out")
+            requirement = f"needs ops of one number of rows, not {sorted(heights)}"
+            raise ConfigError(f"{region.name}.pack_rows", region.pack_rows, requirement, "Leave pack_rows out")
         n_packs = ceil_div(rows, region.pack_rows)
         packs = [min(region.pack_rows, rows), rows - (n_packs - 1) * region.pack_rows]
     whole, last = ([_stage_ops(machine, stage, ops, height, channel) for stage in region.stages] for height in packs)

@@ -141,8 +141,8 @@ def install_scale_sim(cache: Path | None = None) -> Path:
         except OSError as error:
             told = str(error.strerror)
         if told:
-            rule = f"cannot be installed ({told.splitlines()[-1]})"
-            raise ConfigError("scale-sim", str(folder), rule, "See whether pip reaches PyPI")
+            requirement = f"cannot be installed ({told.splitlines()[-1]})"
+            raise ConfigError("scale-sim", str(folder), requirement, "See whether pip reaches PyPI")
     return python
 
 

@@ -248,13 +248,13 @@ class ExitPartReport:
 class ExitUnitReport:
     """The unit that decided, and the head in front of it; `part` and `clock_period_ns` only of a unit that was built.
 
-    `exit_layers` are the layers whose exits are computed.
+    `evaluated_layers` are the layers whose exits are computed.
     """
 
     built: bool
     part: str | None
     clock_period_ns: float | None
-    exit_layers: tuple[int, ...]
+    evaluated_layers: tuple[int, ...]
     logit_bits: int
     n_slots: int
     state_bits: int
@@ -482,7 +482,7 @@ def _exit_unit_report(outcome: Outcome) -> ExitUnitReport:
         built=build is not None,
         part=build.part if build is not None else None,
         clock_period_ns=build.clock_period_ns if build is not None else None,
-        exit_layers=path.spec.exit_layers,
+        evaluated_layers=path.spec.evaluated_layers,
         logit_bits=path.spec.logit_bits,
         n_slots=path.spec.n_slots,
         state_bits=path.spec.state_bits,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexit.sim.analysis.stalls import kernel_and_transfers, op_stall_rows, stall_breakdown, stall_rows
-from hexit.sim.core.pipeline_costs import engine_table
 from hexit.sim.core.schedule import NONE, Unit
 from hexit.sim.core.spatial import simulate_spatial
+from hexit.sim.core.spatial_costs import spatial_costs
 from hexit.sim.job.experiment import Outcome, shown_exit
 from hexit.sim.traffic.arrivals import ClosedLoop
 from hexit.sim.traffic.buffer_sizes import BufferSizes, size_buffers
@@ -99,8 +99,8 @@ def engines_report(outcome: Outcome) -> EnginesReport | None:
     """Return what several engines did with the stream, None for one engine."""
     if outcome.setup.design.mapping != "spatial":
         return None
-    evaluated = np.isin(np.arange(1, outcome.program.n_layers + 1), outcome.exit_layers)
-    tables = [engine_table(program, evaluated) for program in outcome.programs]
+    evaluated = np.isin(np.arange(1, outcome.program.n_layers + 1), outcome.evaluated_layers)
+    tables = [spatial_costs(program, evaluated) for program in outcome.programs]
     stream = outcome.stream
     arrival = (
         stream.arrival_cycle

@@ -191,8 +191,8 @@ def arrival_cycles(arrivals: Arrivals, n_sentences: int, clock_mhz: float, seed:
             pass
         case RecordedArrivals(arrival_us=times):
             if times.size < n_sentences:
-                rule = f"has {times.size} arrivals for {n_sentences} sentences"
-                raise ConfigError(FLAG, format_arrivals(arrivals), rule, f"Use --sentences {times.size}")
+                requirement = f"has {times.size} arrivals for {n_sentences} sentences"
+                raise ConfigError(FLAG, format_arrivals(arrivals), requirement, f"Use --sentences {times.size}")
             _check_length(times[-1] * clock_mhz)
             return np.ceil(times[:n_sentences] * clock_mhz).astype(np.int64)
     gaps = np.random.default_rng((seed, RANDOM_STREAM)).exponential(size=-(-n_sentences // size))

@@ -26,8 +26,8 @@ from hexit.hw_model.resources import bram18_blocks
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import Workload, packed_bytes
 from hexit.sim.core.levels import Levels
-from hexit.sim.core.pipeline_costs import EngineTable
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
+from hexit.sim.core.spatial_costs import SpatialCosts
 
 Ints = npt.NDArray[np.int64]
 
@@ -64,7 +64,7 @@ class BufferSizes:
 
 
 def size_buffers(
-    tables: Sequence[EngineTable],
+    tables: Sequence[SpatialCosts],
     exit_layer: Ints,
     arrival: Ints,
     *,

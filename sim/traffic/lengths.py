@@ -74,8 +74,8 @@ def hardware_lengths(policy: LengthPolicy, n_tokens: npt.ArrayLike, sequence_len
         return np.asarray(tokens)
     too_long = [bucket for bucket in policy.bucket_tokens if bucket > sequence_length]
     if too_long:
-        rule = f"is longer than the {sequence_length} tokens to which sentences are cut"
-        raise ConfigError(FLAG, f"{too_long[0]}", rule, "Leave it out, or raise --seq-len")
+        requirement = f"is longer than the {sequence_length} tokens to which sentences are cut"
+        raise ConfigError(FLAG, f"{too_long[0]}", requirement, "Leave it out, or raise --seq-len")
     buckets = np.array([*policy.bucket_tokens, sequence_length])
     return np.asarray(buckets[np.searchsorted(buckets, tokens)], dtype=np.int64)
 

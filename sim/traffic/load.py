@@ -45,16 +45,16 @@ class StreamSetup:
         if self.n_sentences < 0:
             raise ConfigError("--sentences", self.n_sentences, "must not be negative", "Try --sentences 100000")
         if self.n_sentences > MAX_SENTENCES:
-            rule = f"must be at most {MAX_SENTENCES}"
-            raise ConfigError("--sentences", self.n_sentences, rule, "Try --sentences 1000000")
+            requirement = f"must be at most {MAX_SENTENCES}"
+            raise ConfigError("--sentences", self.n_sentences, requirement, "Try --sentences 1000000")
         policy, closed = self.admission, isinstance(self.arrivals, ClosedLoop)
         if closed and policy.drop != "never" and not self.saturates:
-            rule = "drops nobody in a closed loop, where nobody waits"
+            requirement = "drops nobody in a closed loop, where nobody waits"
             where, value = ("--drop", policy.drop) if policy.n_places is None else ("--queue", str(policy.n_places))
-            raise ConfigError(where, value, rule, "Add --arrivals poisson:rate=500")
+            raise ConfigError(where, value, requirement, "Add --arrivals poisson:rate=500")
         if self.saturates and isinstance(self.arrivals, RecordedArrivals):
-            rule = "searches for a rate, and recorded arrivals have their own"
-            raise ConfigError("--saturate", self.arrivals.file_name, rule, "Use --arrivals poisson:rate=500")
+            requirement = "searches for a rate, and recorded arrivals have their own"
+            raise ConfigError("--saturate", self.arrivals.file_name, requirement, "Use --arrivals poisson:rate=500")
 
 
 def draw_sentences(n_samples: int, n_drawn: int, seed: int) -> Ints:
@@ -83,31 +83,33 @@ class StreamLoad:
         """Which sentence of the data each of the stream is."""
         return draw_sentences(self.program_index.size, self.setup.n_sentences, self.seed)
 
-    def run(self, exit_layer: Ints, exit_layers: tuple[int, ...]) -> StreamResult:
-        """Simulate the stream; `exit_layer` [n_samples] of the data, `exit_layers` those that are evaluated."""
+    def run(self, exit_layer: Ints, evaluated_layers: tuple[int, ...]) -> StreamResult:
+        """Simulate the stream; `exit_layer` [n_samples] of the data, `evaluated_layers` those that are evaluated."""
         drawn = self.drawn
         arrivals = arrival_cycles(self.setup.arrivals, drawn.size, self.clock_mhz, self.seed)
-        return self._run(exit_layer, exit_layers, drawn, arrivals)
+        return self._run(exit_layer, evaluated_layers, drawn, arrivals)
 
-    def search(self, exit_layer: Ints, exit_layers: tuple[int, ...]) -> Saturation:
+    def search(self, exit_layer: Ints, evaluated_layers: tuple[int, ...]) -> Saturation:
         """Search the highest sustained rate of the stream's pattern, Poisson in a closed loop."""
         pattern = self.setup.arrivals
         n_sentences = self.setup.n_sentences or SATURATION_SENTENCES
         drawn = draw_sentences(self.program_index.size, n_sentences, self.seed)
         return saturate(
-            lambda arrivals: self._run(exit_layer, exit_layers, drawn, arrivals),
+            lambda arrivals: self._run(exit_layer, evaluated_layers, drawn, arrivals),
             PoissonArrivals(rate_per_s=1.0) if isinstance(pattern, ClosedLoop | RecordedArrivals) else pattern,
             n_sentences,
             self.clock_mhz,
             self.seed,
         )
 
-    def _run(self, exit_layer: Ints, exit_layers: tuple[int, ...], drawn: Ints, arrivals: Ints | None) -> StreamResult:
+    def _run(
+        self, exit_layer: Ints, evaluated_layers: tuple[int, ...], drawn: Ints, arrivals: Ints | None
+    ) -> StreamResult:
         return simulate_stream(
             self.programs,
             exit_layer[drawn],
             arrivals,
-            exit_layers,
+            evaluated_layers,
             program_index=self.program_index[drawn],
             admission=self.setup.admission.cycles(self.clock_mhz),
         )

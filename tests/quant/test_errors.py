@@ -11,7 +11,12 @@ from hexit.quant.network.compute import pick_compute
 def test_the_message_names_place_value_rule_and_remedy() -> None:
     error = ConfigError("--bits", 9, "must be 2..8 or 16", "Try --bits 8")
     assert str(error) == "--bits = 9: must be 2..8 or 16. Try --bits 8."
-    assert (error.where, error.value, error.rule, error.remedy) == ("--bits", 9, "must be 2..8 or 16", "Try --bits 8")
+    assert (error.where, error.value, error.requirement, error.remedy) == (
+        "--bits",
+        9,
+        "must be 2..8 or 16",
+        "Try --bits 8",
+    )
 
 
 def test_full_stops_are_not_doubled() -> None:

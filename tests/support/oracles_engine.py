@@ -91,11 +91,11 @@ def naive_starts(program: TaskProgram) -> list[int]:
     return [task.start for task in tasks]
 
 
-def naive_stream(program: Program, exit_layers: list[int], n_slots: int) -> list[tuple[int, int]]:
+def naive_stream(program: Program, evaluated_layers: list[int], n_slots: int) -> list[tuple[int, int]]:
     """(start, finish) of every sentence of a closed loop with `n_slots` taking turns, each layer stalling."""
     machine = Machine()
     n_blocks = program.layer.n_blocks
-    queue = list(enumerate(exit_layers))
+    queue = list(enumerate(evaluated_layers))
     buffers: list[Task | None] = [None] * (program.layer.n_ports - 1 - n_blocks)
     resident: list[tuple[int, int] | None] = [None] * n_slots  # sentence, layers to go
     gates: list[Task | None] = [None] * n_slots
@@ -129,7 +129,7 @@ def naive_stream(program: Program, exit_layers: list[int], n_slots: int) -> list
     def end(task: Task | None) -> int:
         return 0 if task is None else task.start + task.latency
 
-    return [(end(begins[s]), end(ends[s])) for s in range(len(exit_layers))]
+    return [(end(begins[s]), end(ends[s])) for s in range(len(evaluated_layers))]
 
 
 @dataclass(frozen=True)

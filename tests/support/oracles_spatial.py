@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hexit.sim.core.pipeline_costs import EngineTable
+from hexit.sim.core.spatial_costs import SpatialCosts
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Stepped:
 class Machine:
     """Sentences with the given exits and arrivals in the engines of a table, `n_places` in front of each."""
 
-    def __init__(self, table: EngineTable, exit_layer: list[int], arrival: list[int], n_places: int) -> None:
+    def __init__(self, table: SpatialCosts, exit_layer: list[int], arrival: list[int], n_places: int) -> None:
         self.table, self.exit_layer, self.arrival, self.n_places = table, exit_layer, arrival, n_places
         self.engines = [Engine() for _ in range(table.n_engines)]
         self.fifos: list[list[int]] = [[] for _ in self.engines]  # the first one is never used

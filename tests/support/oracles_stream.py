@@ -46,12 +46,12 @@ def naive_queue(
 
 
 def naive_turns(
-    programs: list[Program], program_index: list[int], exit_layers: list[int], n_slots: int
+    programs: list[Program], program_index: list[int], evaluated_layers: list[int], n_slots: int
 ) -> list[tuple[int, int]]:
     """(start, finish) of every sentence of a closed loop with a program each and `n_slots` taking turns."""
     machine = Machine()
     layer = programs[0].layer
-    queue = list(zip(range(len(exit_layers)), program_index, exit_layers, strict=True))
+    queue = list(zip(range(len(evaluated_layers)), program_index, evaluated_layers, strict=True))
     buffers: list[Task | None] = [None] * (layer.n_ports - 1 - layer.n_blocks)
     resident: list[tuple[int, Program, int] | None] = [None] * n_slots  # sentence, its program, layers to go
     gates: list[Task | None] = [None] * n_slots
@@ -88,4 +88,4 @@ def naive_turns(
     def end(task: Task | None) -> int:
         return 0 if task is None else task.start + task.latency
 
-    return [(end(begins[s]), end(ends[s])) for s in range(len(exit_layers))]
+    return [(end(begins[s]), end(ends[s])) for s in range(len(evaluated_layers))]

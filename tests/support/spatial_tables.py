@@ -11,9 +11,9 @@ from hexit.hw_model.accelerator import Accelerator, UnitCost, load_design
 from hexit.hw_model.memory import MemoryChannel
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
-from hexit.sim.core.pipeline_costs import EngineTable, engine_table
 from hexit.sim.core.schedule import NONE, Program, compile_program
 from hexit.sim.core.spatial import Ints
+from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs
 from support.strategies import DECISION, programs
 
 ALBERT = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
@@ -29,31 +29,31 @@ def with_design(program: Program, **changes: object) -> Program:
     return compile_program(program.workload, design, program.channel, cost)
 
 
-def every_exit(program: Program) -> EngineTable:
-    return engine_table(program, np.ones(program.n_layers, np.bool_))
+def every_exit(program: Program) -> SpatialCosts:
+    return spatial_costs(program, np.ones(program.n_layers, np.bool_))
 
 
-def spatial(program: Program, n_engines: int, overlap: str = "speculate") -> EngineTable:
+def spatial(program: Program, n_engines: int, overlap: str = "speculate") -> SpatialCosts:
     return every_exit(with_design(program, mapping="spatial", n_engines=n_engines, exit_overlap=overlap))
 
 
 @st.composite
-def spatial_tables(draw: st.DrawFn) -> EngineTable:
+def spatial_tables(draw: st.DrawFn) -> SpatialCosts:
     """Tables of real programs, of a part of their exits too."""
     program = draw(programs())
     n_engines = draw(st.integers(1, program.n_layers))
     program = with_design(program, mapping="spatial", n_engines=n_engines)
     evaluated = np.array([draw(st.booleans()) for _ in range(program.n_layers - 1)] + [True])
-    return engine_table(program, evaluated)
+    return spatial_costs(program, evaluated)
 
 
-def albert_table(n_engines: int, overlap: str = "stall", **changes: object) -> EngineTable:
+def albert_table(n_engines: int, overlap: str = "stall", **changes: object) -> SpatialCosts:
     design = replace(load_design("default"), mapping="spatial", n_engines=n_engines, exit_overlap=overlap, **changes)  # type: ignore[arg-type]
     return every_exit(compile_program(ALBERT, design, MemoryChannel(bytes_per_cycle=77.0, latency_cycles=20), DECISION))
 
 
 @st.composite
-def small_tables(draw: st.DrawFn) -> EngineTable:
+def small_tables(draw: st.DrawFn) -> SpatialCosts:
     """Tables of a few cycles: layers of different lengths, exits that take as long or longer, some left out."""
     speculates = draw(st.booleans())
     n_layers = draw(st.integers(1, 5))
@@ -68,7 +68,7 @@ def small_tables(draw: st.DrawFn) -> EngineTable:
 
 def made_up(
     layer_cycles: list[int], *, n_engines: int, exit_cycles: int, speculates: bool, evaluated: list[bool] | None = None
-) -> EngineTable:
+) -> SpatialCosts:
     """A table from the cycles of every layer and of an exit, one exit at a time; the tasks are a tiny model's."""
     design = Accelerator(
         name="tiny",
@@ -127,7 +127,7 @@ def made_up(
 
 
 @st.composite
-def streams(draw: st.DrawFn, table: EngineTable, longest_gap: int = 12) -> tuple[Ints, Ints]:
+def streams(draw: st.DrawFn, table: SpatialCosts, longest_gap: int = 12) -> tuple[Ints, Ints]:
     legal = (np.flatnonzero(table.decision_cycle != NONE) + 1).tolist()
     exits = draw(st.lists(st.sampled_from(legal), min_size=1, max_size=12))
     gaps = [draw(st.sampled_from([0, 0, longest_gap // 4, longest_gap])) for _ in exits]

@@ -79,12 +79,18 @@ def head_events(spec: ExitUnitSpec, head: IntegerHead, n_sentences: int) -> tupl
     ("rule", "n_classes", "options", "backend", "interface"),
     [
         ("hardware:run_length=3", 2, {"logit_bits": 16, "n_slots": 1}, "vitis", "parallel"),
-        ("hardware:threshold=1000", 2, {"logit_bits": 8, "exit_layers": (3, 4, 6, 9, 12)}, "vivado", "stream"),
+        ("hardware:threshold=1000", 2, {"logit_bits": 8, "evaluated_layers": (3, 4, 6, 9, 12)}, "vivado", "stream"),
         ("elbert:bias=bias_1,window=2,margin=0.1", 3, {"logit_bits": 8}, "vivado", "parallel"),
         ("elbert:bias=bias_2,window=3", 2, {"n_slots": 5}, "vitis", "stream"),
         ("elbert:bias=bias_2,window=3", 10, {"logit_bits": 8}, "vivado", "stream"),
         ("elbert:bias=bias_3,window=4,range_limit=0.2", 2, {"logit_bits": 16}, "vitis", "parallel"),
-        ("elbert:bias=bias_3,window=3,range_limit=0.3", 3, {"exit_layers": (2, 3, 4, 5, 8, 12)}, "vivado", "parallel"),
+        (
+            "elbert:bias=bias_3,window=3,range_limit=0.3",
+            3,
+            {"evaluated_layers": (2, 3, 4, 5, 8, 12)},
+            "vivado",
+            "parallel",
+        ),
         ("pabee:patience=2", 10, {"n_layers": 40}, "vivado", "parallel"),
         ("pabee-regression:patience=2", 1, {"logit_bits": 16}, "vitis", "stream"),
         ("entropy:threshold=0.3", 3, {"logit_bits": 24, "scale": 2.0**-18}, "vitis", "parallel"),
@@ -202,7 +208,7 @@ def test_kernels_and_constants_have_the_same_numbers_for_tests_and_trends() -> N
 
 @pytest.mark.parametrize(("rule", "n_classes"), [("elbert:bias=bias_3,window=3,range_limit=0.2", 3), ("hardware", 2)])
 def test_the_configuration_holds_every_constant_under_its_name(rule: str, n_classes: int) -> None:
-    spec = spec_of(rule, n_classes, exit_layers=(2, 4, 5, 12))
+    spec = spec_of(rule, n_classes, evaluated_layers=(2, 4, 5, 12))
     text = unit_config("config", spec)
     outside = re.findall(r"^    static const (?:int|long long) (\w+) = (-?\d+);", text, re.M)
     mask = re.search(r"EXIT_MASK.*?\{([01, ]+)\};", text, re.S)

@@ -44,7 +44,7 @@ def unit(
     n_classes: int,
     logit_bits: int = 12,
     n_slots: int = 1,
-    exit_layers: tuple[int, ...] | None = None,
+    evaluated_layers: tuple[int, ...] | None = None,
     confidence: bool = False,
 ) -> ExitUnitSpec:
     confidence = confidence and not rule.startswith("fixed-depth")  # which compares no logits
@@ -54,7 +54,7 @@ def unit(
         n_classes=n_classes,
         scale=2.0 ** (5 - logit_bits),  # real logits of -16 .. 16
         logit_bits=logit_bits,
-        exit_layers=exit_layers,
+        evaluated_layers=evaluated_layers,
         n_slots=n_slots,
         confidence=confidence,
     )
@@ -260,7 +260,7 @@ def test_a_module_has_the_name_of_its_file() -> None:
 def test_a_rule_s_text_stays_within_its_comment() -> None:
     spec = unit("hardware", 2)
     hostile = ExitUnitSpec(
-        rule='x\nendmodule // " \\\nmodule y;', form=spec.form, n_layers=12, exit_layers=spec.exit_layers
+        rule='x\nendmodule // " \\\nmodule y;', form=spec.form, n_layers=12, evaluated_layers=spec.evaluated_layers
     )
     assert len(top_module(hostile).splitlines()) == len(top_module(spec).splitlines())
 

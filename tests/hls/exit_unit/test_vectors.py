@@ -54,7 +54,7 @@ def replay(spec: ExitUnitSpec, stream: EventStream) -> list[int]:
 
 @pytest.mark.parametrize(("rule", "n_classes"), CASES)
 def test_answers_are_those_of_whole_sentences(rule: str, n_classes: int) -> None:
-    spec = spec_of(rule, n_classes, n_slots=3, exit_layers=(2, 3, 4, 6))
+    spec = spec_of(rule, n_classes, n_slots=3, evaluated_layers=(2, 3, 4, 6))
     stream = proof_events(spec, 600, seed=1)
     assert stream.n_events == 600
     assert stream.exit.tolist() == replay(spec, stream)
@@ -79,7 +79,7 @@ def test_edges_are_one_step_from_the_other_answer(rule: str, n_classes: int) -> 
 
 @pytest.mark.parametrize(("rule", "n_classes"), CASES)
 def test_events_read_back_get_the_answers_that_they_were_written_with(rule: str, n_classes: int) -> None:
-    spec = spec_of(rule, n_classes, n_slots=4, exit_layers=(1, 2, 4, 6))
+    spec = spec_of(rule, n_classes, n_slots=4, evaluated_layers=(1, 2, 4, 6))
     stream = proof_events(spec, 3000, seed=7)
     again = read_events(spec, events_text(stream))
     assert decisions_text(again) == decisions_text(stream)

@@ -181,7 +181,7 @@ def test_an_error_in_words(changes: dict[str, Any], said: str) -> None:
         (
             "fixed-depth:layer=3",
             2,
-            {"exit_layers": (2, 12)},
+            {"evaluated_layers": (2, 12)},
             "--exits = layer 3: has no exit, but the rule leaves there. Add 3 to --exits.",
         ),
         (
@@ -200,7 +200,7 @@ def test_an_error_in_words(changes: dict[str, Any], said: str) -> None:
         (
             "pabee:patience=6",
             2,
-            {"confidence": True, "exit_layers": (6, 12)},
+            {"confidence": True, "evaluated_layers": (6, 12)},
             "--confidence = pabee:patience=6: always leaves after layer 12, whatever the logits, so there is no "
             "confidence. Leave it out.",
         ),
@@ -210,7 +210,7 @@ def test_an_error_in_words(changes: dict[str, Any], said: str) -> None:
         (
             "entropy",
             3,
-            {"exit_layers": (4, 8)},
+            {"evaluated_layers": (4, 8)},
             "--exits = 4,8: must be rising layers from 1 that end with the last one, 12. Try --exits 6,12.",
         ),
     ],

@@ -70,7 +70,7 @@ def test_a_spec_survives_json(rule: str, n_classes: int) -> None:
 def test_layers_without_an_exit_are_as_if_they_did_not_exist(rule: str, n_classes: int) -> None:
     exits = (2, 3, 5, 6)
     logits = walks(1, n_classes)
-    said = decide_events(spec_of(rule, n_classes, exit_layers=exits), logits)
+    said = decide_events(spec_of(rule, n_classes, evaluated_layers=exits), logits)
     index = np.array(exits) - 1
     shorter = decide_events(spec_of(rule, n_classes, n_layers=len(exits)), logits[index])
     assert (said.exit[index] == shorter.exit).all()
@@ -127,15 +127,15 @@ def test_state_of_a_window_is_the_run_and_the_distances_before() -> None:
 
 
 def test_fixed_depth_has_two_exits_of_its_own() -> None:
-    assert spec_of("fixed-depth:layer=4", 2).exit_layers == (4, 6)
+    assert spec_of("fixed-depth:layer=4", 2).evaluated_layers == (4, 6)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"exit_layers": (1, 2)}, "--exits = 1,2: must be rising layers from 1 that end with the last one, 6."),
-        ({"exit_layers": (3, 2, 6)}, "--exits = 3,2,6: must be rising"),
-        ({"exit_layers": ()}, "--exits = (none): must be rising"),
+        ({"evaluated_layers": (1, 2)}, "--exits = 1,2: must be rising layers from 1 that end with the last one, 6."),
+        ({"evaluated_layers": (3, 2, 6)}, "--exits = 3,2,6: must be rising"),
+        ({"evaluated_layers": ()}, "--exits = (none): must be rising"),
         ({"n_slots": 0}, "--interleave = 0: must be 1..64."),
         ({"n_slots": 65}, "--interleave = 65: must be 1..64."),
     ],
@@ -153,7 +153,7 @@ def test_wrong_logits_and_rules_are_refused() -> None:
     with pytest.raises(ConfigError, match="must be 6 layers x samples x 2 classes"):
         decide_events(spec, np.zeros((3, 1, 2), int))
     with pytest.raises(ConfigError, match="has no exit, but the rule leaves there"):
-        exit_unit_spec(FixedDepthExit(layer=3), n_layers=6, n_classes=2, scale=1.0, exit_layers=(2, 6))
+        exit_unit_spec(FixedDepthExit(layer=3), n_layers=6, n_classes=2, scale=1.0, evaluated_layers=(2, 6))
     with pytest.raises(ConfigError, match="no confidence"):
         exit_unit_spec(FixedDepthExit(layer=3), n_layers=6, n_classes=2, scale=1.0, confidence=True)
     with pytest.raises(ConfigError, match="two logits"):

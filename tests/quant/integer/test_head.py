@@ -436,7 +436,7 @@ def test_heads_and_their_inputs_are_asked_of_the_network_once(
         titles.append(title)
         return silent(title, n_total)
 
-    store = Store(folder=tmp_path, stage=stage)
+    store = Store(folder=tmp_path, progress=stage)
     card = store.card(str(tiny_folders["bert"]))
     texts = load_texts(str(tiny_tsv), label_names=("bad", "good"))
     calibration = Calibration(source="", sentences=SENTENCES)

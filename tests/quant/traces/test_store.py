@@ -26,7 +26,7 @@ class Watched:
 
     def __init__(self, folder: Path) -> None:
         self.titles: list[str] = []
-        self.store = Store(folder=folder, stage=self._stage)
+        self.store = Store(folder=folder, progress=self._stage)
 
     def _stage(self, title: str, n_total: int) -> Callable[[int], None]:
         self.titles.append(title)

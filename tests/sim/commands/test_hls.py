@@ -73,7 +73,7 @@ def test_a_folder_holds_everything_and_two_runs_give_the_same_bytes(hls: Hls, tm
     assert {"README.md", "exit_unit.json", "pipeline.png", "pipeline.svg", "area.png", "area.svg"} <= set(same)
     assert {path.split("/")[0] for path in files if "/" in path} == {"vectors", "rtl", "vitis", "vivado"}
     spec = spec_in(tmp_path / "a")
-    assert (spec.exit_layers, spec.n_slots, spec.logit_bits) == ((2, 3), 2, 16)
+    assert (spec.evaluated_layers, spec.n_slots, spec.logit_bits) == ((2, 3), 2, 16)
     assert str(tmp_path) not in "".join(
         path.read_text(errors="replace") for path in (tmp_path / "a").rglob("*") if path.is_file()
     )

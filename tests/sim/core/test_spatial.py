@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from hexit.hw_model.engines import layers_per_engine
 from hexit.sim.core.levels import Levels
-from hexit.sim.core.pipeline_costs import EngineTable, engine_table, lone_run
 from hexit.sim.core.queueing import FULL, LATE, SERVED, UNLIMITED, Admission
 from hexit.sim.core.schedule import NONE, Program, Unit
 from hexit.sim.core.spatial import Ints, SpatialResult, simulate_spatial
+from hexit.sim.core.spatial_costs import SpatialCosts, lone_run, spatial_costs
 from hexit.sim.core.stream import exit_table, simulate_stream
 from support.oracles_spatial import Machine
 from support.spatial_tables import (
@@ -26,7 +26,7 @@ from support.spatial_tables import (
 from support.strategies import LAWS, exits_of, programs
 
 
-def run(table: EngineTable, stream: tuple[Ints, Ints], n_places: int | None = None) -> SpatialResult:
+def run(table: SpatialCosts, stream: tuple[Ints, Ints], n_places: int | None = None) -> SpatialResult:
     return simulate_spatial([table], *stream, fifo_sentences=n_places)
 
 
@@ -53,7 +53,7 @@ def test_one_engine_is_the_temporal_design(program: Program, overlap: str, data:
 @given(small_tables(), st.integers(1, 3), st.data())
 @settings(LAWS, max_examples=200)
 def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(
-    table: EngineTable, n_places: int, data: st.DataObject
+    table: SpatialCosts, n_places: int, data: st.DataObject
 ) -> None:
     leaves, arrival = data.draw(streams(table))
     result = run(table, (leaves, arrival), n_places)
@@ -127,7 +127,7 @@ def test_a_sentence_leaves_before_it_finds_a_place() -> None:
 
 @given(spatial_tables(), st.data())
 @LAWS
-def test_squashed_work_is_what_had_begun_task_by_task(table: EngineTable, data: st.DataObject) -> None:
+def test_squashed_work_is_what_had_begun_task_by_task(table: SpatialCosts, data: st.DataObject) -> None:
     result = run(table, data.draw(streams(table, longest_gap=5000)))
     wasted, macs, n_bytes = [0] * len(Unit), 0, 0
     for i, leaves in enumerate(result.exit_layer.tolist()):
@@ -154,7 +154,7 @@ def test_squashed_work_is_what_had_begun_task_by_task(table: EngineTable, data: 
 
 @given(spatial_tables(), st.data())
 @LAWS
-def test_the_time_of_every_engine_is_accounted_for(table: EngineTable, data: st.DataObject) -> None:
+def test_the_time_of_every_engine_is_accounted_for(table: SpatialCosts, data: st.DataObject) -> None:
     result = run(table, data.draw(streams(table, longest_gap=5000)))
     cycles = np.stack([result.busy_cycles, result.blocked_cycles, result.squashed_cycles, result.starved_cycles])
     assert (cycles >= 0).all()
@@ -173,7 +173,7 @@ def test_the_time_of_every_engine_is_accounted_for(table: EngineTable, data: st.
 
 @given(spatial_tables())
 @LAWS
-def test_decisions_of_a_sentence_fall_in_the_order_of_its_layers(table: EngineTable) -> None:
+def test_decisions_of_a_sentence_fall_in_the_order_of_its_layers(table: SpatialCosts) -> None:
     open_for = table.service_cycles - table.hand_over_cycles
     first = [
         min(t for t in [*table.decision_cycle[table.engine == g].tolist(), 10**9] if t != NONE)
@@ -188,7 +188,7 @@ def test_decisions_of_a_sentence_fall_in_the_order_of_its_layers(table: EngineTa
 
 @given(spatial_tables())
 @LAWS
-def test_engines_behind_the_first_begin_with_a_layer_in_the_cycle_of_the_entry(table: EngineTable) -> None:
+def test_engines_behind_the_first_begin_with_a_layer_in_the_cycle_of_the_entry(table: SpatialCosts) -> None:
     assert table.runs[0].prologue_start.min() == 0
     for run_of_engine in table.runs[1:]:
         assert run_of_engine.prologue_start.size == 0
@@ -229,7 +229,9 @@ def test_speculation_is_never_slower_for_any_sentence(program: Program, n_places
 
 @given(small_tables(), st.integers(1, 3), st.data())
 @settings(LAWS, max_examples=100)
-def test_a_deeper_fifo_is_never_slower_for_any_sentence(table: EngineTable, n_places: int, data: st.DataObject) -> None:
+def test_a_deeper_fifo_is_never_slower_for_any_sentence(
+    table: SpatialCosts, n_places: int, data: st.DataObject
+) -> None:
     stream = data.draw(streams(table))
     shallow, deep = run(table, stream, n_places), run(table, stream, n_places + 1)
     assert (deep.finish_cycle <= shallow.finish_cycle).all()
@@ -238,7 +240,7 @@ def test_a_deeper_fifo_is_never_slower_for_any_sentence(table: EngineTable, n_pl
 
 @given(small_tables(), st.data())
 @LAWS
-def test_with_large_fifos_engines_are_queues_in_tandem(table: EngineTable, data: st.DataObject) -> None:
+def test_with_large_fifos_engines_are_queues_in_tandem(table: SpatialCosts, data: st.DataObject) -> None:
     stalls = replace(table, hand_over_cycles=table.service_cycles)
     leaves, arrival = data.draw(streams(stalls))
     result = run(stalls, (leaves, arrival), 10**9)
@@ -253,7 +255,7 @@ def test_with_large_fifos_engines_are_queues_in_tandem(table: EngineTable, data:
 
 @given(small_tables(), st.integers(1, 3))
 @LAWS
-def test_without_exits_the_slowest_engine_sets_the_pace(table: EngineTable, n_places: int) -> None:
+def test_without_exits_the_slowest_engine_sets_the_pace(table: SpatialCosts, n_places: int) -> None:
     n = 60
     full = np.full(n, table.program.n_layers)
     finish = run(table, (full, np.zeros(n, np.int64)), n_places).finish_cycle
@@ -263,7 +265,7 @@ def test_without_exits_the_slowest_engine_sets_the_pace(table: EngineTable, n_pl
 
 @given(small_tables(), st.data())
 @LAWS
-def test_results_in_order_wait_for_all_earlier_ones(table: EngineTable, data: st.DataObject) -> None:
+def test_results_in_order_wait_for_all_earlier_ones(table: SpatialCosts, data: st.DataObject) -> None:
     in_order = replace(table.program.accelerator, result_order="in_order")
     stream = data.draw(streams(table))
     held = run(replace(table, program=replace(table.program, accelerator=in_order)), stream)
@@ -278,7 +280,7 @@ def test_results_in_order_wait_for_all_earlier_ones(table: EngineTable, data: st
 @given(small_tables(), st.integers(0, 2), st.integers(0, 30), st.data())
 @LAWS
 def test_dropped_sentences_leave_no_trace_in_the_engines(
-    table: EngineTable, n_places: int, deadline: int, data: st.DataObject
+    table: SpatialCosts, n_places: int, deadline: int, data: st.DataObject
 ) -> None:
     in_order = replace(table.program.accelerator, result_order="in_order")
     table = replace(table, program=replace(table.program, accelerator=in_order))
@@ -300,7 +302,7 @@ def test_dropped_sentences_leave_no_trace_in_the_engines(
 
 @given(small_tables(), st.data())
 @LAWS
-def test_sentences_of_two_lengths_use_the_tables_of_their_own(table: EngineTable, data: st.DataObject) -> None:
+def test_sentences_of_two_lengths_use_the_tables_of_their_own(table: SpatialCosts, data: st.DataObject) -> None:
     leaves, arrival = data.draw(streams(table))
     twice = replace(
         table,
@@ -322,9 +324,9 @@ def test_shares_of_a_users_own_are_the_equal_ones_moved(program: Program, data: 
     cuts = sorted(data.draw(st.permutations(range(1, program.n_layers)))[: n_engines - 1])
     shares = np.diff([0, *cuts, program.n_layers]).tolist()
 
-    def table(engine_layers: tuple[int, ...] | None) -> EngineTable:
+    def table(engine_layers: tuple[int, ...] | None) -> SpatialCosts:
         changes = {"mapping": "spatial", "n_engines": n_engines, "engine_layers": engine_layers}
-        return engine_table(with_design(program, **changes), everywhere)
+        return spatial_costs(with_design(program, **changes), everywhere)
 
     assert np.bincount(table(tuple(shares)).engine).tolist() == shares
     equal = table(layers_per_engine(program.n_layers, n_engines))

@@ -13,10 +13,10 @@ from hexit.hw_model.memory import MemoryChannel
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
-from hexit.sim.core.pipeline_costs import engine_table
 from hexit.sim.core.queueing import LATE, Admission
 from hexit.sim.core.schedule import NONE, Program, Unit, compile_program
 from hexit.sim.core.spatial import simulate_spatial
+from hexit.sim.core.spatial_costs import spatial_costs
 from hexit.sim.core.stream import (
     Ints,
     exit_table,
@@ -251,7 +251,7 @@ def test_a_closed_loop_has_no_waiting_and_a_heap_of_arrivals_has() -> None:
 
 def test_without_early_exits_there_is_one_head_and_no_waiting() -> None:
     program = albert(load_design("default"))
-    table = exit_table(program, exit_layers=(12,))
+    table = exit_table(program, evaluated_layers=(12,))
     assert (table.latency_cycles[:-1] == NONE).all()
     assert table.latency_cycles[-1] < exit_table(program).latency_cycles[-1]
     assert table.macs[-1] == program.workload.sentence_macs(12) - 11 * program.workload.exit_macs
@@ -283,10 +283,10 @@ def test_impossible_streams_are_refused(exits: list[int], arrivals: list[int] | 
         simulate_stream(albert(load_design("default")), exits, arrivals)
 
 
-@pytest.mark.parametrize("exit_layers", [(3,), (0, 12), (12, 13)])
-def test_impossible_exits_are_refused(exit_layers: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"exit_layers = .*: must lie in 1\.\.12 and contain 12"):
-        simulate_sentence(albert(load_design("default")), exit_layers)
+@pytest.mark.parametrize("evaluated_layers", [(3,), (0, 12), (12, 13)])
+def test_impossible_exits_are_refused(evaluated_layers: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"evaluated_layers = .*: must lie in 1\.\.12 and contain 12"):
+        simulate_sentence(albert(load_design("default")), evaluated_layers)
 
 
 @given(programs(), st.data())
@@ -315,7 +315,7 @@ def test_several_engines_serve_a_heap_of_sentences_faster_with_the_same_work(ove
     )
     assert five.total_cycles < 0.6 * one.total_cycles
     design = replace(load_design("default"), mapping="spatial", n_engines=5, exit_overlap=overlap)  # type: ignore[arg-type]
-    table = engine_table(albert(design), np.ones(12, np.bool_))
+    table = spatial_costs(albert(design), np.ones(12, np.bool_))
     direct = simulate_spatial([table], np.array(leaves), np.array(heap))
     assert (five.finish_cycle == direct.finish_cycle).all()
     assert (five.wasted_cycles == direct.squashed[0].cycles).all()

@@ -67,8 +67,8 @@ def test_the_integers_of_the_file_decide(simulated: Simulate, run_built: RunBuil
 
 
 def test_an_exit_that_is_switched_off_is_not_computed(simulated: Simulate, run_built: RunBuilt) -> None:
-    built = run_built(build_of(simulated(**EAGER), exit_layers=(2, 3)))
-    assert built.exit_layers == (2, 3)
+    built = run_built(build_of(simulated(**EAGER), evaluated_layers=(2, 3)))
+    assert built.evaluated_layers == (2, 3)
     assert build_report(built).latency_us.by_exit[0] is None
     assert set(built.decision.exit_layer.tolist()) <= {2, 3}
     assert built.float_decision is not None
@@ -134,7 +134,7 @@ def test_a_unit_of_something_else_is_refused_in_one_line(
 
 def test_a_unit_of_another_network_is_refused(simulated: Simulate, run_built: RunBuilt, regression: Any) -> None:
     build = build_of(simulated(**EAGER))
-    deeper = dataclasses.replace(build.spec, n_layers=4, exit_layers=(1, 4))
+    deeper = dataclasses.replace(build.spec, n_layers=4, evaluated_layers=(1, 4))
     with pytest.raises(ConfigError, match=r"--exit-unit = 4 layers: the model has 3\. Build the unit again: hexit hls"):
         run_built(dataclasses.replace(build, spec=deeper))
     with pytest.raises(ConfigError, match="but the exits have one real output"):

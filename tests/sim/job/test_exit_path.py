@@ -38,7 +38,7 @@ def test_the_sweep_s_unit_is_that_of_the_run(simulated: Simulate) -> None:
 def test_the_oracle_is_charged_as_a_fixed_depth_that_computes_every_exit(simulated: Simulate) -> None:
     outcome = simulated(rule="oracle")
     spec = outcome.exit_path.spec
-    assert spec.exit_layers == (1, 2, 3)
+    assert spec.evaluated_layers == (1, 2, 3)
     assert outcome.exit_path.decision.latency_cycles == unit_timing(spec).latency_cycles == 1
     trace = outcome.source.trace
     expected = decide_integer(outcome.setup.rule, trace.logits, trace.scale, trace.labels)

@@ -61,7 +61,7 @@ def test_a_profile_has_exits_but_no_predictions(profile: str) -> None:
 
 def test_fixed_depth_at_the_last_layer_is_the_run_at_full_depth(simulated: Simulate) -> None:
     fixed = simulated(rule="fixed-depth", threshold=3)
-    assert fixed.exit_layers == (3,)
+    assert fixed.evaluated_layers == (3,)
     assert fixed.stream.latency_cycles.tolist() == fixed.full.latency_cycles.tolist()
     assert fixed.energy == fixed.full_energy
     assert simulated(**EAGER).full.macs == fixed.full.macs
@@ -71,7 +71,7 @@ def test_fixed_depth_at_the_last_layer_is_the_run_at_full_depth(simulated: Simul
 def test_a_truncated_model_computes_its_own_exit_alone(layer: int, simulated: Simulate) -> None:
     outcome = simulated(rule="fixed-depth", threshold=layer)
     work = outcome.workload
-    assert outcome.exit_layers == (layer, 3)
+    assert outcome.evaluated_layers == (layer, 3)
     assert outcome.stream.n_exits == 10
     assert outcome.stream.macs == 10 * (work.prologue_macs + layer * work.layer_macs + work.exit_macs)
 
@@ -185,7 +185,7 @@ def test_no_rule_is_better_than_the_oracle(simulated: Simulate) -> None:
     [("hardware", (1, 2, 3)), ("fixed-depth:layer=2", (2, 3)), ("fixed-depth:layer=3", (3,)), ("oracle", (1, 2, 3))],
 )
 def test_a_fixed_depth_alone_evaluates_fewer_exits(rule: str, layers: tuple[int, ...], simulated: Simulate) -> None:
-    assert simulated(rule=rule).exit_layers == layers
+    assert simulated(rule=rule).evaluated_layers == layers
 
 
 # Scores ---------------------------------------------------------------------------------------------------------------

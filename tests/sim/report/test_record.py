@@ -197,7 +197,7 @@ def test_the_exit_unit_is_shown_with_its_shares_and_where_its_figures_come_from(
     outcome = simulated(**EAGER)
     report = build_report(outcome)
     unit, path = report.exit_unit, outcome.exit_path
-    assert (unit.built, unit.part, unit.exit_layers, unit.n_slots) == (False, None, (1, 2, 3), 1)
+    assert (unit.built, unit.part, unit.evaluated_layers, unit.n_slots) == (False, None, (1, 2, 3), 1)
     assert unit.decision.latency_cycles == unit_timing(path.spec).latency_cycles == 2
     assert unit.head.layer_fraction == path.head.latency_cycles / report.layer_cycles
     mean_cycles = report.latency_us.mean * 200

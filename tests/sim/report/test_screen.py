@@ -11,7 +11,7 @@ from rich.console import Console
 from hexit.hw_model.exit_unit.build import save_build
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
-from hexit.sim.commands.progress import stages
+from hexit.sim.commands.progress import progress_bars
 from hexit.sim.job.options import RunOptions, simulate
 from hexit.sim.report.record import Report, build_report
 from hexit.sim.report.screen import print_report
@@ -132,8 +132,8 @@ def test_a_built_unit_says_by_what_and_small_shares_are_not_nothing(simulated: S
 @pytest.mark.parametrize("terminal", [True, False])
 def test_stages_are_bars_on_a_terminal_and_nothing_elsewhere(terminal: bool) -> None:
     file = io.StringIO()
-    with stages(Console(file=file, force_terminal=terminal, width=100)) as stage:
-        advance = stage("quantised model", 4)
+    with progress_bars(Console(file=file, force_terminal=terminal, width=100)) as progress:
+        advance = progress("quantised model", 4)
         advance(3)
         advance(1)
     assert ("quantised model" in file.getvalue()) == terminal

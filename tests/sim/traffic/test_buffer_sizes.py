@@ -12,9 +12,9 @@ from hexit.hw_model.resources import Resources, available, estimate
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
-from hexit.sim.core.pipeline_costs import EngineTable, engine_table
 from hexit.sim.core.schedule import compile_program
 from hexit.sim.core.spatial import simulate_spatial
+from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs
 from hexit.sim.traffic.buffer_sizes import hidden_state_bytes, result_bits, size_buffers
 from support.oracles_spatial import Machine
 from support.spatial_tables import made_up, small_tables, streams
@@ -24,7 +24,7 @@ from support.strategies import DECISION, LAWS
 @given(small_tables(), st.data())
 @settings(LAWS, max_examples=40)
 def test_sizes_equal_a_count_over_every_cycle_and_a_search_over_every_depth(
-    table: EngineTable, data: st.DataObject
+    table: SpatialCosts, data: st.DataObject
 ) -> None:
     leaves, arrival = data.draw(streams(table))
     sizes = size_buffers([table], leaves, arrival)
@@ -94,7 +94,7 @@ def test_the_shipped_design_has_room_for_its_fifos_and_needs_no_deeper_ones() ->
     design, device = load_design("albert-base-u280-spatial"), load_device("u280")
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
     program = compile_program(workload, design, device_channel(design, device), DECISION)
-    table = engine_table(program, np.ones(12, np.bool_))
+    table = spatial_costs(program, np.ones(12, np.bool_))
     leaves = np.random.default_rng(11).integers(1, 13, 2000)
     sizes = size_buffers([table], leaves, np.zeros_like(leaves))
     assert sizes.fifo_sentences == design.fifo_sentences == 1

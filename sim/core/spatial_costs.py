@@ -39,7 +39,7 @@ class EngineRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EngineTable:
+class SpatialCosts:
     """The cycles of every engine and layer, as the module says; `end_layer[g]`: layers up to and with engine g.
 
     `decision_cycle` is NONE for exits that are not evaluated. `runs` are the engines' tasks.
@@ -64,7 +64,7 @@ class EngineTable:
         return np.repeat(np.arange(self.n_engines), np.diff(self.end_layer, prepend=0))
 
 
-def engine_table(program: Program, evaluated: npt.NDArray[np.bool_]) -> EngineTable:
+def spatial_costs(program: Program, evaluated: npt.NDArray[np.bool_]) -> SpatialCosts:
     """Run every engine's share once; `evaluated` says after which layers an exit decides, the last one included."""
     design = program.accelerator
     speculates = design.exit_overlap == "speculate"
@@ -97,7 +97,7 @@ def engine_table(program: Program, evaluated: npt.NDArray[np.bool_]) -> EngineTa
         decision[first:end] = decisions
         runs.append(run)
         prologue, first = _no_ops(program.layer), end
-    return EngineTable(
+    return SpatialCosts(
         program=program,
         end_layer=end_layer,
         hidden_cycles=hidden,
@@ -108,7 +108,7 @@ def engine_table(program: Program, evaluated: npt.NDArray[np.bool_]) -> EngineTa
     )
 
 
-def lone_entry_cycle(table: EngineTable) -> Ints:
+def lone_entry_cycle(table: SpatialCosts) -> Ints:
     """Return when a sentence alone on the design enters each engine."""
     entry = np.zeros(table.n_engines, np.int64)
     decided = 0
@@ -118,7 +118,7 @@ def lone_entry_cycle(table: EngineTable) -> Ints:
     return entry
 
 
-def lone_run(table: EngineTable) -> tuple[EngineRun, Ints]:
+def lone_run(table: SpatialCosts) -> tuple[EngineRun, Ints]:
     """Return the starts of all tasks of a sentence alone on the design, and the cycle of every decision.
 
     As `sim.core.stream.simulate_sentence` has them: [tasks], [layers, tasks], [layers, tasks]; NONE for exits that are
