@@ -17,7 +17,8 @@ from rich.table import Table
 
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.sim.commands.progress import progress_bars
-from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import simulate
 from hexit.sim.report.record import build_report
 
 
@@ -44,7 +45,7 @@ def main(
         for name in model:
             for source in data:
                 for width in bits:
-                    options = RunOptions(model=name, data=source, bits=width, rule=rule, threshold=threshold)
+                    options = make_job(model=name, data=source, bits=width, rule=rule, threshold=threshold)
                     report = build_report(*simulate(options, progress))
                     found = report.accuracy
                     values = (found.float, found.quantised, found.float_with_exits, found.with_exits)

@@ -2,15 +2,20 @@
 
 The type annotations of a record are its schema: reading back rejects unknown keys, missing keys and
 values of another type, so a file that loads is a file that was meant. A field that may hold records of several classes
-says which in a key "kind". Not handled: numpy arrays (`ExitTrace` has its own file format).
+says which in a key "kind". A path is its text. Not handled: numpy arrays (`ExitTrace` has its own file format).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
+import hashlib
+import json
 import types
 import typing
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hexit.quant.errors import ConfigError
@@ -32,7 +37,17 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
-    return value
+    return str(value) if isinstance(value, Path) else value
+
+
+def content_hash(content: Mapping[str, object]) -> str:
+    """Return the SHA-256, in hexadecimal, of records and JSON values; keys count by name, not by order.
+
+    >>> content_hash({"data": "ab", "bits": 8}) == content_hash({"bits": 8, "data": "ab"})
+    True
+    """
+    text = json.dumps(to_json(dict(content)), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 @functools.cache
@@ -66,7 +81,9 @@ def from_json(cls: type[Record], value: Any, where: str = "") -> Record:
     hints = typing.get_type_hints(cls)
     for key in value:
         if key not in fields:
-            raise ConfigError(f"{where}.{key}", value[key], "is not a known key", f"Known keys: {', '.join(fields)}")
+            nearest = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)[0]
+            remedy = f"Known keys: {', '.join(fields)}. Did you mean {nearest}"
+            raise ConfigError(f"{where}.{key}", value[key], "is not a known key", remedy)
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in value:
@@ -92,6 +109,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return from_json(kind, value, where)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
     if kind is not Any and type(value) is not kind:
         raise ConfigError(where, value, f"must be of type {getattr(kind, '__name__', kind)}", "Correct the value")
     return value

@@ -18,7 +18,8 @@ from hexit.quant.network.checkpoint import Checkpoint, load_checkpoint, save_che
 from hexit.quant.traces.store import silent
 from hexit.quant.training.vocabulary import train_tokenizer
 from hexit.sim.job.experiment import Outcome
-from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import simulate
 from support.command_line import Finished, Hexit, Simulate, hexit
 from support.models import MODEL_KINDS, SENTENCES, tiny_model
 
@@ -85,7 +86,7 @@ def run(
 def simulated(tiny_folders: dict[str, Path], tiny_tsv: Path, warm_cache: Path) -> Simulate:
     def run(**options: Any) -> Outcome:
         given: dict[str, Any] = {"model": str(tiny_folders["albert"]), "data": str(tiny_tsv), "cache_dir": warm_cache}
-        return simulate(RunOptions(**(given | options)), silent)[0]
+        return simulate(make_job(**(given | options)), silent)[0]
 
     return run
 

@@ -49,6 +49,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a folder may import of its own
     "hls": {"": set(), "tools": set(), "exit_unit": {"tools"}},
 }
 NEEDS_TORCH = ("quant.network", "quant.quantisation", "quant.training")
+LIGHT_TOO = {"quant.training.plan"}  # loaded with the command line
 NEEDS_TORCH_TOO = {"quant.traces.recording"}  # loaded where a trace is not in the cache
 SPEAK_HLS4ML = {"hls.exit_unit.extension", "hls.exit_unit.hls4ml_model"}  # loaded where a project is written
 DRAWS = "sim.plots"
@@ -196,6 +197,8 @@ from . import j
 
 
 def heavy(module: str) -> bool:
+    if module in LIGHT_TOO:
+        return False
     return module.startswith((*NEEDS_TORCH, DRAWS)) or module in NEEDS_TORCH_TOO | SPEAK_HLS4ML
 
 

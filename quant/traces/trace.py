@@ -13,7 +13,6 @@ Not recorded: hidden states, attention, the text itself.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -30,7 +29,7 @@ from numpy.typing import NDArray
 
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.records import from_json, to_json
+from hexit.quant.records import content_hash, from_json, to_json
 
 FORMAT_VERSION = 1
 UNLABELLED = -1
@@ -130,16 +129,8 @@ class ExitTrace:
 
 
 def trace_key(content: Mapping[str, object]) -> str:
-    """Return the SHA-256, in hexadecimal, of everything that a trace depends on.
-
-    Records and JSON values count by content and keys by name, not by order.
-
-    >>> trace_key({"data": "ab", "bits": 8}) == trace_key({"bits": 8, "data": "ab"})
-    True
-    """
-    value = {"format": FORMAT_VERSION, **to_json(dict(content))}
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    """Return the hash of everything that a trace depends on, the format of its file included."""
+    return content_hash({"format": FORMAT_VERSION, **content})
 
 
 def save_trace(trace: ExitTrace, path: Path) -> None:

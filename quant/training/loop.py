@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,71 +32,14 @@ from hexit.quant.network.encoding import Encoded, encode, encode_strings, make_b
 from hexit.quant.network.evaluate import all_logits
 from hexit.quant.network.model import EarlyExitEncoder, ExitConfig
 from hexit.quant.records import from_json, to_json
-from hexit.quant.training.losses import LayerWeights, LossName, exit_losses
+from hexit.quant.training.losses import LayerWeights, exit_losses
+from hexit.quant.training.plan import TrainingPlan
 from hexit.quant.training.unlabelled import load_sentences
 from hexit.quant.training.vocabulary import borrow_embeddings, new_albert, train_tokenizer
 
 STATE_FILE = "training_state.safetensors"
 N_CALIBRATION = 256  # training sentences kept for quantisation; ranges settle well before that
 LAYER_WEIGHT_RATE = 1e-2  # learning rate of ELBERT's trainable exit weights (algorithms sheet 2b)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingPlan:
-    """Everything that decides the outcome of a training run, except the text itself.
-
-    `model` is a checkpoint to start from; empty means a new ALBERT of the sizes given here.
-    `unlabelled_per_epoch` sentences are drawn anew for every epoch and labelled by the teacher.
-    """
-
-    model: str = ""
-    hidden_size: int = 256
-    n_layers: int = 12
-    n_heads: int = 4
-    embedding_size: int = 128
-    vocabulary_size: int = 8000
-    pooler: bool = True
-    pooling: Literal["first", "mean"] = "first"
-    shared_head: bool = True
-    loss: LossName = "elbert"
-    epochs: int = 3
-    batch_size: int = 32
-    learning_rate: float = 3e-5
-    head_learning_rate: float = 3e-4
-    warmup_fraction: float = 0.06
-    weight_decay: float = 0.01
-    max_length: int = 128
-    teacher: str = ""
-    distill_fraction: float = 0.9
-    temperature: float = 2.0
-    unlabelled: str = ""
-    unlabelled_per_epoch: int = 0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check ranges that would otherwise fail deep inside a library."""
-        positive = ("hidden_size", "n_layers", "n_heads", "embedding_size", "epochs", "batch_size", "max_length")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise ConfigError(_flag(name), getattr(self, name), "must be at least 1", "Raise it")
-        for name in ("learning_rate", "head_learning_rate", "temperature"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(_flag(name), getattr(self, name), "must be positive", "Raise it")
-        for name in ("weight_decay", "unlabelled_per_epoch", "seed"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(_flag(name), getattr(self, name), "must not be negative", "Raise it")
-        for name in ("warmup_fraction", "distill_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(_flag(name), getattr(self, name), "must be 0..1", "Correct it")
-        if self.hidden_size % self.n_heads:
-            raise ConfigError(
-                "--n-heads", self.n_heads, f"must divide --hidden-size {self.hidden_size}", "Pick a divisor"
-            )
-        if self.vocabulary_size < 100:
-            raise ConfigError("--vocabulary-size", self.vocabulary_size, "must be at least 100", "Raise it")
-        if self.unlabelled and not self.teacher:
-            raise ConfigError("--unlabelled", self.unlabelled, "needs a teacher to label it", "Add --teacher MODEL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +59,6 @@ class Watchers:
     stage: Callable[[str, int], None] = lambda title, n_total: None
     advance: Callable[[int, str], None] = lambda n_done, note: None
     epoch: Callable[[EpochResult], None] = lambda result: None
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def train(

@@ -8,15 +8,13 @@ samples without a label have the second term only.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hexit.quant.data.tasks import UNLABELLED
+from hexit.quant.training.plan import LossName
 
-LossName = Literal["elbert", "pabee", "equal", "last"]
 ELBERT_INITIAL = 4.0  # W_i before training, ELBERT config (algorithms sheet 2b)
 
 

@@ -23,6 +23,7 @@ from hexit.hw_model.array import (
     product_cycles,
 )
 from hexit.quant.errors import ConfigError
+from hexit.quant.options import Checked, option
 
 SCHEMA = "hexit.gemm"
 SCHEMA_VERSION = 1
@@ -45,28 +46,57 @@ _OURS = "SystemVerilog of ours in Verilator: more than a thousand random product
 _STEPPER = "a naive stepper of every fold, exact on random products; no tool or machine"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GemmOptions:
-    """The options of `hexit gemm` as given; empty texts and None leave it to the preset, or to the default fold."""
+ARRAY = "Array"
+FOLDS = "What a fold costs"
 
-    m: int
-    k: int
-    n: int
-    count: int = 1
-    array: str = "32x32"
-    dataflow: str = ""
-    preset: str = ""
-    arrays: int = 1
-    products_per_position: int = 1
-    columns_per_dsp: int = 1
-    load: str = ""
-    fill: str = ""
-    drain: str = ""
-    control: str = ""
-    overlap_folds: bool | None = None
-    weight_load_overlap: bool | None = None
-    depth: int | None = None
-    clock_mhz: float = 200.0
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GemmOptions(Checked):
+    """The options of `hexit gemm`; empty texts and None leave it to the preset, or to the default fold."""
+
+    m: int = option(example="128", help="Rows of the left operand and of the result.")
+    k: int = option(example="768", help="Columns of the left, rows of the right operand.")
+    n: int = option(example="768", help="Columns of the right operand and of the result.")
+    count: int = option(1, help="Equal products, one after the other, say heads.")
+    array: str = option("32x32", panel=ARRAY, help="ROWSxCOLUMNS of one array.")
+    dataflow: str = option(
+        "",
+        panel=ARRAY,
+        help="What stands still: os (results), ws (weights) or is (inputs). Default: the preset's, else os.",
+    )
+    arrays: int = option(1, panel=ARRAY, help="Equal arrays that share the folds.")
+    products_per_position: int = option(1, panel=ARRAY, help="Multipliers of a dot-product position; os only.")
+    columns_per_dsp: int = option(
+        1, panel=ARRAY, help="Columns of results or weights that share a column of packed DSPs."
+    )
+    clock_mhz: float = option(200.0, panel=ARRAY, help="Clock, for the time.")
+    preset: str = option(
+        "",
+        panel=FOLDS,
+        help="Counts of a known tool or machine; see --list presets. Default: our own RTL, folds overlapped.",
+    )
+    load: str = option(
+        "",
+        panel=FOLDS,
+        metavar="A,B,C",
+        help="Cycles that bring the stationary operand in: A rows + B columns + C, of the array.",
+    )
+    fill: str = option("", panel=FOLDS, metavar="A,B,C", help="Cycles of the wavefront, e.g. 1,1,-2.")
+    drain: str = option("", panel=FOLDS, metavar="A,B,C", help="Cycles in which the last results leave.")
+    control: str = option("", panel=FOLDS, metavar="A,B,C", help="Idle cycles between two folds.")
+    overlap_folds: bool | None = option(
+        None,
+        panel=FOLDS,
+        off_flag="--separate-folds",
+        help="Whether a fold hides the last one's fill and drain.",
+    )
+    weight_load_overlap: bool | None = option(
+        None,
+        panel=FOLDS,
+        off_flag="--separate-loads",
+        help="Whether the next operand comes while one streams.",
+    )
+    depth: int | None = option(None, panel=FOLDS, help="Cycles once per product: registers, start.")
 
     def __post_init__(self) -> None:
         """Check what no record of the model checks."""

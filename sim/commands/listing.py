@@ -1,4 +1,4 @@
-"""`hexit run --list rules|devices|designs|shapes`: what there is, each with its numbers and its source."""
+"""`hexit run --list rules|devices|designs|shapes|options`: what there is, each with its numbers and its source."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ from rich.table import Table
 
 from hexit.hw_model.accelerator import list_designs, load_design
 from hexit.hw_model.device import list_devices, load_device
+from hexit.quant.errors import ConfigError
 from hexit.quant.exits.facade import RULES, parameters
+from hexit.quant.options import options_of
 from hexit.quant.workload import SHAPES, parameter_counts
 from hexit.sim.commands.table import plain_table
-from hexit.sim.job.options import check_choice
+from hexit.sim.job.job_file import legal_text
+from hexit.sim.job.record import Job
 
 
 def print_list(what: str, console: Console) -> None:
     """Print one catalogue; ConfigError for a name that is none."""
-    catalogues = {"rules": _rules, "devices": _devices, "designs": _designs, "shapes": _shapes}
-    check_choice("--list", what, tuple(catalogues))
+    catalogues = {
+        "rules": _rules,
+        "devices": _devices,
+        "designs": _designs,
+        "shapes": _shapes,
+        "options": _options,
+    }
+    if what not in catalogues:
+        raise ConfigError("--list", what, f"must be one of {', '.join(catalogues)}", "Try --list rules")
     console.print(*catalogues[what](), sep="\n")
 
 
@@ -72,4 +82,11 @@ def _shapes() -> tuple[Table]:
             "shared" if shape.shared_layers else "own",
             f"{parameter_counts(shape).n_published / 1e6:.2f}",
         )
+    return (table,)
+
+
+def _options() -> tuple[Table]:
+    table = plain_table("key in a job file", "option", "default", "legal")
+    for one in options_of(Job):
+        table.add_row(one.key, one.flag, "" if one.default is None else str(one.default), legal_text(one))
     return (table,)

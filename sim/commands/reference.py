@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 from rich.console import Console
 
 from hexit.quant.errors import ConfigError
-from hexit.sim.commands.common_options import DATA, MODEL, OUTPUT, CacheDir, LabelColumn, Split, TextColumns
+from hexit.sim.commands.parameters import Given, takes
+from hexit.sim.job.record import ModelOptions
+from hexit.sim.job.train_record import ReferenceJob
 
 
-def reference(
-    out: Annotated[
-        Path, typer.Option(help="JSON file to write; `hexit run --reference` shows it.", rich_help_panel=OUTPUT)
-    ],
-    model: Annotated[
-        str, typer.Option(help="Checkpoint: folder or hub name. Default: the shipped ALBERT.", rich_help_panel=MODEL)
-    ] = "",
-    compute: Annotated[
-        str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.", rich_help_panel=MODEL)
-    ] = "auto",
-    batch_size: Annotated[int, typer.Option(help="Sentences per forward pass.", rich_help_panel=MODEL)] = 64,
-    data: Annotated[
-        str, typer.Option(help="As in `hexit run`. Default: the shipped reviews.", rich_help_panel=DATA)
-    ] = "",
-    split: Split = "dev",
-    text_column: TextColumns = None,
-    label_column: LabelColumn = "",
-    seq_len: Annotated[
-        int | None,
-        typer.Option(help="Tokens at which sentences are cut, as in `hexit run`. Default: 64.", rich_help_panel=DATA),
-    ] = None,
-    cache_dir: CacheDir = None,
-) -> None:
+@takes(ReferenceJob)
+def reference(options: Given[ReferenceJob]) -> None:
     """Evaluate the float model at every exit: the accuracy that every quantised run is held against.
 
     Example:
@@ -47,17 +25,15 @@ def reference(
     from hexit.quant.traces.store import Store, cache_folder
     from hexit.sim.commands.progress import progress_bars
     from hexit.sim.export.folder import check_folder
-    from hexit.sim.job.options import RunOptions, default_length, load_inputs
+    from hexit.sim.job.resolve import default_length, load_inputs
 
-    if batch_size < 1:
-        raise ConfigError("--batch-size", batch_size, "must be at least 1", "Try --batch-size 64")
-    device = pick_compute(compute)
-    check_folder(out.parent)
-    options = RunOptions(model=model, data=data, split=split, text_column=text_column, label_column=label_column)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with progress_bars(console) as progress:
-        card, texts = load_inputs(options, Store(folder=cache_folder(cache_dir), progress=progress))
-        length = default_length(seq_len, card)
+    job = options.build()
+    device = pick_compute(job.compute)
+    check_folder(job.out.parent)
+    with progress_bars(Console(stderr=True, highlight=False, soft_wrap=True)) as progress:
+        store = Store(folder=cache_folder(job.cache_folder), progress=progress)
+        card, texts = load_inputs(ModelOptions(checkpoint=job.model), job.data, store)
+        length = default_length(job.sequence_length, card)
         if not 1 <= length <= card.shape.n_positions:
             requirement = f"must be 1..{card.shape.n_positions} (positions of the model)"
             raise ConfigError("--seq-len", length, requirement, f"Try --seq-len {default_length(None, card)}")
@@ -66,10 +42,10 @@ def reference(
             texts,
             max_length=length,
             compute=device,
-            batch_size=batch_size,
+            batch_size=job.batch_size,
             progress=progress(f"float model on {device}", len(texts)),
         ).record
-    save_reference(record, out)
+    save_reference(record, job.out)
     shown = " ".join(f"{value:.4f}" for value in record.scores)
     typer.echo(f"{record.metric} by exit on {record.compute} ({record.processor}): {shown}")
-    typer.echo(f"written to {out}")
+    typer.echo(f"written to {job.out}")

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from hexit.sim.commands.common_options import OUTPUT
 from hexit.sim.commands.table import plain_table
+from hexit.sim.job.record import OUTPUT
 
 if TYPE_CHECKING:
     from hexit.sim.published.validation import MachineValidation, Validation
@@ -66,6 +66,22 @@ def validate(
 
     `hexit validate my_accelerator.toml --stages --json`
     """
+    console = Console(highlight=False)
+    validation, text = _recompute(tuple(machines or ()), scale_sim, out, page)
+    if json_output:
+        typer.echo(text)
+    else:
+        for result in validation.machines:
+            _print_machine(result, console, stages=stages)
+        _print_summary(validation, console)
+    if validation.misses:
+        raise typer.Exit(MISSED)
+
+
+def _recompute(
+    machines: tuple[str, ...], scale_sim: str, out: Path | None, page: Path | None
+) -> tuple[Validation, str]:
+    """Return the validation and its JSON text; write the page and the folder where they are wanted."""
     import json
 
     from hexit.quant.files import write_whole
@@ -75,42 +91,33 @@ def validate(
     from hexit.sim.plots.validation import write_validation
     from hexit.sim.published.scale_sim import environment_python
     from hexit.sim.published.trace import machine_trace_json
-    from hexit.sim.published.validation import markdown, page_heading, write_page
-    from hexit.sim.published.validation import validate as recompute
+    from hexit.sim.published.validation import markdown, page_heading, validate, write_page
 
-    console = Console(highlight=False)
     heading = None if page is None else page_heading(page)
     if out is not None:
         check_folder(out)
     python = environment_python() if scale_sim == "auto" else Path(scale_sim) if scale_sim else None
     with progress_bars(Console(stderr=True, highlight=False, soft_wrap=True)) as progress:
-        done = progress("machines", 1)
-        validation = recompute(tuple(machines or ()), python)
-        done(1)
+        advance = progress("machines", 1)
+        validation = validate(machines, python)
+        advance(1)
     if page is not None and heading is not None:
         write_page(page, markdown(validation, heading))
-    told = json.dumps(to_json(validation), indent=2, allow_nan=False)
+    text = json.dumps(to_json(validation), indent=2, allow_nan=False)
     if out is not None:
-        write_validation(validation, told, out)
-        for name, found in zip(machines or (), validation.machines, strict=False):  # SCALE-Sim comes last, unnamed
-            write_whole(out / f"{Path(name).stem}.trace.json", machine_trace_json(found.machine, found.cycles))
-    if json_output:
-        typer.echo(told)
-    else:
-        for found in validation.machines:
-            _print_machine(found, console, stages=stages)
-        _print_summary(validation, console)
-    if validation.misses:
-        raise typer.Exit(MISSED)
+        write_validation(validation, text, out)
+        for name, result in zip(machines, validation.machines, strict=False):  # SCALE-Sim comes last, unnamed
+            write_whole(out / f"{Path(name).stem}.trace.json", machine_trace_json(result.machine, result.cycles))
+    return validation, text
 
 
-def _print_machine(found: MachineValidation, console: Console, *, stages: bool) -> None:
+def _print_machine(result: MachineValidation, console: Console, *, stages: bool) -> None:
     from hexit.sim.published.validation import error_text, value_text
 
-    console.print(f"[bold]{escape(found.machine.name)}[/bold]: {escape(found.machine.title)}", soft_wrap=True)
-    if found.rows:
+    console.print(f"[bold]{escape(result.machine.name)}[/bold]: {escape(result.machine.title)}", soft_wrap=True)
+    if result.rows:
         table = plain_table("figure", "# predicted", "# published", "unit", "# error", "# within", "role")
-        for row in found.rows:
+        for row in result.rows:
             table.add_row(
                 row.of + (", with memory" if row.with_memory else ""),
                 value_text(row.predicted, row.unit),
@@ -121,16 +128,16 @@ def _print_machine(found: MachineValidation, console: Console, *, stages: bool) 
                 row.role if row.holds else f"[red]{row.role}, missed[/red]",
             )
         console.print(table)
-    if stages or not found.rows:
-        _print_stages(found, console)
-    console.print(f"[dim]configured: {escape(found.machine.configured)}[/dim]\n", soft_wrap=True)
+    if stages or not result.rows:
+        _print_stages(result, console)
+    console.print(f"[dim]configured: {escape(result.machine.configured)}[/dim]\n", soft_wrap=True)
 
 
-def _print_stages(found: MachineValidation, console: Console) -> None:
+def _print_stages(result: MachineValidation, console: Console) -> None:
     from hexit.sim.published.validation import value_text
 
     table = plain_table("region", "stage", "# packs", "# cycles per pack", "# busy")
-    for region in found.cycles.regions:
+    for region in result.cycles.regions:
         for index, one in enumerate(region.stages):
             busy = (region.n_packs - 1) * one.pack_cycles + one.last_pack_cycles
             share = f"{busy / region.cycles:.1%}" if region.cycles else ""
@@ -138,23 +145,23 @@ def _print_stages(found: MachineValidation, console: Console) -> None:
             table.add_row(name, one.stage, packs, value_text(one.pack_cycles, "cycles"), share)
         table.add_row("", "[bold]whole region[/bold]", "", f"[bold]{region.cycles:,}[/bold]", "")
     console.print(table)
-    network = found.cycles.network_cycles
-    milliseconds = network / found.machine.clock_mhz / 1000
+    network = result.cycles.network_cycles
+    milliseconds = network / result.machine.clock_mhz / 1000
     console.print(
-        f"layer {found.cycles.layer_cycles:,} cycles; network {network:,} cycles = {milliseconds:.3f} ms at "
-        f"{found.machine.clock_mhz:g} MHz, memory never waited for",
+        f"layer {result.cycles.layer_cycles:,} cycles; network {network:,} cycles = {milliseconds:.3f} ms at "
+        f"{result.machine.clock_mhz:g} MHz, memory never waited for",
         soft_wrap=True,
     )
-    if found.cycles_with_memory is not None:
-        with_memory = found.cycles_with_memory.network_cycles
+    if result.cycles_with_memory is not None:
+        with_memory = result.cycles_with_memory.network_cycles
         console.print(
-            f"with memory {with_memory:,} cycles = {with_memory / found.machine.clock_mhz / 1000:.3f} ms",
+            f"with memory {with_memory:,} cycles = {with_memory / result.machine.clock_mhz / 1000:.3f} ms",
             soft_wrap=True,
         )
 
 
 def _print_summary(validation: Validation, console: Console) -> None:
-    rows = [row for found in validation.machines for row in found.rows]
+    rows = [row for result in validation.machines for row in result.rows]
     if not rows:
         return
     exact = sum(row.error_fraction == 0 for row in rows)

@@ -20,16 +20,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from hexit.quant.errors import ConfigError
+from hexit.sim.core.policies import DropPolicy
 
 Ints = npt.NDArray[np.int64]
-DropPolicy = Literal["never", "full", "late"]
 DROP_POLICIES: tuple[DropPolicy, ...] = get_args(DropPolicy)
 
 SERVED, FULL, LATE = 0, 1, 2  # verdicts

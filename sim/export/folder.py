@@ -12,9 +12,11 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
 from hexit.quant.traces.store import Progress
 from hexit.sim.analysis.timeline import sentence_timeline
-from hexit.sim.export.perfetto import Level, chrome_trace_json
+from hexit.sim.export.perfetto import chrome_trace_json
 from hexit.sim.export.vcd import value_change_dump
 from hexit.sim.job.experiment import Outcome, TextSource, shown_exit
+from hexit.sim.job.job_file import job_toml
+from hexit.sim.job.record import Job
 from hexit.sim.report.record import Report, report_json
 
 
@@ -29,14 +31,15 @@ def check_folder(folder: Path) -> None:
         raise ConfigError("--out", str(folder), f"cannot be written ({reason})", "Name another folder") from None
 
 
-def write_outputs(outcome: Outcome, report: Report, folder: Path, level: Level, progress: Progress) -> None:
-    """Write report.json, sentences.csv, timeline.json, timeline.vcd and the pictures."""
+def write_outputs(job: Job, outcome: Outcome, report: Report, folder: Path, progress: Progress) -> None:
+    """Write report.json, job.toml, sentences.csv, timeline.json, timeline.vcd and the pictures."""
     from hexit.sim.plots.run import draw_all  # here, because matplotlib takes longer to load than a run to simulate
 
     write_whole(folder / "report.json", report_json(report))
+    write_whole(folder / "job.toml", job_toml(job))
     write_whole(folder / "sentences.csv", sentences_csv(outcome))
     timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
-    write_whole(folder / "timeline.json", chrome_trace_json(timeline, level))
+    write_whole(folder / "timeline.json", chrome_trace_json(timeline, job.outputs.trace_level))
     write_whole(folder / "timeline.vcd", value_change_dump(timeline))
     draw_all(outcome, report, folder, progress)
 

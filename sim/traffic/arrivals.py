@@ -86,20 +86,28 @@ _KEYS = {"rate": "rate_per_s", "size": "burst_size"}  # in the text, in the reco
 _WORDS = {field: key for key, field in _KEYS.items()}
 
 
-def parse_arrivals(text: str) -> Arrivals:
+def parse_arrivals(text: str, rate_per_s: float | None = None) -> Arrivals:
     """Return the pattern that a text names, a file read; ConfigError for a text or a file that is none.
+
+    `rate_per_s` stands instead of the rate in the text; with it, arrivals of a closed loop become Poisson ones.
 
     >>> parse_arrivals("bursts:rate=500,size=8")
     PoissonBursts(rate_per_s=500.0, burst_size=8)
     """
     name, _, rest = text.partition(":")
+    if rate_per_s is not None and name == "closed":
+        name = "poisson"
     if name == "file":
+        if rate_per_s is not None:
+            raise ConfigError("--rate", rate_per_s, "means nothing to recorded arrivals", "Leave it out")
         return load_arrivals(Path(rest))
     if name not in _PATTERNS:
         raise ConfigError(FLAG, text, f"must be one of {', '.join([*_PATTERNS, 'file'])}", "Try poisson:rate=500")
     kind = _PATTERNS[name]
     wanted = [_WORDS[field.name] for field in fields(kind)]
     given = [part.partition("=") for part in rest.split(",")] if rest else []
+    if rate_per_s is not None:
+        given = [("rate", "=", repr(rate_per_s)), *(part for part in given if part[0] != "rate")]
     if sorted(key for key, _, _ in given) != sorted(wanted):
         example = name + (":" if wanted else "") + ",".join(f"{key}={500 if key == 'rate' else 8}" for key in wanted)
         raise ConfigError(FLAG, text, f"{name} needs {' and '.join(wanted) or 'nothing else'}", f"Try {example}")

@@ -20,7 +20,8 @@ from hexit.quant.network.model import ExitConfig
 from hexit.quant.records import from_json, to_json
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.trace import TraceOrigin
-from hexit.quant.training.loop import EpochResult, TrainingPlan
+from hexit.quant.training.loop import EpochResult
+from hexit.quant.training.plan import TrainingPlan
 from hexit.quant.workload import (
     ALBERT_BASE,
     Add,

@@ -22,8 +22,9 @@ from hexit.quant.hub import checkpoint_hash
 from hexit.quant.network.checkpoint import load_checkpoint
 from hexit.quant.network.encoding import training_order
 from hexit.quant.network.model import ExitConfig
-from hexit.quant.training.loop import N_CALIBRATION, STATE_FILE, EpochResult, TrainingPlan, Watchers, train
+from hexit.quant.training.loop import N_CALIBRATION, STATE_FILE, EpochResult, Watchers, train
 from hexit.quant.training.losses import LayerWeights, exit_losses
+from hexit.quant.training.plan import TrainingPlan
 from hexit.quant.training.unlabelled import load_sentences
 from hexit.quant.training.vocabulary import borrow_embeddings, new_albert, train_tokenizer
 from support.models import tiny_model

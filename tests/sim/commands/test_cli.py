@@ -313,7 +313,7 @@ def test_a_full_disk_or_an_interrupt_is_one_line_too(run: Hexit, monkeypatch: py
         def fail(*arguments: object, error: BaseException = error) -> None:
             raise error
 
-        monkeypatch.setattr("hexit.sim.job.options.simulate", fail)
+        monkeypatch.setattr("hexit.sim.export.result.simulate", fail)
         done = run()
         assert (done.code, done.out, done.err) == (code, "", message)
 

@@ -14,7 +14,8 @@ from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.export.folder import check_folder, sentences_csv, write_outputs
 from hexit.sim.export.vcd import value_change_dump
 from hexit.sim.job.experiment import shown_exit
-from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import simulate
 from hexit.sim.report.record import build_report, report_json
 from support.command_line import Simulate
 
@@ -40,7 +41,7 @@ def test_sentences_csv_has_a_line_per_sentence(simulated: Simulate) -> None:
 
 
 def test_sentences_of_a_profile_have_neither_text_nor_prediction(profile: str) -> None:
-    rows = rows_of(sentences_csv(simulate(RunOptions(profile=profile), silent)[0]))
+    rows = rows_of(sentences_csv(simulate(make_job(profile=profile), silent)[0]))
     assert len(rows) == 6
     assert {(row["text"], row["prediction"], row["label"]) for row in rows} == {("", "-1", "-1")}
 

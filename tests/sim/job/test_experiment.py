@@ -20,7 +20,8 @@ from hexit.sim.job.experiment import (
     score,
     sweep_rules,
 )
-from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import simulate
 from support.command_line import Simulate
 from support.paths import SHARED_DATA
 
@@ -40,7 +41,7 @@ def same_stream(one: Outcome, other: Outcome) -> bool:
 @pytest.mark.skipif(not PUBLISHED.is_file(), reason="the published entropies are not on this machine")
 @pytest.mark.parametrize(("threshold", "mean_layer"), [(0.1, 5.70), (0.2, 4.54), (0.3, 3.81)])
 def test_the_published_profile_leaves_at_the_published_mean_layers(threshold: float, mean_layer: float) -> None:
-    outcome, _ = simulate(RunOptions(profile=str(PUBLISHED), threshold=threshold), silent)
+    outcome, _ = simulate(make_job(profile=str(PUBLISHED), threshold=threshold), silent)
     assert round(outcome.decision.mean_layer, 2) == mean_layer
     assert outcome.stream.n_sentences == 872
     assert outcome.setup.sequence_length == 128
@@ -48,7 +49,7 @@ def test_the_published_profile_leaves_at_the_published_mean_layers(threshold: fl
 
 
 def test_a_profile_has_exits_but_no_predictions(profile: str) -> None:
-    outcome, reference = simulate(RunOptions(profile=profile), silent)
+    outcome, reference = simulate(make_job(profile=profile), silent)
     assert reference is None
     assert outcome.float_decision is None
     assert set(outcome.decision.prediction.tolist()) == {-1}
@@ -146,7 +147,7 @@ def test_a_batch_of_one_is_no_batch(simulated: Simulate) -> None:
 def test_the_sweep_has_every_rule_that_can_serve(simulated: Simulate, regression: dict[str, str], profile: str) -> None:
     classes = simulated()
     real = simulated(**regression)
-    replayed, _ = simulate(RunOptions(profile=profile), silent)
+    replayed, _ = simulate(make_job(profile=profile), silent)
     for outcome, rules in (
         (classes, tuple(name for name in RULES if name != "pabee-regression")),
         (real, ("pabee-regression", "fixed-depth")),

@@ -6,7 +6,8 @@ import pytest
 
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.quant.traces.store import silent
-from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import simulate
 from hexit.sim.report.record import Report, build_report
 from support.paths import SHARED_DATA
 
@@ -19,7 +20,7 @@ LARGEST_ASSET_BYTES = 12 * 2**20
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
     if not request.param.is_file():
         pytest.skip("the SST-2 data set is not part of the product: ../shared/data is absent")
-    options = RunOptions(data=str(request.param), cache_dir=tmp_path_factory.mktemp("cache"))
+    options = make_job(data=str(request.param), cache_dir=tmp_path_factory.mktemp("cache"))
     return build_report(*simulate(options, silent))
 
 

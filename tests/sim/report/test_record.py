@@ -16,7 +16,8 @@ from hexit.quant.records import from_json
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
 from hexit.sim.job.experiment import TextSource
-from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import simulate
 from hexit.sim.report.record import SCHEMA, SCHEMA_VERSION, Report, build_report, report_json
 from support.built_units import build_of, part
 from support.command_line import Simulate
@@ -64,7 +65,7 @@ def reports(
     simulated: Simulate, regression: dict[str, str], profile: str, reference: Reference, tmp_path: Path
 ) -> dict[str, Report]:
     save_build(build_of(simulated(**EAGER), head=part(700)), tmp_path / "exit_unit.json")
-    replayed, _ = simulate(RunOptions(profile=profile), silent)
+    replayed, _ = simulate(make_job(profile=profile), silent)
     design = Path(str(resources.files("hw_model") / "designs" / "default.toml")).read_text(encoding="utf-8")
     plain = "".join(line for line in design.splitlines(True) if not line.startswith("fold_overhead_cycles"))
     (tmp_path / "folds.toml").write_text(f"{plain}\n[fold]\ncontrol = {{ rows = 1 }}\n", encoding="utf-8")

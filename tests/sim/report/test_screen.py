@@ -12,7 +12,8 @@ from hexit.hw_model.exit_unit.build import save_build
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
 from hexit.sim.commands.progress import progress_bars
-from hexit.sim.job.options import RunOptions, simulate
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import simulate
 from hexit.sim.report.record import Report, build_report
 from hexit.sim.report.screen import print_report
 from support.built_units import build_of, part
@@ -95,7 +96,7 @@ def test_a_stream_is_told_in_a_few_lines(simulated: Simulate) -> None:
 
 
 def test_a_profile_has_no_accuracy_and_a_reference_has_a_row(simulated: Simulate, profile: str) -> None:
-    replayed, _ = simulate(RunOptions(profile=profile), silent)
+    replayed, _ = simulate(make_job(profile=profile), silent)
     assert "unknown" in screen(build_report(replayed))
     report = build_report(simulated())
     reference = Reference(

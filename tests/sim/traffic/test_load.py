@@ -9,7 +9,8 @@ import pytest
 
 from hexit.quant.errors import ConfigError
 from hexit.sim.export.folder import sentences_csv
-from hexit.sim.job.options import RunOptions, stream_setup
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import stream_setup
 from hexit.sim.report.record import build_report
 from hexit.sim.traffic.arrivals import ClosedLoop, PoissonArrivals
 from hexit.sim.traffic.load import StreamSetup, draw_sentences
@@ -72,13 +73,13 @@ def test_the_table_of_sentences_has_a_line_for_each_of_the_stream(simulated: Sim
 
 
 def test_a_queue_drops_who_finds_it_full_unless_told_otherwise() -> None:
-    assert stream_setup(RunOptions()) == StreamSetup()
+    assert stream_setup(make_job().stream) == StreamSetup()
     arrivals = PoissonArrivals(rate_per_s=5.0)
-    queued = stream_setup(RunOptions(arrivals="poisson:rate=5", queue=4))
+    queued = stream_setup(make_job(arrivals="poisson:rate=5", queue=4).stream)
     assert (queued.arrivals, queued.admission.drop, queued.admission.n_places) == (arrivals, "full", 4)
-    late = stream_setup(RunOptions(arrivals="poisson:rate=5", queue=4, drop="late", deadline_us=9.0))
+    late = stream_setup(make_job(arrivals="poisson:rate=5", queue=4, drop="late", deadline_us=9.0).stream)
     assert late.admission.drop == "late"
-    assert isinstance(stream_setup(RunOptions(saturate=True, queue=4)).arrivals, ClosedLoop)
+    assert isinstance(stream_setup(make_job(saturate=True, queue=4).stream).arrivals, ClosedLoop)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_queue_drops_who_finds_it_full_unless_told_otherwise() -> None:
 )
 def test_impossible_streams_are_refused_before_anything_is_loaded(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        stream_setup(RunOptions(**options))
+        stream_setup(make_job(**options).stream)
 
 
 def test_a_recording_that_is_too_short_is_refused_before_the_network_runs(simulated: Simulate, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from hexit.quant.records import to_json
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
 from hexit.sim.job.experiment import TextSource
-from hexit.sim.job.options import RunOptions, default_length, quantisation, simulate
+from hexit.sim.job.record import make_job
+from hexit.sim.job.resolve import default_length, quantisation, simulate
 from support.command_line import Simulate
 
 
@@ -30,7 +31,7 @@ def design_file(folder: Path, **changes: Any) -> str:
 
 
 def designed(profile: str, **options: Any) -> Accelerator:
-    return simulate(RunOptions(profile=profile, **options), silent)[0].setup.design
+    return simulate(make_job(profile=profile, **options), silent)[0].setup.design
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_overlap_and_batch_change_the_design_as_far_as_they_say(
 
 
 def test_clock_and_device_replace_the_design_s_own(profile: str) -> None:
-    outcome, _ = simulate(RunOptions(profile=profile, clock_mhz=150, device="U250"), silent)
+    outcome, _ = simulate(make_job(profile=profile, clock_mhz=150, device="U250"), silent)
     assert (outcome.setup.design.clock_mhz, outcome.setup.design.device) == (150, "u250")
     assert outcome.setup.device.name == "u250"
 
@@ -71,15 +72,16 @@ def test_clock_and_device_replace_the_design_s_own(profile: str) -> None:
 def test_a_part_of_one_s_own_is_used_under_its_own_name(profile: str, tmp_path: Path) -> None:
     text = (DEVICE_FOLDER / "zcu102.toml").read_text()
     (tmp_path / "board.toml").write_text(text.replace('name = "zcu102"', 'name = "ours"').replace("17.072", "34.144"))
-    outcome, _ = simulate(RunOptions(profile=profile, device=str(tmp_path / "board.toml")), silent)
+    outcome, _ = simulate(make_job(profile=profile, device=str(tmp_path / "board.toml")), silent)
     assert (outcome.setup.device.name, outcome.setup.design.device) == ("ours", "ours")
     assert outcome.setup.device.memory_bandwidth_gb_s == 34.144
 
 
 def test_one_dial_sets_both_widths_and_the_finer_ones_win() -> None:
-    assert quantisation(RunOptions(bits=4)) == QuantConfig(weight_bits=4, activation_bits=4)
-    finer = RunOptions(bits=8, weight_bits=3, activation_bits=16, logit_bits=12, po2=True)
-    assert quantisation(finer) == QuantConfig(weight_bits=3, activation_bits=16, logit_bits=12, power_of_two=True)
+    assert quantisation(make_job(bits=4).quantisation) == QuantConfig(weight_bits=4, activation_bits=4)
+    finer = make_job(bits=8, weight_bits=3, activation_bits=16, logit_bits=12, po2=True)
+    widths = QuantConfig(weight_bits=3, activation_bits=16, logit_bits=12, power_of_two=True)
+    assert quantisation(finer.quantisation) == widths
 
 
 def test_the_length_is_the_chosen_one_else_64_as_far_as_positions_go(simulated: Simulate) -> None:
@@ -93,7 +95,7 @@ def test_the_length_is_the_chosen_one_else_64_as_far_as_positions_go(simulated: 
 
 def test_every_kind_of_task_has_a_default_rule(simulated: Simulate, regression: dict[str, str], profile: str) -> None:
     real = simulated(model=regression["model"], data=regression["data"])
-    replayed, _ = simulate(RunOptions(profile=profile, threshold=0.3), silent)
+    replayed, _ = simulate(make_job(profile=profile, threshold=0.3), silent)
     assert format_rule(simulated(threshold=1.5).setup.rule).startswith("hardware:threshold=1.5,")
     assert real.setup.rule.name == "pabee-regression"
     assert format_rule(replayed.setup.rule) == "entropy:threshold=0.3"
@@ -136,7 +138,7 @@ def test_a_reference_of_something_else_is_refused_before_anything_slow(
     }
     reference = Reference(**(known | change))
     (tmp_path / "reference.json").write_text(json.dumps(to_json(reference)))
-    options = RunOptions(
+    options = make_job(
         model=str(tiny_folders["albert"]),
         data=str(tiny_tsv),
         cache_dir=tmp_path / "cache",
