@@ -1,7 +1,7 @@
 # Everything that a change must pass; `make check` is what .ci/run and the README call.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check lint types test coverage format benchmark
+.PHONY: docs check lint types test coverage format benchmark
 
 check: lint types coverage
 
@@ -23,3 +23,6 @@ coverage:  # a bound, so that untested code in the models fails here
 format:
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
+
+docs:  # the page of options, from their record
+	$(PYTHON) -c "from hexit.sim.job.job_file import write_reference_page; write_reference_page('docs/job.md')"

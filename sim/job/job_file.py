@@ -17,6 +17,7 @@ from typing import Any
 import tomli_w
 
 from hexit.quant.errors import ConfigError
+from hexit.quant.files import write_whole
 from hexit.quant.options import Option, options_of, put
 from hexit.quant.records import content_hash, from_json, to_json
 from hexit.sim.job.record import Job, value_of
@@ -113,6 +114,13 @@ def reference_page() -> str:
         cells = (f"`{one.key}`", f"`{one.flag}`", default, legal_text(one), one.help)
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def write_reference_page(path: str | Path) -> None:
+    """Replace the table at the end of a Markdown page by that of the record."""
+    page = Path(path).read_text(encoding="utf-8")
+    first_line = reference_page().partition("\n")[0]
+    write_whole(Path(path), page.partition(first_line)[0] + reference_page())
 
 
 def _toml(value: Any) -> str:

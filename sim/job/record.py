@@ -152,8 +152,8 @@ class StreamOptions(Checked):
     deadline_us: float | None = option(None, help="Latest decision after the arrival, in microseconds.")
     drop: DropPolicy | None = option(
         None,
-        help="Who is dropped: never, full (who finds no place), late (also who cannot start before its deadline). "
-        "Default: full with --queue, else never.",
+        help="Who is dropped: never, full (a sentence that finds the queue full), late (also one that cannot start "
+        "before its deadline). Default: full with --queue, else never.",
     )
     sentences: int = option(
         0, help="Stream of N sentences drawn from the data with replacement (by --seed); 0: the data once."

@@ -179,7 +179,7 @@ BAD_INPUT = [
     (["--shape", "bert-base"], r"--shape = bert-base: means nothing without --profile"),
     (["--profile-columns", "1-3"], r"--profile-columns = 1-3: means nothing without --profile"),
     (["--trace-level", "foo"], r"--trace-level = foo: must be one of op, tile"),
-    (["--list", "foo"], r"--list = foo: must be one of rules, devices, designs, shapes"),
+    (["--list", "foo"], r"--list = foo: must be one of rules, devices, designs, shapes, options"),
     (["--cache-dir", text("file", "")], r"--cache-dir = .*: cannot be written"),
     (["--colour"], r"No such option: --colour"),
     (["reviews.tsv"], r"unexpected extra argument"),
@@ -351,11 +351,18 @@ def test_run_py_is_hexit_run_from_any_folder(tmp_path: Path) -> None:
     assert b"elbert" in outputs[0]
 
 
-@pytest.mark.parametrize("what", ["rules", "devices", "designs", "shapes"])
+@pytest.mark.parametrize("what", ["rules", "devices", "designs", "shapes", "options"])
 def test_list_shows_what_there_is_and_stops(what: str, run: Hexit, tmp_path: Path) -> None:
     done = run("--list", what, "--model", "./none", "--out", tmp_path / "out")
     assert (done.code, done.err) == (0, "")
-    assert {"rules": "pabee", "devices": "zcu102", "designs": "default", "shapes": "bert-large"}[what] in done.out
+    shown = {
+        "rules": "pabee",
+        "devices": "zcu102",
+        "designs": "default",
+        "shapes": "bert-large",
+        "options": "--seq-len",
+    }
+    assert shown[what] in done.out
     assert not (tmp_path / "out").exists()
 
 
@@ -409,6 +416,7 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "overlap": ([], ["--overlap", "speculate"]),
     "batch": ([], ["--batch", 2]),
     "arrivals": ([], ["--arrivals", "poisson:rate=20000"]),
+    "rate": ([], ["--rate", 20000]),
     "queue": (["--arrivals", "poisson:rate=1e6"], ["--arrivals", "poisson:rate=1e6", "--queue", 0]),
     "deadline_us": ([], ["--deadline-us", 20]),
     "drop": (
@@ -421,7 +429,7 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "exit_unit": ([], ["--exit-unit", lambda folder: str(folder / "exit_unit.json")]),
     "reference": ([], ["--reference", lambda folder: str(folder / "reference.json")]),
 }
-SHOWN_ELSEWHERE = {"out", "trace_level", "json_output", "cache_dir", "listing"}
+SHOWN_ELSEWHERE = {"out", "trace_level", "json", "cache_dir", "listing", "config", "assignments"}
 
 
 def test_the_table_of_changes_has_every_option_of_run() -> None:

@@ -53,8 +53,9 @@ def test_the_timeline_ends_at_the_median_exit(
     outcome = simulated(**EAGER)
     assert shown_exit(outcome) == sorted(outcome.decision.exit_layer.tolist())[5]
     report = build_report(outcome)
-    write_outputs(outcome, report, tmp_path, "op", silent)
-    written = {"report.json", "sentences.csv", "timeline.json", "timeline.vcd"}
+    job = make_job(**EAGER)
+    write_outputs(job, outcome, report, tmp_path, silent)
+    written = {"job.toml", "report.json", "sentences.csv", "timeline.json", "timeline.vcd"}
     assert {path.name for path in tmp_path.iterdir()} == written
     timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
     assert (tmp_path / "timeline.vcd").read_text() == value_change_dump(timeline)
