@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from hexit.hw_model.resources import bram18_blocks
+from hexit.hw_model.area.memory_blocks import bram18_blocks
 from hexit.quant.exits.cost import error_cells, rule_cost
 from hexit.quant.exits.error import table_error
 from hexit.quant.exits.facade import TableFormat, parse_rule

@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from heap_simulator import HeapSimulator
 
-from hexit.hw_model.accelerator import UnitCost, load_design
+from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.device import load_device
-from hexit.hw_model.memory import device_channel
+from hexit.hw_model.memory.channel import device_channel
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
 from hexit.sim.core.recurrence import flatten, run_tasks
@@ -49,7 +50,7 @@ def albert_base() -> Program:
     design = load_design(DESIGN)
     channel = device_channel(design, load_device(design.device))
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), N_TOKENS)
-    return compile_program(workload, design, channel, UnitCost(occupancy_cycles=1, latency_cycles=2))
+    return compile_program(workload, design, channel, TaskCycles(occupancy_cycles=1, latency_cycles=2))
 
 
 def poisson_stream(program: Program) -> tuple[Ints, Ints]:

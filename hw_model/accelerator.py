@@ -5,14 +5,12 @@
     activation buffer -> exit head -> exit decision
 
 `Accelerator` is data: presets lie in ``hw_model/designs/*.toml``, a user's file has the same keys.
-Not modelled here: what the design costs (gemm, vector, memory, resources) and when things happen (sim).
+Not modelled here: cycles of an op (array, gemm, vector, memory), area (area) and when things happen (sim).
 """
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -24,32 +22,27 @@ from hexit.hw_model.array import (
     SystolicArray,
     fold_preset,
 )
+from hexit.hw_model.toml_files import list_names, load_table
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json
 
-WeightPlacement = Literal["auto", "on_chip", "streamed"]
+PlacementPolicy = Literal["auto", "on_chip", "streamed"]
 Mapping = Literal["temporal", "spatial"]
 ExitOverlap = Literal["stall", "speculate", "interleave"]
 ResultOrder = Literal["as_finished", "in_order"]
 VectorPreset = Literal["fixed_point", "float_hls"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitCost:
-    """Cycles of one task on a pipelined unit: busy `occupancy_cycles`, result `latency_cycles` after the start."""
-
-    occupancy_cycles: int
-    latency_cycles: int
-
-    def __post_init__(self) -> None:
-        """Reject negative times and results that are ready before the unit is done."""
-        if not 0 <= self.occupancy_cycles <= self.latency_cycles:
-            raise ConfigError(
-                "cost.latency_cycles",
-                self.latency_cycles,
-                f"must be at least occupancy_cycles {self.occupancy_cycles}, and both at least 0",
-                "Correct the unit's cost",
-            )
+DESIGN_FOLDER = Path(__file__).parent / "designs"
+COUNTS = (  # keys of a design that are at least 1
+    *("array_rows", "array_columns", "softmax_lanes", "layer_norm_lanes", "gelu_lanes", "add_lanes", "head_lanes"),
+    *("weight_buffer_kib", "activation_buffer_kib", "n_weight_buffers", "n_interleaved", "n_arrays"),
+    *("products_per_position", "n_engines", "fifo_sentences", "requantisation_lanes"),
+    *("memory_channels", "memory_port_bits", "memory_burst_beats", "memory_outstanding"),
+)
+CYCLES = (  # keys of a design that are at least 0
+    *("fold_overhead_cycles", "softmax_depth_cycles", "layer_norm_depth_cycles", "gelu_depth_cycles"),
+    *("add_depth_cycles", "head_depth_cycles", "requantisation_depth_cycles"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +50,8 @@ class Accelerator:
     """One design: systolic arrays, vector lanes, exit head, buffers, memory port and policies.
 
     Arrays (hw_model.array): `n_arrays` of `array_rows` x `array_columns` positions with `products_per_position`
-    MACs each; `macs_per_dsp` says how many MACs share one DSP where the widths allow it (hw_model.packing). A fold's
-    cost is `overlap_folds` with `fold_overhead_cycles`, or a named `array_preset`, or a table `fold` of its own.
+    MACs each; `macs_per_dsp` says how many MACs share one DSP where the widths allow it (hw_model.packing). The cycles
+    of a fold are `overlap_folds` with `fold_overhead_cycles`, or a named `array_preset`, or a table `fold` of its own.
 
     Vector units (hw_model.vector): `*_lanes` elements per cycle, `head_lanes` MACs per cycle of the exit head's own
     engine; `vector_preset`: initiation intervals of fixed-point units, or of floating-point accumulations in HLS.
@@ -71,9 +64,9 @@ class Accelerator:
     of the part's, all where absent, each behind a port of `memory_port_bits` that asks for bursts of
     `memory_burst_beats` with `memory_outstanding` requests under way; what is absent does not limit.
 
-    Pipeline (sim): ``temporal`` iterates one engine over all layers; ``spatial`` puts `n_engines` of them behind
-    each other, each for its share of the layers (`engine_layers`, equal where absent), with `fifo_sentences` places
-    between two; results leave ``as_finished`` or ``in_order``. `exit_overlap`: the next layer waits for the exit
+    Pipeline (sim): ``temporal`` iterates one engine over all layers; ``spatial`` is a pipeline of `n_engines` of them,
+    each for its share of the layers (`engine_layers`, equal where absent), with a FIFO of `fifo_sentences` between
+    two; results leave ``as_finished`` or ``in_order``. `exit_overlap`: the next layer waits for the exit
     decision (``stall``), starts and is squashed on an exit (``speculate``), or gives way to `n_interleaved` - 1
     other resident sentences (``interleave``).
     """
@@ -106,7 +99,7 @@ class Accelerator:
     requantisation_depth_cycles: int = 0
     weight_buffer_kib: int
     activation_buffer_kib: int
-    weight_placement: WeightPlacement = "auto"
+    weight_placement: PlacementPolicy = "auto"
     n_weight_buffers: int = 2
     memory_efficiency_fraction: float = 0.8
     memory_latency_ns: float | None = None
@@ -124,69 +117,33 @@ class Accelerator:
 
     def __post_init__(self) -> None:
         """Reject sizes that cannot be built and policies that contradict each other."""
-        for key in (
-            "array_rows",
-            "array_columns",
-            "softmax_lanes",
-            "layer_norm_lanes",
-            "gelu_lanes",
-            "add_lanes",
-            "head_lanes",
-            "weight_buffer_kib",
-            "activation_buffer_kib",
-            "n_weight_buffers",
-            "n_interleaved",
-            "n_arrays",
-            "products_per_position",
-            "n_engines",
-            "fifo_sentences",
-            "requantisation_lanes",
-            "memory_channels",
-            "memory_port_bits",
-            "memory_burst_beats",
-            "memory_outstanding",
-        ):
+        self._check_sizes()
+        self._check_rates()
+        self._check_residents()
+        self._check_fold()
+        self._check_mapping()
+
+    def _check_sizes(self) -> None:
+        for key in COUNTS:
             value = getattr(self, key)
-            _require(
-                key,
-                value,
-                value is None or value >= 1,
-                "must be at least 1",
-                f"Try {key} = 1 or more",
-            )
-        for key in (
-            "fold_overhead_cycles",
-            "softmax_depth_cycles",
-            "layer_norm_depth_cycles",
-            "gelu_depth_cycles",
-            "add_depth_cycles",
-            "head_depth_cycles",
-            "requantisation_depth_cycles",
-        ):
+            _require(key, value, value is None or value >= 1, "must be at least 1", f"Try {key} = 1 or more")
+        for key in CYCLES:
             _require(key, getattr(self, key), getattr(self, key) >= 0, "must not be negative", f"Try {key} = 0")
+
+    def _check_rates(self) -> None:
         _require("clock_mhz", self.clock_mhz, 1 <= self.clock_mhz <= 2000, "must be 1..2000", "Try clock_mhz = 200")
-        _require(
-            "macs_per_dsp",
-            self.macs_per_dsp,
-            self.macs_per_dsp in (1, 2, 4),
-            "must be 1, 2 or 4",
-            "Try macs_per_dsp = 1",
-        )
-        _require(
-            "memory_efficiency_fraction",
-            self.memory_efficiency_fraction,
-            0 < self.memory_efficiency_fraction <= 1,
-            "must be above 0 and at most 1",
-            "Try 0.8",
-        )
+        shared = self.macs_per_dsp
+        _require("macs_per_dsp", shared, shared in (1, 2, 4), "must be 1, 2 or 4", "Try macs_per_dsp = 1")
+        reached = self.memory_efficiency_fraction
+        requirement = "must be above 0 and at most 1"
+        _require("memory_efficiency_fraction", reached, 0 < reached <= 1, requirement, "Try 0.8")
         latency_ns = self.memory_latency_ns
+        finite = latency_ns is None or 0 <= latency_ns < float("inf")
         _require(
-            "memory_latency_ns",
-            latency_ns,
-            latency_ns is None or 0 <= latency_ns < float("inf"),
-            "must be finite and not negative",
-            "Leave it out to use the part's",
+            "memory_latency_ns", latency_ns, finite, "must be finite and not negative", "Leave it out to use the part's"
         )
+
+    def _check_residents(self) -> None:
         interleaved = self.exit_overlap == "interleave"
         _require(
             "n_interleaved",
@@ -195,22 +152,16 @@ class Accelerator:
             f"must be {'at least 2' if interleaved else '1'} with exit_overlap {self.exit_overlap}",
             'Set exit_overlap = "interleave" with n_interleaved >= 2, or n_interleaved = 1',
         )
-        self._check_fold()
-        self._check_mapping()
 
     def _check_fold(self) -> None:
         """Reject two descriptions of a fold, and presets of another data flow."""
-        told = [
-            key for key, value in (("array_preset", self.array_preset), ("fold", self.fold)) if value is not None
-        ] + ["fold_overhead_cycles"] * (self.fold_overhead_cycles != 0 or not self.overlap_folds)
-        _require(
-            told[-1] if told else "fold",
-            ", ".join(told),
-            len(told) <= 1,
-            "tell what a fold costs more than once",
-            f"Keep {told[0] if told else 'fold'} alone",
-        )
-        _ = self.array
+        descriptions = [key for key in ("array_preset", "fold") if getattr(self, key) is not None]
+        if self.fold_overhead_cycles != 0 or not self.overlap_folds:
+            descriptions.append("fold_overhead_cycles")
+        if len(descriptions) > 1:
+            requirement, remedy = "tell what a fold costs more than once", f"Keep {descriptions[0]} alone"
+            raise ConfigError(f"design.{descriptions[-1]}", ", ".join(descriptions), requirement, remedy)
+        _ = self.array  # checks the preset and the array
 
     def _check_mapping(self) -> None:
         spatial = self.mapping == "spatial"
@@ -261,39 +212,16 @@ class Accelerator:
         return self.array.n_macs
 
 
-def _require(key: str, value: object, holds: bool, rule: str, remedy: str) -> None:
+def _require(key: str, value: object, holds: bool, requirement: str, remedy: str) -> None:
     if not holds:
-        raise ConfigError(f"design.{key}", value, rule, remedy)
+        raise ConfigError(f"design.{key}", value, requirement, remedy)
 
 
 def list_designs() -> tuple[str, ...]:
     """Return the names of the shipped designs, in alphabetical order."""
-    folder = resources.files("hexit.hw_model") / "designs"
-    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+    return list_names(DESIGN_FOLDER)
 
 
 def load_design(name_or_path: str) -> Accelerator:
-    """Return a shipped design by name, or a design from a TOML file.
-
-    A text that ends in ``.toml`` or contains a path separator is a file. Raises ConfigError that names the
-    key.
-    """
-    is_path = name_or_path.endswith(".toml") or "/" in name_or_path or "\\" in name_or_path
-    if is_path:
-        source = Path(name_or_path)
-    elif name_or_path in list_designs():
-        source = Path(str(resources.files("hexit.hw_model") / "designs" / f"{name_or_path}.toml"))
-    else:
-        raise ConfigError(
-            "--design",
-            name_or_path,
-            f"is not one of {', '.join(list_designs())}",
-            "Pick one of these, or give the path of a .toml file",
-        )
-    try:
-        table = tomllib.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("--design", name_or_path, f"cannot be read ({error.strerror})", "Check the path") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError("--design", name_or_path, f"is not TOML ({error})", "Correct the file") from error
-    return from_json(Accelerator, table, "design")
+    """Return a shipped design by name, or a design from a TOML file; ConfigError names the key that is wrong."""
+    return from_json(Accelerator, load_table(name_or_path, DESIGN_FOLDER, "--design"), "design")

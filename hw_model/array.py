@@ -29,16 +29,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from hexit.hw_model.rounding import ceil_div
 from hexit.quant.errors import ConfigError
 
 Dataflow = Literal["output_stationary", "weight_stationary", "input_stationary"]
 DATAFLOWS: tuple[Dataflow, ...] = get_args(Dataflow)
 SHORT_DATAFLOWS: dict[str, Dataflow] = {"os": "output_stationary", "ws": "weight_stationary", "is": "input_stationary"}
-
-
-def ceil_div(numerator: int, denominator: int) -> int:
-    """Return the quotient of two positive integers, rounded up."""
-    return -(-numerator // denominator)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import difflib
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hexit.hw_model.toml_files import is_path, list_names, load_table
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json
 
@@ -91,7 +91,7 @@ class Device:
 
 def list_devices() -> tuple[str, ...]:
     """Names of the parts that come with the package, in alphabetical order."""
-    return tuple(sorted(path.stem for path in DEVICE_FOLDER.glob("*.toml")))
+    return list_names(DEVICE_FOLDER)
 
 
 def load_device(name_or_path: str | Path) -> Device:
@@ -99,14 +99,13 @@ def load_device(name_or_path: str | Path) -> Device:
 
     Raises ConfigError with the known names and the nearest one, or with the key of the file that is wrong.
     """
-    text = str(name_or_path)
-    if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text:
-        return _read_device(Path(name_or_path))
-    known = list_devices()
-    if text.lower() in known:
-        return _read_device(DEVICE_FOLDER / f"{text.lower()}.toml")
-    remedy = f"Did you mean --device {_nearest(text.lower(), known)}? A path to a .toml file works too"
-    raise ConfigError("--device", text, f"is not a known part. Known: {', '.join(known)}", remedy)
+    if is_path(name_or_path):
+        return from_json(Device, load_table(name_or_path, DEVICE_FOLDER, "--device"), where=Path(name_or_path).name)
+    text, known = str(name_or_path), list_devices()
+    if text.lower() not in known:
+        remedy = f"Did you mean --device {_nearest(text.lower(), known)}? A path to a .toml file works too"
+        raise ConfigError("--device", text, f"is not a known part. Known: {', '.join(known)}", remedy)
+    return from_json(Device, load_table(text.lower(), DEVICE_FOLDER, "--device"), where=text.lower())
 
 
 def _nearest(text: str, names: tuple[str, ...]) -> str:
@@ -114,16 +113,3 @@ def _nearest(text: str, names: tuple[str, ...]) -> str:
     spellings = {name: name for name in names}
     spellings |= {load_device(name).part: name for name in names}
     return spellings[difflib.get_close_matches(text, spellings, n=1, cutoff=0.0)[0]]
-
-
-def _read_device(path: Path) -> Device:
-    try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
-    except OSError as error:
-        raise ConfigError("--device", str(path), f"cannot be read ({error.strerror})", "Check the path") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("--device", str(path), "is not UTF-8 text", "Save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError("--device", str(path), f"is not TOML: {error}", "Correct that line") from error
-    return from_json(Device, table, where=path.name)

@@ -22,8 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from hexit.hw_model.accelerator import Accelerator, UnitCost, VectorPreset
-from hexit.hw_model.array import ceil_div
+from hexit.hw_model.accelerator import Accelerator, VectorPreset
+from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
 
 
@@ -51,15 +52,15 @@ def vector_passes(accelerator: Accelerator) -> VectorPasses:
     return VECTOR_PRESETS[accelerator.vector_preset]
 
 
-def vector_cost(rows: int, columns: int, lanes: int, depth_cycles: int, passes: tuple[int, ...] = (1,)) -> UnitCost:
+def vector_cycles(rows: int, columns: int, lanes: int, depth_cycles: int, passes: tuple[int, ...] = (1,)) -> TaskCycles:
     """Return the cost of `passes` over rows x columns elements: sum(passes) rows ceil(columns / lanes), plus depth."""
     occupancy = sum(passes) * rows * ceil_div(columns, lanes)
-    return UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + depth_cycles)
+    return TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + depth_cycles)
 
 
-def softmax_cost(op: Softmax, accelerator: Accelerator) -> UnitCost:
+def softmax_cycles(op: Softmax, accelerator: Accelerator) -> TaskCycles:
     """Return the cost of a whole softmax, every head: sum(passes) count rows ceil(columns / lanes), plus depth."""
-    return vector_cost(
+    return vector_cycles(
         op.count * op.rows,
         op.columns,
         accelerator.softmax_lanes,
@@ -68,9 +69,9 @@ def softmax_cost(op: Softmax, accelerator: Accelerator) -> UnitCost:
     )
 
 
-def layer_norm_cost(op: LayerNorm, accelerator: Accelerator) -> UnitCost:
+def layer_norm_cycles(op: LayerNorm, accelerator: Accelerator) -> TaskCycles:
     """Return the cost of a whole layer normalisation: sum(passes) rows ceil(columns / lanes), plus depth."""
-    return vector_cost(
+    return vector_cycles(
         op.rows,
         op.columns,
         accelerator.layer_norm_lanes,
@@ -79,7 +80,7 @@ def layer_norm_cost(op: LayerNorm, accelerator: Accelerator) -> UnitCost:
     )
 
 
-def elementwise_cost(op: Gelu | Add | Embed, accelerator: Accelerator) -> UnitCost:
+def elementwise_cycles(op: Gelu | Add | Embed, accelerator: Accelerator) -> TaskCycles:
     """Return the cost of a whole element-wise op, taken tile by tile as the array delivers its results.
 
     A row of a tile is `array_columns` wide, so a row costs
@@ -97,20 +98,20 @@ def elementwise_cost(op: Gelu | Add | Embed, accelerator: Accelerator) -> UnitCo
             lanes, depth, interval = accelerator.add_lanes, accelerator.add_depth_cycles, sum(passes.add)
         case Embed():
             lanes, depth = accelerator.add_lanes, accelerator.add_depth_cycles
-            return vector_cost(op.rows, op.columns, lanes, depth, (1,) * (op.n_tables - 1))
+            return vector_cycles(op.rows, op.columns, lanes, depth, (1,) * (op.n_tables - 1))
         case _:
             assert_never(op)
     full, rest = divmod(op.columns, accelerator.array_columns)
     occupancy = interval * op.rows * (full * ceil_div(accelerator.array_columns, lanes) + ceil_div(rest, lanes))
-    return UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + depth)
+    return TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + depth)
 
 
-def exit_head_cost(op: ExitHead, accelerator: Accelerator) -> UnitCost:
+def exit_head_cycles(op: ExitHead, accelerator: Accelerator) -> TaskCycles:
     """Return the cost of a whole exit head: mean pooling if any, dense pass if any, classifier, in sequence."""
     return _head_passes(op, accelerator, [*_pooled(op), *[op.hidden_size] * op.pooler, op.n_classes])
 
 
-def pooling_cost(op: ExitHead, accelerator: Accelerator) -> UnitCost:
+def pooling_cycles(op: ExitHead, accelerator: Accelerator) -> TaskCycles:
     """Return the cost of the mean over the tokens alone, nothing where the first token is taken."""
     return _head_passes(op, accelerator, _pooled(op))
 
@@ -119,7 +120,7 @@ def _pooled(op: ExitHead) -> list[int]:
     return [op.pooled_rows] if op.pooled_rows > 1 else []
 
 
-def _head_passes(op: ExitHead, accelerator: Accelerator, outputs: list[int]) -> UnitCost:
+def _head_passes(op: ExitHead, accelerator: Accelerator, outputs: list[int]) -> TaskCycles:
     occupancy = [n * ceil_div(op.hidden_size, accelerator.head_lanes) for n in outputs]
     latency = sum(cycles + accelerator.head_depth_cycles for cycles in occupancy)
-    return UnitCost(occupancy_cycles=sum(occupancy), latency_cycles=latency)
+    return TaskCycles(occupancy_cycles=sum(occupancy), latency_cycles=latency)

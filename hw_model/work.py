@@ -15,13 +15,13 @@ Not modelled: operand reuse beyond one fold or between arrays, row buffers of ve
 
 from __future__ import annotations
 
-import math
 from typing import assert_never
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.array import ceil_div
 from hexit.hw_model.energy import EnergyCounts, MacCount
+from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.vector import vector_passes
+from hexit.hw_model.widths import sum_bits
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import (
     Add,
@@ -94,11 +94,6 @@ def product_traffic(op: MatMul, accelerator: Accelerator) -> tuple[int, int, int
             left_reads, right_reads, n_slices = 1, ceil_div(op.m, columns), ceil_div(op.k, rows)
     left, right = op.count * op.m * op.k * left_reads, op.count * op.k * op.n * right_reads
     return left, right, op.count * op.m * op.n * 2 * (n_slices - 1)
-
-
-def sum_bits(activation_bits: int, right_bits: int, k: int, bias_bits: int) -> int:
-    """Return the width of a sum of k products: activation + right operand + ceil(log2 k), or the bias if wider."""
-    return max(activation_bits + right_bits + math.ceil(math.log2(k)), bias_bits)
 
 
 def group_work(ops: tuple[Op, ...], quant: QuantConfig, accelerator: Accelerator) -> EnergyCounts:

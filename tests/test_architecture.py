@@ -33,7 +33,13 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a folder may import of its own
         "training": {"", "data", "network"},
         "traces": {"", "data", "exits", "integer", "network", "quantisation"},
     },
-    "hw_model": {"": set(), "exit_unit": {""}},
+    "hw_model": {
+        "": set(),
+        "memory": {""},
+        "area": {"", "memory"},
+        "exit_unit": {"", "area"},
+        "machine": {"", "memory"},
+    },
     "sim": {
         "core": set(),
         "traffic": {"core"},

@@ -27,7 +27,7 @@ from hexit.hls.exit_unit.vectors import EventStream, answer, decisions_text, eve
 from hexit.hls.tools.folder import new_folder
 from hexit.hw_model.device import Device
 from hexit.hw_model.exit_unit.build import ExitUnitBuild, modelled_decision, save_build
-from hexit.hw_model.exit_unit.head import head_cost
+from hexit.hw_model.exit_unit.head import modelled_head
 from hexit.quant.exits.published import Integers
 from hexit.quant.exits.unit import ExitUnitSpec
 from hexit.quant.files import write_whole
@@ -152,7 +152,7 @@ def modelled_build(request: UnitRequest) -> ExitUnitBuild:
     return ExitUnitBuild(
         spec=request.spec,
         decision=modelled_decision(request.spec),
-        head=None if request.head is None else head_cost(request.head, request.reuse_factor),
+        head=None if request.head is None else modelled_head(request.head, request.reuse_factor),
         part=request.part,
         clock_period_ns=request.clock_period_ns,
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hexit.hw_model.area.resources import KINDS, Kind, available
 from hexit.hw_model.device import Device
 from hexit.hw_model.exit_unit.build import BuiltPart, ExitUnitBuild
 from hexit.hw_model.exit_unit.timing import unit_timing
-from hexit.hw_model.resources import KINDS, Kind, available
 from hexit.quant.exits.cost import cost_lines
 
 

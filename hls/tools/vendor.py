@@ -24,8 +24,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from hexit.hls.tools.process import run_group
+from hexit.hw_model.area.resources import KINDS, Resources
 from hexit.hw_model.exit_unit.build import BuiltPart
-from hexit.hw_model.resources import KINDS, Resources
 from hexit.quant.errors import ConfigError
 
 STEPS = ("csim", "csynth", "cosim", "export", "implement")  # as in build_hexit.tcl

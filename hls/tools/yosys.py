@@ -29,7 +29,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from hexit.hw_model.resources import Resources
+from hexit.hw_model.area.resources import Resources
 from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
 

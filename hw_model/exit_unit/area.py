@@ -22,10 +22,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hexit.hw_model.area.memory_blocks import BRAM18_SHAPES
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.measured import MeasuredUnit, find_measured, measured_units
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.hw_model.packing import DSP_PORTS_BITS
-from hexit.hw_model.resources import BRAM18_SHAPES, Resources
 from hexit.quant.exits.integer import (
     DifferenceTest,
     EntropyTest,

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hexit.hw_model.accelerator import UnitCost
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.area import exit_unit_resources
 from hexit.hw_model.exit_unit.timing import unit_timing
-from hexit.hw_model.resources import Resources
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.unit import ExitUnitSpec
 from hexit.quant.files import write_whole
@@ -48,10 +48,10 @@ class BuiltPart:
                 )
 
     @property
-    def cost(self) -> UnitCost:
+    def cycles(self) -> TaskCycles:
         """One task on this part. It is asked once a layer, so an interval beyond the latency delays nobody."""
         occupancy = min(self.initiation_interval_cycles, self.latency_cycles)
-        return UnitCost(occupancy_cycles=occupancy, latency_cycles=self.latency_cycles)
+        return TaskCycles(occupancy_cycles=occupancy, latency_cycles=self.latency_cycles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

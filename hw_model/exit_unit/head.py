@@ -14,10 +14,11 @@ tool shares or moves into LUTs (small products often are); nothing here was comp
 
 from __future__ import annotations
 
-from hexit.hw_model.accelerator import UnitCost
-from hexit.hw_model.array import ceil_div
+from hexit.hw_model.area.memory_blocks import bram18_blocks
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.build import BuiltPart
-from hexit.hw_model.resources import Resources, bram18_blocks
+from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.integer.head import IntegerDense, IntegerHead, Requantisation, TanhTable
 
 TOOL = "closed form of hls4ml's dense layers, not synthesised"
@@ -26,9 +27,9 @@ REQUANTISATION_STAGES = 4  # product in two steps, rounding, clamp
 TABLE_STAGES = 2  # read of a block RAM, comparison with the entry's threshold
 
 
-def head_cost(head: IntegerHead, reuse_factor: int) -> BuiltPart:
+def modelled_head(head: IntegerHead, reuse_factor: int) -> BuiltPart:
     """Return what a head costs whose widest layer reuses each multiplier `reuse_factor` times."""
-    parts: list[tuple[UnitCost, Resources]] = []
+    parts: list[tuple[TaskCycles, Resources]] = []
     if head.pooler is not None:
         parts += [_dense(head.pooler.dense, reuse_factor)]
         parts += [_requantisation(head.pooler.requantisation, head.pooler.dense, reuse_factor, head.pooler.table)]
@@ -43,13 +44,13 @@ def head_cost(head: IntegerHead, reuse_factor: int) -> BuiltPart:
     )
 
 
-def _dense(dense: IntegerDense, reuse_factor: int) -> tuple[UnitCost, Resources]:
+def _dense(dense: IntegerDense, reuse_factor: int) -> tuple[TaskCycles, Resources]:
     cycles = min(reuse_factor, dense.n_in)
     n_multipliers = ceil_div(dense.n_in * dense.n_out, cycles)
     per_output = ceil_div(n_multipliers, dense.n_out)
     sums = dense.accumulator_bits
     return (
-        UnitCost(occupancy_cycles=cycles, latency_cycles=cycles + 1 + (per_output - 1).bit_length() + 1),
+        TaskCycles(occupancy_cycles=cycles, latency_cycles=cycles + 1 + (per_output - 1).bit_length() + 1),
         Resources(
             lut=n_multipliers * sums,  # the tree adds per_output - 1 products, the accumulator the last
             ff=(n_multipliers + dense.n_out) * sums,
@@ -61,7 +62,7 @@ def _dense(dense: IntegerDense, reuse_factor: int) -> tuple[UnitCost, Resources]
 
 def _requantisation(
     stage: Requantisation, dense: IntegerDense, reuse_factor: int, table: TanhTable | None
-) -> tuple[UnitCost, Resources]:
+) -> tuple[TaskCycles, Resources]:
     n_channels = dense.n_out
     cycles = max(factor for factor in range(1, min(reuse_factor, n_channels) + 1) if n_channels % factor == 0)
     n_lanes = n_channels // cycles
@@ -76,4 +77,4 @@ def _requantisation(
         depth += TABLE_STAGES
         blocks = bram18_blocks(1 << table.address_bits, table.feature_bits + table.threshold_bits)
         memory = Resources(bram18=ceil_div(n_lanes, 2) * blocks)  # two ports serve two lanes
-    return UnitCost(occupancy_cycles=cycles, latency_cycles=cycles + depth), lane * n_lanes + memory
+    return TaskCycles(occupancy_cycles=cycles, latency_cycles=cycles + depth), lane * n_lanes + memory

@@ -16,7 +16,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hexit.hw_model.resources import Resources
+from hexit.hw_model.area.resources import Resources
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.integer import TableFormat
 from hexit.quant.exits.rules import parse_rule

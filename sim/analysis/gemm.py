@@ -18,10 +18,10 @@ from hexit.hw_model.array import (
     FoldTiming,
     ProductCycles,
     SystolicArray,
-    ceil_div,
     fold_preset,
     product_cycles,
 )
+from hexit.hw_model.rounding import ceil_div
 from hexit.quant.errors import ConfigError
 from hexit.quant.options import Checked, option
 

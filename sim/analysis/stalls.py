@@ -30,8 +30,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from hexit.hw_model.engines import layers_per_engine
-from hexit.hw_model.memory import UNLIMITED
+from hexit.hw_model.memory.channel import UNLIMITED
+from hexit.hw_model.spatial import layers_per_engine
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.schedule import NONE, UNIT_NAMES, Ints, TaskProgram, Unit
 from hexit.sim.core.stream import SentenceRun, simulate_sentence

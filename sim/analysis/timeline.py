@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.engines import layers_per_engine
+from hexit.hw_model.spatial import layers_per_engine
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.levels import count_open
 from hexit.sim.core.schedule import NONE, UNIT_NAMES, TaskProgram, Unit

@@ -30,19 +30,14 @@ from typing import assert_never
 import numpy as np
 import numpy.typing as npt
 
-from hexit.hw_model.accelerator import Accelerator, UnitCost
-from hexit.hw_model.array import ceil_div
-from hexit.hw_model.memory import (
-    MemoryChannel,
-    WeightPlacement,
-    check_activations,
-    engine_channel,
-    gather_cost,
-    place_weights,
-    streamed_panels,
-    transfer_cost,
-)
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.memory.activation_buffer import check_activations
+from hexit.hw_model.memory.channel import MemoryChannel, engine_channel
+from hexit.hw_model.memory.transfers import gather_cycles, transfer_cycles
+from hexit.hw_model.memory.weight_buffer import WeightPlacement, place_weights, streamed_panels
 from hexit.hw_model.packing import most_products_per_dsp
+from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import vector_passes
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
@@ -148,15 +143,15 @@ class Program:
     def preload_cycles(self) -> int:
         """Cycles that load the resident weights once, before the first sentence; no sentence's latency has them."""
         resident_bytes = self.accelerator.n_engines * self.placement.resident_bytes
-        return transfer_cost(resident_bytes, self.channel).latency_cycles
+        return transfer_cycles(resident_bytes, self.channel).latency_cycles
 
 
 def compile_program(
     workload: Workload,
     accelerator: Accelerator,
     channel: MemoryChannel,
-    decision: UnitCost,
-    head: UnitCost | None = None,
+    decision: TaskCycles,
+    head: TaskCycles | None = None,
 ) -> Program:
     """Compile a workload for a design, memory channel and exit decision unit; engines share the channel equally.
 
@@ -209,8 +204,8 @@ def compile_ops(
     *,
     rows: int,
     streamed: bool,
-    decision: UnitCost | None = None,
-    head: UnitCost | None = None,
+    decision: TaskCycles | None = None,
+    head: TaskCycles | None = None,
     merged: int | None = None,
 ) -> TaskProgram:
     """Compile one group of ops whose input has `rows` rows; `streamed` says where its stored weights come from.
@@ -224,7 +219,7 @@ def compile_ops(
         merged=merged or _merged_folds(ops, accelerator),
         rows=rows,
         streamed=streamed,
-        decision=decision or UnitCost(occupancy_cycles=1, latency_cycles=1),
+        decision=decision or TaskCycles(occupancy_cycles=1, latency_cycles=1),
         head=head,
     )
     group, turn = 0, 0
@@ -308,11 +303,11 @@ class _Builder:
         merged: int,
         rows: int,
         streamed: bool,
-        decision: UnitCost,
-        head: UnitCost | None,
+        decision: TaskCycles,
+        head: TaskCycles | None,
     ) -> None:
         self.quant, self.accelerator, self.channel = quant, accelerator, channel
-        self.merged, self.streamed, self.decision_cost, self.head_cost = merged, streamed, decision, head
+        self.merged, self.streamed, self.decision_cycles, self.head_cycles = merged, streamed, decision, head
         self.block_rows = merged * accelerator.array_rows
         self.passes = vector_passes(accelerator)
         self.n_blocks = ceil_div(rows, self.block_rows)
@@ -433,7 +428,7 @@ class _Builder:
         heights = self._block_heights(op.rows)
         head, panel, block = _grid(1, 1, heights.size)
         row_bytes = packed_bytes(op.columns, self.quant.activation_bits)
-        costs = [gather_cost(int(height) * op.n_tables, row_bytes, self.channel) for height in heights]
+        costs = [gather_cycles(int(height) * op.n_tables, row_bytes, self.channel) for height in heights]
         loads = self._append(
             Unit.DMA,
             occupancy=np.array([cost.occupancy_cycles for cost in costs]),
@@ -475,8 +470,8 @@ class _Builder:
                 panel=panel - 1,
                 block=block,
             )
-        if self.head_cost is not None:
-            self._built_head(op, self.head_cost, source[-1:])
+        if self.head_cycles is not None:
+            self._built_head(op, self.head_cycles, source[-1:])
             return
         passes = [(op.hidden_size, True)] * op.pooler + [(op.n_classes, False)]
         widths = [
@@ -502,7 +497,7 @@ class _Builder:
         )
         self.results[op.name] = _Result(tasks=outputs[-1:].reshape(1, 1, 1))
 
-    def _built_head(self, op: ExitHead, cost: UnitCost, source: Ints) -> None:
+    def _built_head(self, op: ExitHead, cost: TaskCycles, source: Ints) -> None:
         zero = np.zeros(1, np.int64)
         outputs = self._append(
             Unit.HEAD,
@@ -522,8 +517,8 @@ class _Builder:
         dependencies = tuple(self._read(name, 1, zero, 0, zero, everything) for name in op.inputs)
         numbers = self._append(
             Unit.DECISION,
-            occupancy=np.array([self.decision_cost.occupancy_cycles]),
-            latency=np.array([self.decision_cost.latency_cycles]),
+            occupancy=np.array([self.decision_cycles.occupancy_cycles]),
+            latency=np.array([self.decision_cycles.latency_cycles]),
             dependencies=dependencies,
             head=zero,
             panel=zero,
@@ -534,7 +529,7 @@ class _Builder:
     def _load(self, op: Op, last_uses: Ints) -> Ints:
         """Append one transfer per panel of an op's parameters; a transfer waits for the release of its buffer."""
         n_bytes = np.array(streamed_panels(op, self.quant, self.accelerator))
-        costs = [transfer_cost(int(size), self.channel) for size in n_bytes]
+        costs = [transfer_cycles(int(size), self.channel) for size in n_bytes]
         releases = np.concatenate([self.releases, last_uses])
         panel, zero = np.arange(n_bytes.size), np.zeros_like(n_bytes)
         numbers = self._append(

@@ -1,6 +1,6 @@
 """What each of several engines behind each other takes for its share of a sentence's layers, from the engine itself.
 
-The shares are those of hw_model.engines, the first engine has the prologue as well. In an engine a sentence runs
+The shares are those of hw_model.spatial, the first engine has the prologue as well. In an engine a sentence runs
 exactly as it does alone on a design of that engine, from cycle 0 in which it enters:
 
     hidden_cycles[g]      its last hidden state is there
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hexit.hw_model.engines import layers_per_engine
+from hexit.hw_model.spatial import layers_per_engine
 from hexit.sim.core.recurrence import flatten, run_sentence
 from hexit.sim.core.schedule import NONE, Program, TaskProgram, Unit
 

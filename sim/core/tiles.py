@@ -27,8 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.array import Dataflow, SystolicArray, ceil_div, product_cycles
-from hexit.hw_model.gemm import fold_cost
+from hexit.hw_model.array import Dataflow, SystolicArray, product_cycles
+from hexit.hw_model.gemm import fold_cycles
+from hexit.hw_model.rounding import ceil_div
 from hexit.quant.workload import MatMul
 
 Ints = npt.NDArray[np.int64]
@@ -100,7 +101,7 @@ def cut_product(op: MatMul, accelerator: Accelerator, merged: int) -> ProductTas
     end = rounds_end[np.append(first_tile[1:], head.size) - 1]
     begin = np.append(0, end[:-1])
     closed_form = product_cycles(op.m, op.k, op.n, array, op.count)
-    plain, finishing = (fold_cost(closed_form.folds.streamed, accelerator, 1, n) for n in (0, 1))
+    plain, finishing = (fold_cycles(closed_form.folds.streamed, accelerator, 1, n) for n in (0, 1))
     occupancy = (end - begin) * plain.occupancy_cycles
     if finishing.occupancy_cycles > plain.occupancy_cycles:
         finishing_until = np.append(0, np.cumsum(_finishing_rounds(op, array)))

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.build import BuiltPart, ExitUnitBuild, modelled_decision
-from hexit.hw_model.resources import Resources
-from hexit.hw_model.vector import exit_head_cost, pooling_cost
+from hexit.hw_model.vector import exit_head_cycles, pooling_cycles
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.integer import MAX_LOGIT_BITS
@@ -84,9 +84,9 @@ def head_part(workload: Workload, design: Accelerator, build: ExitUnitBuild | No
     """
     op = next(op for op in workload.exit if isinstance(op, ExitHead))
     if build is not None and build.head is not None:
-        pooling = pooling_cost(op, design).latency_cycles
+        pooling = pooling_cycles(op, design).latency_cycles
         return dataclasses.replace(build.head, latency_cycles=pooling + build.head.latency_cycles, resources=resources)
-    cost = exit_head_cost(op, design)
+    cost = exit_head_cycles(op, design)
     return BuiltPart(
         latency_cycles=cost.latency_cycles,
         initiation_interval_cycles=cost.occupancy_cycles,

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hexit.hw_model.accelerator import Accelerator, UnitCost
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.area.estimate import ResourceEstimate, estimate
+from hexit.hw_model.area.fit import check_fit
+from hexit.hw_model.area.units import pooling_resources
 from hexit.hw_model.device import Device
 from hexit.hw_model.energy import EnergyBreakdown, energy_model, energy_uj
 from hexit.hw_model.exit_unit.build import ExitUnitBuild
-from hexit.hw_model.memory import device_channel
-from hexit.hw_model.resources import ResourceEstimate, check_fit, estimate, pooling_resources
+from hexit.hw_model.memory.channel import device_channel
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.scores import pearson
 from hexit.quant.data.tasks import TextSet
@@ -189,11 +192,11 @@ def check_design(setup: Setup, logit_scale: float | None = None) -> CheckedDesig
         workload=workload,
         exit_path=ExitPath(spec=spec, head=head_part(workload, design, build, resources.exit_head), decision=decision),
         resources=resources,
-        program=_compiled(setup, decision.cost, setup.sequence_length),
+        program=_compiled(setup, decision.cycles, setup.sequence_length),
     )
 
 
-def _compiled(setup: Setup, decision: UnitCost, length: int) -> Program:
+def _compiled(setup: Setup, decision: TaskCycles, length: int) -> Program:
     """Compile the network for sentences of `length` tokens on the setup's design."""
     build, design = setup.exit_unit, setup.design
     built_head = build.head if build is not None else None
@@ -202,7 +205,7 @@ def _compiled(setup: Setup, decision: UnitCost, length: int) -> Program:
         design,
         device_channel(design, setup.device),
         decision,
-        built_head.cost if built_head is not None else None,
+        built_head.cycles if built_head is not None else None,
     )
 
 
@@ -223,7 +226,7 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
     lengths = hardware_lengths(setup.stream.lengths, source.trace.lengths, setup.sequence_length)
     programs, index = compile_lengths(
         lambda length: (
-            program if length == setup.sequence_length else _compiled(setup, checked.exit_path.decision.cost, length)
+            program if length == setup.sequence_length else _compiled(setup, checked.exit_path.decision.cycles, length)
         ),
         lengths,
     )

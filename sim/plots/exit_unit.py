@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.area import exit_unit_resources
 from hexit.hw_model.exit_unit.timing import ExitUnitTiming, unit_timing
-from hexit.hw_model.resources import Resources
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.facade import RULES, ElbertExit
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec

@@ -24,9 +24,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from hexit.hw_model.array import ceil_div
-from hexit.hw_model.machine import Machine, OpCycles, Region, Stage, machine_ops, op_cycles
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.machine.description import Machine, Region, Stage
+from hexit.hw_model.machine.op_cycles import OpCycles, machine_ops, op_cycles
+from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.rounding import ceil_div
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import Op, output_shape
 

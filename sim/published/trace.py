@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hexit.hw_model.machine import Machine, Region
+from hexit.hw_model.machine.description import Machine, Region
 from hexit.sim.core.levels import count_open
 from hexit.sim.published.machine import Ints, MachineCycles, RegionCycles, busy_cycles, region_times, stage_links
 

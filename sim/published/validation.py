@@ -15,16 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hexit.hw_model.array import DATAFLOWS
-from hexit.hw_model.machine import (
-    Expected,
-    Machine,
-    Product,
-    Region,
-    Stage,
-    list_machines,
-    load_machine,
-    machine_channel,
-)
+from hexit.hw_model.machine.description import Expected, Machine, Product, Region, Stage
+from hexit.hw_model.machine.files import list_machines, load_machine
+from hexit.hw_model.machine.op_cycles import machine_channel
 from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
 from hexit.sim.published.machine import MachineCycles, machine_cycles

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.buffers import on_chip_buffers
+from hexit.hw_model.area.buffers import on_chip_buffers
+from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.device import Device
 from hexit.hw_model.energy import EnergyBreakdown
 from hexit.hw_model.exit_unit.build import BuiltPart
 from hexit.hw_model.gemm import roofline_cycles
-from hexit.hw_model.resources import KINDS, available
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.scores import exit_scores
 from hexit.quant.exits.facade import format_rule

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hexit.hw_model.resources import bram18_blocks
+from hexit.hw_model.area.memory_blocks import bram18_blocks
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import Workload, packed_bytes
 from hexit.sim.core.levels import Levels

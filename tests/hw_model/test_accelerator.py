@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from hexit.hw_model.accelerator import Accelerator, UnitCost, list_designs, load_design
+from hexit.hw_model.accelerator import Accelerator, list_designs, load_design
 from hexit.hw_model.device import load_device
-from hexit.hw_model.memory import memory_channel
+from hexit.hw_model.memory.channel import memory_channel
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
@@ -110,5 +111,5 @@ def test_an_unknown_design_is_told_in_one_line(name: str, message: str) -> None:
 
 
 def test_a_result_cannot_be_ready_before_its_unit_is_done() -> None:
-    with pytest.raises(ConfigError, match=r"cost\.latency_cycles = 2: must be at least occupancy_cycles 3"):
-        UnitCost(occupancy_cycles=3, latency_cycles=2)
+    with pytest.raises(ConfigError, match=r"task\.latency_cycles = 2: must be at least occupancy_cycles 3"):
+        TaskCycles(occupancy_cycles=3, latency_cycles=2)

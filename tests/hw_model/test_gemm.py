@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hexit.hw_model.gemm
-from hexit.hw_model.accelerator import Accelerator, UnitCost, load_design
+import support.oracles_gemm
+from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.array import ArrayPreset, Dataflow, product_cycles
-from hexit.hw_model.gemm import fold_cost, matmul_cycles, n_finishing_rounds, n_folds, roofline_cycles
+from hexit.hw_model.gemm import fold_cycles, roofline_cycles
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, MatMul, encoder_workload, op_macs
 from support.oracles_engine import folds
+from support.oracles_gemm import matmul_cycles, n_finishing_rounds, n_folds
 from support.strategies import LAWS, designs, in_every_data_flow
 
 BARE = replace(load_design("default"), fold_overhead_cycles=0)
@@ -68,7 +70,7 @@ def test_the_72_products_of_albert_base_take_scale_sims_cycles(
 def test_overhead_is_paid_by_every_fold(overlap: bool, cycles: int) -> None:
     design = replace(BARE, array_rows=4, array_columns=4, overlap_folds=overlap, fold_overhead_cycles=3)
     assert matmul_cycles(product(4, 8, 5), design) == cycles
-    assert fold_cost(8, design, 2).latency_cycles == cycles
+    assert fold_cycles(8, design, 2).latency_cycles == cycles
 
 
 @given(SIZE, SIZE, SIZE, st.integers(1, 4), designs())
@@ -96,7 +98,7 @@ def test_a_product_takes_its_rounds_one_after_the_other(
     streamed = plain.folds.streamed
     results = design.array_columns * (design.array_rows if design.dataflow == "output_stationary" else streamed)
     through_lanes = -(-results // design.requantisation_lanes) if design.requantisation_lanes else 0
-    interval = fold_cost(streamed, free).occupancy_cycles
+    interval = fold_cycles(streamed, free).occupancy_cycles
     stretch = n_finishing_rounds(op, design) * max(0, through_lanes - interval)
     assert matmul_cycles(op, design) == plain.total + stretch + design.requantisation_depth_cycles
 
@@ -104,7 +106,7 @@ def test_a_product_takes_its_rounds_one_after_the_other(
 def test_results_that_queue_for_the_lanes_hold_the_array() -> None:
     """16 results of a 4 x 4 fold through 2 lanes: 8 cycles where k takes 5, then the way out and 3 stages."""
     design = replace(BARE, array_rows=4, array_columns=4, requantisation_lanes=2, requantisation_depth_cycles=3)
-    assert fold_cost(5, design, 2) == UnitCost(occupancy_cycles=16, latency_cycles=16 + 6 + 3)
+    assert fold_cycles(5, design, 2) == TaskCycles(occupancy_cycles=16, latency_cycles=16 + 6 + 3)
     assert matmul_cycles(product(8, 5, 4), design) == 16 + 6 + 3
     stationary = replace(design, dataflow="weight_stationary")
     # two slices of k, 5 rows through each, 20 results behind the second: 5 and 10 cycles
@@ -112,7 +114,7 @@ def test_results_that_queue_for_the_lanes_hold_the_array() -> None:
 
 
 def test_the_example_in_the_docstring_holds() -> None:
-    assert doctest.testmod(hexit.hw_model.gemm) == (0, 4)
+    assert doctest.testmod(support.oracles_gemm) == (0, 4)
 
 
 def test_attention_on_an_hls_array_takes_its_synthesised_cycles_but_for_a_constant() -> None:

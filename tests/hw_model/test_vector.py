@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from hexit.hw_model.accelerator import UnitCost, VectorPreset, load_design
+from hexit.hw_model.accelerator import VectorPreset, load_design
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import (
     VECTOR_PRESETS,
-    elementwise_cost,
-    exit_head_cost,
-    layer_norm_cost,
-    pooling_cost,
-    softmax_cost,
+    elementwise_cycles,
+    exit_head_cycles,
+    layer_norm_cycles,
+    pooling_cycles,
+    softmax_cycles,
 )
 from hexit.quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
 
@@ -32,13 +33,13 @@ DESIGN = replace(
 
 
 def test_softmax_takes_three_passes_over_every_row_of_every_head() -> None:
-    cost = softmax_cost(Softmax(name="s", rows=5, columns=9, count=2), DESIGN)
-    assert cost == UnitCost(occupancy_cycles=3 * 2 * 5 * 3, latency_cycles=3 * 2 * 5 * 3 + 10)
+    cost = softmax_cycles(Softmax(name="s", rows=5, columns=9, count=2), DESIGN)
+    assert cost == TaskCycles(occupancy_cycles=3 * 2 * 5 * 3, latency_cycles=3 * 2 * 5 * 3 + 10)
 
 
 def test_layer_norm_takes_two_passes() -> None:
-    cost = layer_norm_cost(LayerNorm(name="n", rows=5, columns=9), DESIGN)
-    assert cost == UnitCost(occupancy_cycles=2 * 5 * 3, latency_cycles=2 * 5 * 3 + 20)
+    cost = layer_norm_cycles(LayerNorm(name="n", rows=5, columns=9), DESIGN)
+    assert cost == TaskCycles(occupancy_cycles=2 * 5 * 3, latency_cycles=2 * 5 * 3 + 20)
 
 
 def test_floating_point_units_take_their_synthesised_cycles() -> None:
@@ -56,35 +57,36 @@ def test_floating_point_units_take_their_synthesised_cycles() -> None:
         gelu_depth_cycles=38,
         add_depth_cycles=10,
     )
-    assert softmax_cost(Softmax(name="s", rows=16, columns=512), reported).latency_cycles == 2_625
-    assert layer_norm_cost(LayerNorm(name="n", rows=16, columns=768), reported).latency_cycles == 4_000
-    assert elementwise_cost(Gelu(name="g", rows=16, columns=3072), reported).latency_cycles == 24_614
-    assert elementwise_cost(Add(name="a", rows=16, columns=768), reported).latency_cycles == 778
+    assert softmax_cycles(Softmax(name="s", rows=16, columns=512), reported).latency_cycles == 2_625
+    assert layer_norm_cycles(LayerNorm(name="n", rows=16, columns=768), reported).latency_cycles == 4_000
+    assert elementwise_cycles(Gelu(name="g", rows=16, columns=3072), reported).latency_cycles == 24_614
+    assert elementwise_cycles(Add(name="a", rows=16, columns=768), reported).latency_cycles == 778
 
 
 @pytest.mark.parametrize("preset", VECTOR_PRESETS)
 def test_a_pass_takes_its_initiation_interval_per_cycle_of_lanes(preset: VectorPreset) -> None:
     design = replace(DESIGN, vector_preset=preset)
     passes = VECTOR_PRESETS[preset]
-    assert softmax_cost(Softmax(name="s", rows=5, columns=9), design).occupancy_cycles == sum(passes.softmax) * 15
+    assert softmax_cycles(Softmax(name="s", rows=5, columns=9), design).occupancy_cycles == sum(passes.softmax) * 15
     assert (
-        layer_norm_cost(LayerNorm(name="n", rows=5, columns=9), design).occupancy_cycles == sum(passes.layer_norm) * 15
+        layer_norm_cycles(LayerNorm(name="n", rows=5, columns=9), design).occupancy_cycles
+        == sum(passes.layer_norm) * 15
     )
-    assert elementwise_cost(Gelu(name="g", rows=5, columns=8), design).occupancy_cycles == sum(passes.gelu) * 15
+    assert elementwise_cycles(Gelu(name="g", rows=5, columns=8), design).occupancy_cycles == sum(passes.gelu) * 15
     embed = Embed(name="e", rows=5, columns=18, n_tables=3)
-    assert elementwise_cost(embed, design) == elementwise_cost(embed, DESIGN)  # integers in every preset
+    assert elementwise_cycles(embed, design) == elementwise_cycles(embed, DESIGN)  # integers in every preset
 
 
 def test_elementwise_ops_take_a_row_tile_by_tile() -> None:
-    gelu = elementwise_cost(Gelu(name="g", rows=5, columns=18), DESIGN)
-    assert gelu == UnitCost(occupancy_cycles=5 * (3 + 3 + 1), latency_cycles=5 * 7 + 5)
-    add = elementwise_cost(Add(name="a", rows=5, columns=18), DESIGN)
-    assert add == UnitCost(occupancy_cycles=5 * 3, latency_cycles=5 * 3 + 2)
+    gelu = elementwise_cycles(Gelu(name="g", rows=5, columns=18), DESIGN)
+    assert gelu == TaskCycles(occupancy_cycles=5 * (3 + 3 + 1), latency_cycles=5 * 7 + 5)
+    add = elementwise_cycles(Add(name="a", rows=5, columns=18), DESIGN)
+    assert add == TaskCycles(occupancy_cycles=5 * 3, latency_cycles=5 * 3 + 2)
 
 
 def test_an_embedding_sums_all_tables_but_one() -> None:
-    cost = elementwise_cost(Embed(name="e", rows=5, columns=18, n_tables=3), DESIGN)
-    assert cost == UnitCost(occupancy_cycles=2 * 5 * 3, latency_cycles=2 * 5 * 3 + 2)
+    cost = elementwise_cycles(Embed(name="e", rows=5, columns=18, n_tables=3), DESIGN)
+    assert cost == TaskCycles(occupancy_cycles=2 * 5 * 3, latency_cycles=2 * 5 * 3 + 2)
 
 
 @pytest.mark.parametrize(
@@ -95,10 +97,10 @@ def test_an_exit_head_runs_its_stages_one_after_the_other(
     pooler: bool, pooled_rows: int, occupancy: int, stages: int
 ) -> None:
     op = ExitHead(name="h", hidden_size=9, n_classes=2, pooler=pooler, pooled_rows=pooled_rows)
-    assert exit_head_cost(op, DESIGN) == UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + 7 * stages)
+    assert exit_head_cycles(op, DESIGN) == TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + 7 * stages)
 
 
 @pytest.mark.parametrize(("pooled_rows", "expected"), [(1, (0, 0)), (6, (6 * 3, 6 * 3 + 7))])
 def test_pooling_is_what_a_head_does_first(pooled_rows: int, expected: tuple[int, int]) -> None:
     op = ExitHead(name="h", hidden_size=9, n_classes=2, pooler=True, pooled_rows=pooled_rows)
-    assert pooling_cost(op, DESIGN) == UnitCost(occupancy_cycles=expected[0], latency_cycles=expected[1])
+    assert pooling_cycles(op, DESIGN) == TaskCycles(occupancy_cycles=expected[0], latency_cycles=expected[1])

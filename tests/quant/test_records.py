@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import list_designs, load_design
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.device import list_devices, load_device
 from hexit.hw_model.energy import EnergyModel
-from hexit.hw_model.resources import Resources
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.facade import RULES

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.build import BuiltPart, ExitUnitBuild
-from hexit.hw_model.resources import Resources
 from hexit.sim.job.experiment import Outcome
 
 

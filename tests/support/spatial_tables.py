@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, UnitCost, load_design
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.accelerator import Accelerator, load_design
+from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
 from hexit.sim.core.schedule import NONE, Program, compile_program
@@ -22,7 +23,7 @@ ALBERT = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
 def with_design(program: Program, **changes: object) -> Program:
     design = replace(program.accelerator, **changes)  # type: ignore[arg-type]
     decision = program.exit.decision - program.exit.n_ports
-    cost = UnitCost(
+    cost = TaskCycles(
         occupancy_cycles=int(program.exit.occupancy_cycles[decision]),
         latency_cycles=int(program.exit.latency_cycles[decision]),
     )

@@ -8,15 +8,16 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, UnitCost
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import DATAFLOWS, PRESETS, CycleForm, FoldTiming
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import VECTOR_PRESETS
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.workload import Workload, encoder_workload
 from hexit.sim.core.schedule import Program, compile_program
 
-DECISION = UnitCost(occupancy_cycles=1, latency_cycles=2)  # two logits, one compare
+DECISION = TaskCycles(occupancy_cycles=1, latency_cycles=2)  # two logits, one compare
 LAWS = settings(derandomize=True, deadline=None, max_examples=40)
 
 
@@ -135,7 +136,7 @@ def channels(draw: st.DrawFn) -> MemoryChannel:
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     workload = draw(workloads())
-    decision = UnitCost(occupancy_cycles=1, latency_cycles=draw(st.integers(1, 20)))
+    decision = TaskCycles(occupancy_cycles=1, latency_cycles=draw(st.integers(1, 20)))
     return compile_program(workload, draw(designs()), draw(channels()), decision)
 
 

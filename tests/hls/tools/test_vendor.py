@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hexit.hls.tools.vendor import KERNEL, LOG, SCRIPT, TOOLS, find_tool, read_reports, run_vendor
-from hexit.hw_model.resources import Resources
+from hexit.hw_model.area.resources import Resources
 from hexit.quant.errors import ConfigError
 from support.vendor_reports import csynth
 

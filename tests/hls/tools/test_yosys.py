@@ -14,9 +14,10 @@ from hexit.hls.exit_unit.rtl_project import write_rtl
 from hexit.hls.exit_unit.vectors import decisions_text, events_text, proof_events
 from hexit.hls.exit_unit.verilator import simulate_folder
 from hexit.hls.tools.yosys import Synthesis, longest_path, rtl_sources, source_digest, synthesise, yosys_version
+from hexit.hw_model.area.memory_blocks import bram18_blocks
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.measured import find_measured
 from hexit.hw_model.exit_unit.timing import unit_timing
-from hexit.hw_model.resources import Resources, bram18_blocks
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import exit_unit_spec

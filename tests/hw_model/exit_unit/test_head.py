@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hexit.hw_model.exit_unit.head import head_cost
+from hexit.hw_model.exit_unit.head import modelled_head
 from hexit.quant.integer.head import HeadScales, IntegerDense, IntegerHead, integer_head
 
 HIDDEN = 64
@@ -32,7 +32,7 @@ def head(*, pooler: bool, n_classes: int = 2, weight_bits: int = 8) -> IntegerHe
 
 
 def test_a_classifier_with_a_multiplier_per_class() -> None:
-    cost = head_cost(head(pooler=False), reuse_factor=64)
+    cost = modelled_head(head(pooler=False), reuse_factor=64)
     # 64 products of one multiplier each: 64 + 2; two channels one after the other: 2 + 4
     assert (cost.latency_cycles, cost.initiation_interval_cycles) == (64 + 2 + 2 + 4, 64)
     assert cost.resources.dsp == 2 + 1  # one multiplier per class, one for the requantisation
@@ -40,7 +40,7 @@ def test_a_classifier_with_a_multiplier_per_class() -> None:
 
 
 def test_a_pooler_comes_first_with_its_table() -> None:
-    cost = head_cost(head(pooler=True), reuse_factor=16)
+    cost = modelled_head(head(pooler=True), reuse_factor=16)
     pooler = 16 + 2 + 2  # 4 products of an output at a time: two levels of adders
     activation = 16 + 4 + 2  # 64 channels on 4 lanes
     classifier = 16 + 2 + 2
@@ -55,11 +55,11 @@ def test_a_pooler_comes_first_with_its_table() -> None:
 @pytest.mark.parametrize("reuse_factor", [1, 4, 16, 64])
 def test_more_reuse_is_slower_and_smaller(reuse_factor: int) -> None:
     built = head(pooler=True)
-    few, many = head_cost(built, reuse_factor), head_cost(built, 2 * reuse_factor)
+    few, many = modelled_head(built, reuse_factor), modelled_head(built, 2 * reuse_factor)
     assert many.resources.dsp <= few.resources.dsp
     assert many.initiation_interval_cycles >= few.initiation_interval_cycles
 
 
 def test_narrow_weights_take_less_memory() -> None:
-    wide, narrow = (head_cost(head(pooler=True, weight_bits=bits), 16).resources for bits in (8, 2))
+    wide, narrow = (modelled_head(head(pooler=True, weight_bits=bits), 16).resources for bits in (8, 2))
     assert narrow.bram18 < wide.bram18

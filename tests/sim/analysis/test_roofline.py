@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import load_design
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload, op_macs
 from hexit.sim.analysis.roofline import LAYERS, SENTENCES, roofline

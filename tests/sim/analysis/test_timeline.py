@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import ExitOverlap, load_design
-from hexit.hw_model.array import ceil_div
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.rounding import ceil_div
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json

@@ -12,7 +12,7 @@ from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.array import SystolicArray, fold_preset, product_cycles
 from hexit.hw_model.device import load_device
 from hexit.hw_model.energy import EnergyModel, energy_model
-from hexit.hw_model.memory import UNLIMITED, MemoryChannel, device_channel
+from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel, device_channel
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import ALBERT_BASE, encoder_workload

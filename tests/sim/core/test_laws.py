@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.gemm import roofline_cycles
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import Workload
 from hexit.sim.core.queueing import SERVED

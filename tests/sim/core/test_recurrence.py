@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import Add, LayerNorm, MatMul
 from hexit.sim.core.queueing import Admission, empty_queue

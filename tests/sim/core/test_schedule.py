@@ -9,11 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hexit.sim.core.schedule
-from hexit.hw_model.accelerator import Accelerator, UnitCost, load_design
+from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.array import DATAFLOWS, Dataflow, product_cycles, staging_cycles
-from hexit.hw_model.gemm import matmul_cycles, n_folds, roofline_cycles
-from hexit.hw_model.memory import UNLIMITED, MemoryChannel, transfer_cost
-from hexit.hw_model.vector import elementwise_cost, exit_head_cost, layer_norm_cost, pooling_cost, softmax_cost
+from hexit.hw_model.gemm import roofline_cycles
+from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel
+from hexit.hw_model.memory.transfers import transfer_cycles
+from hexit.hw_model.task_cycles import TaskCycles
+from hexit.hw_model.vector import (
+    elementwise_cycles,
+    exit_head_cycles,
+    layer_norm_cycles,
+    pooling_cycles,
+    softmax_cycles,
+)
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
 from hexit.quant.workload import (
@@ -33,6 +41,7 @@ from hexit.quant.workload import (
 )
 from hexit.sim.core.schedule import NONE, Program, TaskProgram, Unit, compile_ops, compile_program
 from support.oracles_engine import data_ready, naive_starts
+from support.oracles_gemm import matmul_cycles, n_folds
 from support.strategies import DECISION, LAWS, channels, designs, in_every_data_flow, programs, workloads
 
 INT8 = QuantConfig.uniform(8)
@@ -86,10 +95,10 @@ def test_one_vector_op_equals_its_closed_form(rows: int, columns: int, count: in
     softmax = Softmax(name="s", rows=rows, columns=columns, count=count)
     norm = LayerNorm(name="n", rows=rows, columns=columns)
     gelu, add = Gelu(name="g", rows=rows, columns=columns), Add(name="a", rows=rows, columns=columns)
-    assert finish_cycle(one_op(softmax, design)) == softmax_cost(softmax, design).latency_cycles
-    assert finish_cycle(one_op(norm, design)) == layer_norm_cost(norm, design).latency_cycles
-    assert finish_cycle(one_op(gelu, design)) == elementwise_cost(gelu, design).latency_cycles
-    assert finish_cycle(one_op(add, design)) == elementwise_cost(add, design).latency_cycles
+    assert finish_cycle(one_op(softmax, design)) == softmax_cycles(softmax, design).latency_cycles
+    assert finish_cycle(one_op(norm, design)) == layer_norm_cycles(norm, design).latency_cycles
+    assert finish_cycle(one_op(gelu, design)) == elementwise_cycles(gelu, design).latency_cycles
+    assert finish_cycle(one_op(add, design)) == elementwise_cycles(add, design).latency_cycles
 
 
 @given(SIZE, SIZE, SIZE, st.booleans(), designs())
@@ -98,7 +107,7 @@ def test_one_exit_head_equals_its_closed_form(
     hidden: int, n_classes: int, rows: int, pooler: bool, design: Accelerator
 ) -> None:
     op = ExitHead(name="h", hidden_size=hidden, n_classes=n_classes, pooler=pooler, pooled_rows=rows)
-    assert finish_cycle(one_op(op, design)) == exit_head_cost(op, design).latency_cycles
+    assert finish_cycle(one_op(op, design)) == exit_head_cycles(op, design).latency_cycles
 
 
 @given(SIZE, SIZE, SIZE, designs(), channels())
@@ -108,7 +117,7 @@ def test_streamed_weights_delay_a_product_by_its_first_panel_at_least(
 ) -> None:
     op = MatMul(name="x", m=m, k=k, n=n, weights=True)
     program = one_op(op, design, channel, streamed=True)
-    first_panel = transfer_cost(int(program.n_bytes[0]), channel).latency_cycles
+    first_panel = transfer_cycles(int(program.n_bytes[0]), channel).latency_cycles
     array = design.array
     if array.dataflow == "input_stationary":
         first = replace(op, k=min(k, array.rows * array.n_arrays))
@@ -379,19 +388,19 @@ def test_packed_dsps_refuse_wide_operands() -> None:
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(16), 16)
     design = replace(DEFAULT, macs_per_dsp=2)
     with pytest.raises(ConfigError, match=r"design\.macs_per_dsp = 2: no DSP slice makes two products of 16 x 16 b"):
-        compile_program(workload, design, UNLIMITED, transfer_cost(0, UNLIMITED))
+        compile_program(workload, design, UNLIMITED, transfer_cycles(0, UNLIMITED))
 
 
 def test_a_sentence_that_does_not_fit_is_refused() -> None:
     workload = encoder_workload(ALBERT_BASE, INT8, 512)
     with pytest.raises(DoesNotFit, match="activation_buffer_kib"):
-        compile_program(workload, DEFAULT, UNLIMITED, transfer_cost(0, UNLIMITED))
+        compile_program(workload, DEFAULT, UNLIMITED, transfer_cycles(0, UNLIMITED))
 
 
 def test_preloading_the_resident_weights_is_told_apart() -> None:
     workload = encoder_workload(ALBERT_BASE, INT8, 16)
     channel = MemoryChannel(bytes_per_cycle=64.0, latency_cycles=20)
-    program = compile_program(workload, DEFAULT, channel, transfer_cost(0, UNLIMITED))
+    program = compile_program(workload, DEFAULT, channel, transfer_cycles(0, UNLIMITED))
     assert program.preload_cycles == -(-program.placement.resident_bytes // 64) + 20
 
 
@@ -400,7 +409,7 @@ def test_preloading_the_resident_weights_is_told_apart() -> None:
 def test_a_built_head_is_one_task_behind_the_pooling_and_fetches_nothing(
     program: Program, occupancy: int, more: int
 ) -> None:
-    built = UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + more)
+    built = TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + more)
     exits = compile_program(program.workload, program.accelerator, program.channel, DECISION, built).exit
     head = exits.unit == Unit.HEAD
     last = (exits.occupancy_cycles[head][-1], exits.latency_cycles[head][-1])
@@ -409,4 +418,4 @@ def test_a_built_head_is_one_task_behind_the_pooling_and_fetches_nothing(
     assert exits.macs.sum() == program.workload.exit_macs
     op = next(op for op in program.workload.exit if isinstance(op, ExitHead))
     first_row = finish_cycle(exits) - DECISION.latency_cycles - occupancy - more
-    assert first_row == pooling_cost(op, program.accelerator).latency_cycles
+    assert first_row == pooling_cycles(op, program.accelerator).latency_cycles

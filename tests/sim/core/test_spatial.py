@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hexit.hw_model.engines import layers_per_engine
+from hexit.hw_model.spatial import layers_per_engine
 from hexit.sim.core.levels import Levels
 from hexit.sim.core.queueing import FULL, LATE, SERVED, UNLIMITED, Admission
 from hexit.sim.core.schedule import NONE, Program, Unit

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, UnitCost, load_design
+from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.gemm import roofline_cycles
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
@@ -36,7 +37,7 @@ CHANNEL = MemoryChannel(bytes_per_cycle=76.8, latency_cycles=20)
 def with_design(program: Program, channel: MemoryChannel | None = None, **changes: object) -> Program:
     design = replace(program.accelerator, **changes)  # type: ignore[arg-type]
     decision = program.exit.decision - program.exit.n_ports
-    cost = UnitCost(
+    cost = TaskCycles(
         occupancy_cycles=int(program.exit.occupancy_cycles[decision]),
         latency_cycles=int(program.exit.latency_cycles[decision]),
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hexit.hw_model.machine import Expected, load_machine
+from hexit.hw_model.machine.description import Expected
+from hexit.hw_model.machine.files import load_machine
 from hexit.sim.plots.validation import draw_validation
 from hexit.sim.published.validation import validate, validate_machine
 from support.command_line import hexit

@@ -12,19 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.array import FoldTiming, SystolicArray
-from hexit.hw_model.loops import Loop
-from hexit.hw_model.machine import (
-    Expected,
-    Machine,
-    Network,
-    Product,
-    Region,
-    Stage,
-    list_machines,
-    load_machine,
-    machine_channel,
-)
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.machine.description import Expected, Machine, Network, Product, Region, Stage
+from hexit.hw_model.machine.files import list_machines, load_machine
+from hexit.hw_model.machine.loops import Loop
+from hexit.hw_model.machine.op_cycles import machine_channel
+from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
 from hexit.sim.published.machine import machine_cycles, pack_times

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hexit.hw_model.machine import list_machines, load_machine
+from hexit.hw_model.machine.files import list_machines, load_machine
 from hexit.sim.published.machine import machine_cycles
 from hexit.sim.published.trace import machine_trace_json
 from support.command_line import hexit

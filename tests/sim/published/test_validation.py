@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.area.estimate import estimate
+from hexit.hw_model.area.fit import check_fit
+from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.device import load_device
-from hexit.hw_model.machine import Expected, Machine, list_machines, load_machine
-from hexit.hw_model.memory import device_channel
-from hexit.hw_model.resources import Resources, check_fit, estimate
+from hexit.hw_model.machine.description import Expected, Machine
+from hexit.hw_model.machine.files import list_machines, load_machine
+from hexit.hw_model.memory.channel import device_channel
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import BERT_BASE, encoder_workload

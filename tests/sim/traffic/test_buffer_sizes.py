@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.area.estimate import estimate
+from hexit.hw_model.area.resources import Resources, available
 from hexit.hw_model.device import load_device
-from hexit.hw_model.memory import device_channel
-from hexit.hw_model.resources import Resources, available, estimate
+from hexit.hw_model.memory.channel import device_channel
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload

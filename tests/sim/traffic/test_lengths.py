@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import UnitCost, load_design
+from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.energy import EnergyCounts
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.work import group_work
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
@@ -38,7 +39,7 @@ BUCKETS = LengthPolicy(bucket_tokens=(4, 8))
 def of_length(program: Program, length: int, **changes: object) -> Program:
     """The program for sentences of another length."""
     decision = program.exit.decision - program.exit.n_ports
-    cost = UnitCost(
+    cost = TaskCycles(
         occupancy_cycles=int(program.exit.occupancy_cycles[decision]),
         latency_cycles=int(program.exit.latency_cycles[decision]),
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hexit.hw_model.accelerator import UnitCost, load_design
-from hexit.hw_model.memory import MemoryChannel
+from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
@@ -29,7 +30,7 @@ ANY_RATE = 1.0
 def albert() -> Program:
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
     channel = MemoryChannel(bytes_per_cycle=76.8, latency_cycles=20)
-    return compile_program(workload, load_design("default"), channel, UnitCost(occupancy_cycles=1, latency_cycles=2))
+    return compile_program(workload, load_design("default"), channel, TaskCycles(occupancy_cycles=1, latency_cycles=2))
 
 
 def found(pattern: RatedArrivals, leaves: list[int], admission: Admission = Admission()) -> Saturation:  # noqa: B008

@@ -9,8 +9,8 @@ import pytest
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import FoldTiming, SystolicArray
-from hexit.hw_model.loops import Loop
-from hexit.hw_model.machine import Expected, Machine, MachineMemory, Network, Product, Region, Stage
+from hexit.hw_model.machine.description import Expected, Machine, MachineMemory, Network, Product, Region, Stage
+from hexit.hw_model.machine.loops import Loop
 from support.command_line import hexit
 from support.paths import ROOT
 

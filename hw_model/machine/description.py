@@ -4,11 +4,7 @@
 
 The network's ops are those of `quant.workload` for the machine's shape and sequence length, so that a file never
 repeats a size: a stage names ops (``query``, ``scores``, ``ffn_in`` ...) and says what executes them. The tokens pass
-in packs of `pack_rows`; a stage handles one pack at a time (`Region.overlap`, sim.published.machine). Cycles of one op
-on one pack:
-
-    calls = ceil(heads / parallel_heads)
-    calls (product cycles of the array, if the op is a product and the stage has one, + loops + call_cycles)
+in packs of `pack_rows`; a stage handles one pack at a time (`Region.overlap`, sim.published.machine).
 
 docs/design_file.md explains every key. Not modelled: what the design costs in area, exits.
 """
@@ -16,22 +12,17 @@ docs/design_file.md explains every key. Not modelled: what the design costs in a
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
-from hexit.hw_model.array import ArrayPreset, ProductCycles, SystolicArray, ceil_div, fold_preset, product_cycles
-from hexit.hw_model.loops import MAX_CYCLES, MAX_SIZE, Loop, check_nest, loop_cycles
-from hexit.hw_model.memory import MemoryChannel, memory_channel
+from hexit.hw_model.array import ArrayPreset, SystolicArray, fold_preset
+from hexit.hw_model.machine.loops import MAX_SIZE, Loop, check_nest
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.records import from_json
-from hexit.quant.workload import SHAPES, MatMul, Op, encoder_workload, output_shape
+from hexit.quant.workload import SHAPES, Op, encoder_workload
 
 Overlap = Literal["sequential", "packs", "streaming"]
 MAX_LENGTH = 1_000_000  # tokens; beyond any encoder, and packs of one token still take seconds
-PUBLISHED_FOLDER = Path(__file__).parent / "published"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,135 +260,3 @@ class Machine:
 def _known(where: str, name: str | None, known: dict[str, Any]) -> None:
     if name is not None and name not in known:
         raise ConfigError(where, name, f"must be one of {', '.join(known) or '(none described)'}", "Describe it")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpCycles:
-    """Cycles of one op on one pack of rows: `calls` times (product + loops + call cycles)."""
-
-    op: str
-    calls: int
-    product: ProductCycles | None
-    loops: int
-    call_cycles: int
-
-    @property
-    def total(self) -> int:
-        """Cycles of all calls."""
-        return self.calls * ((self.product.total if self.product else 0) + self.loops + self.call_cycles)
-
-
-def machine_channel(machine: Machine) -> MemoryChannel | None:
-    """Return the off-chip memory as the machine sees it, None where it is not described."""
-    memory = machine.memory
-    if memory is None:
-        return None
-    user = replace(memory, clock_mhz=machine.clock_mhz)
-    n_channels = memory.memory_channels or 1
-    return memory_channel(user, memory.bandwidth_gb_s, memory.memory_latency_ns, n_channels=n_channels)
-
-
-def machine_ops(machine: Machine) -> dict[str, Op]:
-    """Return the ops that a machine's stages may name: those of its own products, else of one layer."""
-    if machine.products:
-        return {
-            p.name: MatMul(name=p.name, m=p.m, k=p.k, n=p.n, count=p.count, weights=False, inputs=("input", "input"))
-            for p in machine.products
-        }
-    return {op.name: op for op in machine.network.ops()}
-
-
-def machine_sizes(machine: Machine) -> dict[str, int]:
-    """Return what every expression may name: the network's sizes (not with products of its own), and the constants."""
-    if machine.products:
-        return machine.constants
-    shape = machine.network.encoder()
-    sizes = {
-        "sequence": machine.network.sequence_length,
-        "hidden": shape.hidden_size,
-        "ffn": shape.ffn_size,
-        "head_size": shape.head_size,
-    }
-    return sizes | machine.constants
-
-
-def op_sizes(op: Op, rows: int) -> dict[str, int]:
-    """Return what expressions may name: the op's own sizes on `rows` rows, and its number of heads."""
-    count, _, columns = output_shape(op)
-    sizes = {"rows": rows, "columns": columns, "heads": count}
-    return sizes | {"m": rows, "k": op.k, "n": op.n} if isinstance(op, MatMul) else sizes
-
-
-def op_cycles(
-    machine: Machine,
-    stage: Stage,
-    op: Op | None,
-    rows: int | None = None,
-    channel: MemoryChannel | None = None,
-    *,
-    one_head: bool = False,
-) -> OpCycles:
-    """Return the cycles of one op (of the stage itself: None) on `rows` rows, all without, of all its heads or of one.
-
-    Without a channel off-chip memory never makes it wait.
-    """
-    if rows is None:
-        rows = machine.network.sequence_length if op is None else output_shape(op)[1]
-    sizes = machine_sizes(machine) | ({"rows": rows} if op is None else op_sizes(op, rows))
-    product = None
-    if isinstance(op, MatMul) and stage.array is not None:
-        product = product_cycles(rows, op.k, op.n, machine.timed_array(stage.array))
-    count = 1 if op is None or one_head else output_shape(op)[0]
-    found = OpCycles(
-        op=stage.name if op is None else op.name,
-        calls=ceil_div(count, stage.n_parallel_heads),
-        product=product,
-        loops=sum(loop_cycles(machine.loops, name, sizes, channel) for name in stage.loops),
-        call_cycles=stage.call_cycles,
-    )
-    if found.total > MAX_CYCLES:
-        raise ConfigError(stage.name, found.total, f"must be at most {MAX_CYCLES} cycles", "Correct its sizes")
-    return found
-
-
-def list_machines() -> tuple[str, ...]:
-    """Names of the published machines, in alphabetical order."""
-    return tuple(sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.toml")))
-
-
-def load_machine(name_or_path: str | Path) -> Machine:
-    """Read a published machine by name, or one from a TOML file; ConfigError names the key that is wrong."""
-    text = str(name_or_path)
-    is_path = text.endswith(".toml") or "/" in text
-    if not is_path and text not in list_machines():
-        requirement = f"is not one of {', '.join(list_machines())}"
-        raise ConfigError("machine", text, requirement, "Pick one of these, or give the path of a .toml file")
-    return from_json(Machine, _table(Path(text) if is_path else PUBLISHED_FOLDER / f"{text}.toml"), text)
-
-
-def _table(path: Path) -> dict[str, Any]:
-    """Return the keys of a file, put over those of the file that it is `based_on`."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("machine", str(path), f"cannot be read ({error.strerror})", "Check the path") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError("machine", str(path), f"is not TOML ({error})", "Correct the file") from error
-    base = table.pop("based_on", None)
-    if base is None:
-        return table
-    if base not in list_machines() or base == path.stem:
-        requirement = f"must be one of {', '.join(list_machines())}"
-        raise ConfigError(f"{path.name}.based_on", base, requirement, "Name a published machine")
-    below = _table(PUBLISHED_FOLDER / f"{base}.toml")
-    below.pop("expected", None)  # figures of another machine
-    return _merged(below, table)
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key, everything else is replaced."""
-    both = {
-        key: _merged(below[key], value) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
-        for key, value in above.items()
-    }
-    return below | both

@@ -9,25 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator, list_designs, load_design
+from hexit.hw_model.area.estimate import estimate
+from hexit.hw_model.area.fit import check_fit
+from hexit.hw_model.area.memory_blocks import BRAM18_SHAPES, bram18_blocks, uram_blocks
+from hexit.hw_model.area.resources import KINDS, Kind, Resources, available
+from hexit.hw_model.area.units import FF_PER_ACCUMULATOR_BIT, FLOAT_LANES, SEQUENCER, adder_tree_bits
 from hexit.hw_model.array import DATAFLOWS
 from hexit.hw_model.device import list_devices, load_device
-from hexit.hw_model.resources import (
-    BRAM18_SHAPES,
-    FF_PER_ACCUMULATOR_BIT,
-    FLOAT_LANES,
-    KINDS,
-    SEQUENCER,
-    Kind,
-    Resources,
-    accumulator_bits,
-    adder_tree_bits,
-    available,
-    bram18_blocks,
-    check_fit,
-    estimate,
-    right_operand_bits,
-    uram_blocks,
-)
+from hexit.hw_model.widths import accumulator_bits, right_operand_bits
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
 from hexit.quant.workload import ALBERT_BASE, BERT_BASE, Workload, encoder_workload

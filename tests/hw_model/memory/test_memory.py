@@ -10,21 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import UnitCost, load_design
+from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.device import load_device
-from hexit.hw_model.memory import (
-    MemoryChannel,
-    Requests,
-    activation_bytes,
-    check_activations,
-    copy_cycles,
-    device_channel,
-    gather_cost,
-    memory_channel,
-    parameter_panels,
-    place_weights,
-    transfer_cost,
-)
+from hexit.hw_model.memory.activation_buffer import activation_bytes, check_activations
+from hexit.hw_model.memory.channel import MemoryChannel, Requests, device_channel, memory_channel
+from hexit.hw_model.memory.transfers import gather_cycles, transfer_cycles
+from hexit.hw_model.memory.weight_buffer import parameter_panels, place_weights
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
 from hexit.quant.workload import (
@@ -55,12 +47,12 @@ def test_a_channel_is_bandwidth_times_efficiency_over_clock() -> None:
 @pytest.mark.parametrize(("n_bytes", "occupancy"), [(1, 1), (64, 1), (65, 2), (6400, 100)])
 def test_a_transfer_is_paid_in_whole_cycles_and_one_latency(n_bytes: int, occupancy: int) -> None:
     channel = MemoryChannel(bytes_per_cycle=64.0, latency_cycles=20)
-    assert transfer_cost(n_bytes, channel) == UnitCost(occupancy_cycles=occupancy, latency_cycles=occupancy + 20)
+    assert transfer_cycles(n_bytes, channel) == TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + 20)
 
 
 def test_a_gather_pays_whole_bursts_per_row() -> None:
     channel = MemoryChannel(bytes_per_cycle=64.0, latency_cycles=20)
-    assert gather_cost(10, 65, channel) == UnitCost(occupancy_cycles=20, latency_cycles=40)
+    assert gather_cycles(10, 65, channel) == TaskCycles(occupancy_cycles=20, latency_cycles=40)
 
 
 @pytest.mark.parametrize(("bytes_per_cycle", "latency_cycles"), [(0.0, 1), (1.0, -1), (float("nan"), 1)])
@@ -127,8 +119,8 @@ def test_a_beat_without_a_port_is_as_wide_as_the_part_s_channel() -> None:
 def test_scattered_rows_pay_for_requests_of_their_own() -> None:
     requests = Requests(burst_bytes=4096, n_outstanding=1, data_bytes_per_cycle=64.0)
     channel = MemoryChannel(bytes_per_cycle=requests.bytes_per_cycle(20), latency_cycles=20, requests=requests)
-    assert gather_cost(10, 65, channel) == UnitCost(occupancy_cycles=10 * 22, latency_cycles=10 * 22)
-    assert transfer_cost(10 * 128, channel) == UnitCost(occupancy_cycles=20 + 20, latency_cycles=20 + 20)
+    assert gather_cycles(10, 65, channel) == TaskCycles(occupancy_cycles=10 * 22, latency_cycles=10 * 22)
+    assert transfer_cycles(10 * 128, channel) == TaskCycles(occupancy_cycles=20 + 20, latency_cycles=20 + 20)
 
 
 def test_keys_that_are_absent_do_not_limit() -> None:
@@ -165,10 +157,12 @@ def test_tmma_copies_at_the_measured_1_9_cycles_per_byte() -> None:
     )
     channel = device_channel(design, load_device("kv260"))
     assert (channel.limit, channel.latency_cycles) == ("outstanding requests", 15)
-    assert copy_cycles(16, channel) == 31  # 1.94 cycles per byte
+    assert transfer_cycles(16, channel).latency_cycles == 31  # 1.94 cycles per byte
     copied = (12 * 768 * 256, 64 * 768)
     tiles = 7_524_063 - 12 * (768 * 256 + 13) - 49_155  # the report's total without its copies at 1 cycle per byte
-    predicted = tiles + copy_cycles(copied[0], channel) + copy_cycles(copied[1], channel)
+    predicted = (
+        tiles + transfer_cycles(copied[0], channel).latency_cycles + transfer_cycles(copied[1], channel).latency_cycles
+    )
     assert predicted == 5_115_456 + 31 * (copied[0] + copied[1]) // 16 == 9_781_824
     assert abs(predicted / 9_672_500 - 1) < 0.02  # 96.725 ms on the board
 
@@ -200,7 +194,7 @@ def requested(draw: st.DrawFn) -> MemoryChannel:
 @given(requested(), st.integers(1, 2000))
 @MANY
 def test_a_copy_takes_as_long_as_its_requests_one_by_one(channel: MemoryChannel, n_bytes: int) -> None:
-    assert copy_cycles(n_bytes, channel) == math.ceil(finish_of_requests(n_bytes, channel))
+    assert transfer_cycles(n_bytes, channel).latency_cycles == math.ceil(finish_of_requests(n_bytes, channel))
 
 
 @given(requested(), st.integers(1, 5), st.integers(2, 5))
@@ -215,7 +209,7 @@ def test_transfers_of_whole_rounds_follow_each_other_at_their_occupancy(
     if channel.bytes_per_cycle < channel.requests.data_bytes_per_cycle:
         exact = rounds * (channel.latency_cycles + exact / (rounds * channel.requests.n_outstanding))
     assert spacing == (n_transfers - 1) * exact
-    assert transfer_cost(n_bytes, channel).occupancy_cycles == math.ceil(exact)
+    assert transfer_cycles(n_bytes, channel).occupancy_cycles == math.ceil(exact)
 
 
 MEMORY_KEYS = ("memory_channels", "memory_port_bits", "memory_burst_beats", "memory_outstanding")
@@ -253,20 +247,20 @@ def test_a_better_memory_is_never_slower_and_none_is_above_its_peak(
     worse, better, alone = pair
     assert better.bytes_per_cycle >= worse.bytes_per_cycle
     assert worse.bytes_per_cycle <= alone.bytes_per_cycle
-    for cost in (transfer_cost(n_bytes, worse), gather_cost(n_rows, row_bytes, worse)):
+    for cost in (transfer_cycles(n_bytes, worse), gather_cycles(n_rows, row_bytes, worse)):
         assert cost.occupancy_cycles >= 0
     for cost, gain, peak in (
-        (transfer_cost(n_bytes, worse), transfer_cost(n_bytes, better), transfer_cost(n_bytes, alone)),
+        (transfer_cycles(n_bytes, worse), transfer_cycles(n_bytes, better), transfer_cycles(n_bytes, alone)),
         (
-            gather_cost(n_rows, row_bytes, worse),
-            gather_cost(n_rows, row_bytes, better),
-            gather_cost(n_rows, row_bytes, alone),
+            gather_cycles(n_rows, row_bytes, worse),
+            gather_cycles(n_rows, row_bytes, better),
+            gather_cycles(n_rows, row_bytes, alone),
         ),
     ):
         assert gain.occupancy_cycles <= cost.occupancy_cycles
         assert gain.latency_cycles <= cost.latency_cycles
         assert peak.occupancy_cycles <= cost.occupancy_cycles
-    assert transfer_cost(n_bytes, worse).occupancy_cycles >= math.floor(n_bytes / worse.bytes_per_cycle)
+    assert transfer_cycles(n_bytes, worse).occupancy_cycles >= math.floor(n_bytes / worse.bytes_per_cycle)
 
 
 @given(memory_pairs(), st.integers(1, 3000), st.integers(1, 3000))
@@ -274,7 +268,7 @@ def test_a_better_memory_is_never_slower_and_none_is_above_its_peak(
 def test_one_transfer_never_takes_longer_than_its_two_parts(
     pair: tuple[MemoryChannel, MemoryChannel, MemoryChannel], first: int, second: int
 ) -> None:
-    whole, parts = transfer_cost(first + second, pair[0]), (transfer_cost(n, pair[0]) for n in (first, second))
+    whole, parts = transfer_cycles(first + second, pair[0]), (transfer_cycles(n, pair[0]) for n in (first, second))
     assert whole.occupancy_cycles <= sum(part.occupancy_cycles for part in parts)
 
 

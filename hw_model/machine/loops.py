@@ -5,7 +5,7 @@
     around either        + extra_cycles, once
 
 A loop of no trips takes no cycles beyond its extra ones. A loop that touches off-chip memory says how many bytes it
-moves; with a memory channel it takes at least as long as the channel needs for them (hw_model.memory.copy_cycles).
+moves; with a memory channel it takes at least as long as the channel needs for them (hw_model.memory.transfers).
 Trip counts are expressions of sizes, ``ceil_div(k, 64) * n``: integers, names, + - * //, max, min, ceil_div.
 Not modelled: loops that the tool flattens or reorders by itself; write the nest as it is built.
 """
@@ -16,8 +16,9 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hexit.hw_model.array import ceil_div
-from hexit.hw_model.memory import MemoryChannel, copy_cycles
+from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.memory.transfers import transfer_cycles
+from hexit.hw_model.rounding import ceil_div
 from hexit.quant.errors import ConfigError
 
 Sizes = Mapping[str, int]
@@ -122,7 +123,7 @@ def loop_cycles(loops: Mapping[str, Loop], name: str, sizes: Sizes, channel: Mem
         cycles = trips * ((max(inner, default=0) if loop.parallel else sum(inner)) + loop.depth_cycles)
     if channel is not None:
         n_bytes = size_of(loop.off_chip_bytes, sizes, f"loops.{name}.off_chip_bytes")
-        cycles = max(cycles, copy_cycles(n_bytes, channel))
+        cycles = max(cycles, transfer_cycles(n_bytes, channel).latency_cycles)
     cycles += loop.extra_cycles
     if cycles > MAX_CYCLES:
         raise ConfigError(f"loops.{name}", cycles, f"must be at most {MAX_CYCLES} cycles", "Correct its trips")

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import load_design
-from hexit.hw_model.engines import layers_per_engine
-from hexit.hw_model.memory import MemoryChannel, Requests, engine_channel, place_weights, transfer_cost
+from hexit.hw_model.memory.channel import MemoryChannel, Requests, engine_channel
+from hexit.hw_model.memory.transfers import transfer_cycles
+from hexit.hw_model.memory.weight_buffer import place_weights
+from hexit.hw_model.spatial import layers_per_engine
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import BERT_BASE, encoder_workload
@@ -55,8 +57,8 @@ def test_engines_together_are_never_faster_than_the_channel(
     )
     share = engine_channel(channel, n_engines)
     assert n_engines * share.bytes_per_cycle <= channel.bytes_per_cycle * (1 + 1e-12)
-    whole = transfer_cost(n_bytes, channel).occupancy_cycles
-    assert transfer_cost(n_bytes, share).occupancy_cycles >= whole
+    whole = transfer_cycles(n_bytes, channel).occupancy_cycles
+    assert transfer_cycles(n_bytes, share).occupancy_cycles >= whole
 
 
 def test_an_engine_holds_its_own_layers_alone() -> None:

@@ -1,0 +1,169 @@
+"""LUTs, flip-flops, DSP slices and tables of each unit of a design.
+
+    array    = rows x columns positions, an accumulator each, DSPs = ceil(MACs / products per DSP)
+               products_per_position > 1: an adder tree in front of the accumulator
+    lane     = adders (one LUT per bit), shifters (three), multipliers (DSPs), tables (half a block RAM)
+
+Two coefficients per MAC are calibrated on one published report and checked on others; docs/model.md prints the errors.
+
+Not modelled: routing, multipliers of 2..4 bits built from LUTs (every product takes a DSP), synthesis' own
+optimisations.
+"""
+
+from __future__ import annotations
+
+import math
+
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.area.memory_blocks import bram18_blocks
+from hexit.hw_model.area.resources import NOTHING, Resources
+from hexit.hw_model.array import SystolicArray
+from hexit.hw_model.device import Device
+from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.widths import accumulator_bits, right_operand_bits
+from hexit.quant.workload import Workload
+
+# Per MAC of the array: Vitis HLS 2024.2 report of TMMA's 32 x 32 array of 8 x 8 bits into 32 (MatMul_SA, mmult_accel):
+#   per accumulator bit, 1,024 x 32 of them: compute 27,969 + multiplexers 9,560 + read-out 5,491 = 43,020 LUT;
+#   per operand bit, 1,024 x 16 of them: load of both operand tiles 11,656 + 11,618 = 23,274 LUT, 2 x 8,229 + 17,496 FF.
+LUT_PER_ACCUMULATOR_BIT = 43_020 / (1024 * 32)  # 1.31, calibrated on TMMA
+LUT_PER_OPERAND_BIT = 23_274 / (1024 * 16)  # 1.42, calibrated on TMMA
+FF_PER_ACCUMULATOR_BIT = (32_783 + 32_768) / (1024 * 32)  # 2.00, product register and sum, calibrated on TMMA
+FF_PER_OPERAND_BIT = (2 * 8_229 + 17_496) / (1024 * 16)  # 2.07, calibrated on TMMA
+
+LUT_PER_SHIFTED_BIT = 3  # LUT, barrel shift by 0..63 as three levels of 4:1 multiplexers, one LUT6 each: UG474, UG574
+SRL_DELAYS = 32  # cycles that one LUT delays a bit as shift register SRL32: UG474, UG574
+AXI_MASTER = (757, 707, 2)  # LUT, FF, BRAM18 of one m_axi adapter: TMMA report, gmemA
+AXI_CONTROL = (680, 398)  # LUT, FF of the register interface: TMMA report, control_s_axi
+SEQUENCER = (2000, 2000)  # LUT, FF, state machine and address counters of all units; assumed
+FIFO_WORDS = 512  # words of the burst buffer at each direction of the memory port, the least that a block RAM holds
+TABLE_WORDS = 256  # words of an exp, GELU, tanh or root table: FQ-BERT's softmax (arXiv 2103.02800) uses 256
+VALUE_BITS = 16  # bits of a value inside the vector lanes
+SUM_BITS = 32  # bits of a row sum inside the vector lanes
+
+# LUT, FF, DSP per lane of single-precision units: Vitis HLS 2022.1 reports of the HLS BERT layer (U280), 16 lanes
+FLOAT_LANES = {
+    "softmax": (934, 557, 4.75),
+    "layer_norm": (1_597, 2_422, 10),
+    "gelu": (721, 1_260, 4),
+    "residual_add": (205, 416, 2),
+}
+
+
+def adder_tree_bits(n_values: int, width_bits: int) -> int:
+    """Return the bits of all adders that sum `n_values` values: each level makes a pair's sum, one bit wider.
+
+    >>> adder_tree_bits(4, 8)  # two adders of 9 bits, one of 10
+    28
+    """
+    bits = 0
+    while n_values > 1:
+        n_pairs, width_bits = n_values // 2, width_bits + 1
+        bits, n_values = bits + n_pairs * width_bits, n_values - n_pairs
+    return bits
+
+
+def array_resources(workload: Workload, array: SystolicArray, n_products_per_dsp: int) -> Resources:
+    """Return the arrays of an engine with the registers that skew their operands, partial sums left out."""
+    left, right = workload.quant.activation_bits, right_operand_bits(workload)
+    sums, n_macs = accumulator_bits(workload), array.n_macs
+    n_positions = n_macs // array.products_per_position
+    tree = n_positions * adder_tree_bits(array.products_per_position, left + right)  # an adder bit: one LUT and one FF
+    n_skewed = array.n_arrays * array.products_per_position  # values that enter a row or a column per cycle
+    skew = n_skewed * sum(  # the i-th row or column starts i cycles later: one LUT delays a bit by up to 32
+        lanes * bits * ceil_div(lanes, SRL_DELAYS) for lanes, bits in ((array.rows, left), (array.columns, right))
+    )
+    accumulated, operands = n_positions * sums, n_macs * (left + right)
+    return Resources(
+        lut=round(LUT_PER_ACCUMULATOR_BIT * accumulated + LUT_PER_OPERAND_BIT * operands) + tree + skew,
+        ff=round(FF_PER_ACCUMULATOR_BIT * accumulated + FF_PER_OPERAND_BIT * operands) + tree,
+        dsp=ceil_div(n_macs, n_products_per_dsp),  # one product of up to 16 x 16 bits fits every DSP slice
+    )
+
+
+def requantisation_resources(workload: Workload, accelerator: Accelerator) -> Resources:
+    """Return the lanes, one per column if the design does not say.
+
+    Each has a bias, a multiplier (none for power-of-two scales), a rounding shift and a saturation.
+    """
+    sums, bits = accumulator_bits(workload), workload.quant.activation_bits
+    lane = Resources(
+        lut=sums + LUT_PER_SHIFTED_BIT * sums + 2 * bits,
+        ff=3 * sums + bits,
+        dsp=0 if workload.quant.power_of_two else 2,  # 32 x 16 bits takes two multipliers
+    )
+    return lane * ((accelerator.requantisation_lanes or accelerator.array_columns) * accelerator.n_arrays)
+
+
+def _table(n_lanes: int) -> Resources:
+    """A read-only table that every lane reads each cycle: two lanes share the two ports of a block RAM."""
+    return Resources(bram18=ceil_div(n_lanes, 2) * bram18_blocks(TABLE_WORDS, VALUE_BITS))
+
+
+def vector_resources(design: Accelerator, bits: int) -> dict[str, Resources]:
+    """Return the vector units by name: of fixed point, or in single precision as they were reported, lane by lane."""
+    if design.vector_preset == "fixed_point":
+        return {
+            "softmax": _softmax(design.softmax_lanes, bits),
+            "layer_norm": _layer_norm(design.layer_norm_lanes, bits),
+            "gelu": _gelu(design.gelu_lanes, bits),
+            "residual_add": _residual_add(design.add_lanes, bits),
+        }
+    n_lanes = (design.softmax_lanes, design.layer_norm_lanes, design.gelu_lanes, design.add_lanes)
+    return {
+        unit: Resources(lut=n * lut, ff=n * ff, dsp=math.ceil(n * dsp))
+        for n, (unit, (lut, ff, dsp)) in zip(n_lanes, FLOAT_LANES.items(), strict=True)
+    }
+
+
+def _softmax(n_lanes: int, bits: int) -> Resources:
+    """Per lane: maximum, subtraction, exp table, sum, product with the reciprocal; one divider for all."""
+    lane = Resources(lut=2 * bits + bits + SUM_BITS + 2 * bits, ff=3 * bits + VALUE_BITS + SUM_BITS + bits, dsp=1)
+    divider = Resources(lut=SUM_BITS * VALUE_BITS, ff=2 * SUM_BITS * VALUE_BITS)  # restoring, one stage per result bit
+    return lane * n_lanes + _table(n_lanes) + divider
+
+
+def _layer_norm(n_lanes: int, bits: int) -> Resources:
+    """Per lane: sum, square and sum of squares, centre, scale, gain and shift; one inverse square root for all."""
+    lane = Resources(lut=3 * SUM_BITS + 2 * VALUE_BITS + 2 * bits, ff=3 * SUM_BITS + 4 * VALUE_BITS + bits, dsp=3)
+    root = Resources(lut=8 * SUM_BITS, ff=8 * SUM_BITS, dsp=4) + _table(1)  # table and one Newton step
+    return lane * n_lanes + root
+
+
+def _gelu(n_lanes: int, bits: int) -> Resources:
+    """Per lane: table of values and slopes, one product and one sum for the line between two entries."""
+    return Resources(lut=2 * VALUE_BITS + 2 * bits, ff=3 * VALUE_BITS + 2 * bits, dsp=1) * n_lanes + _table(n_lanes)
+
+
+def _residual_add(n_lanes: int, bits: int) -> Resources:
+    """Per lane: both operands rescaled to one grid, sum, saturation."""
+    return Resources(lut=3 * SUM_BITS + 2 * bits, ff=3 * SUM_BITS + bits, dsp=2) * n_lanes
+
+
+def exit_head_resources(workload: Workload, accelerator: Accelerator) -> Resources:
+    """Return lanes of one product each, a tree of sums, bias and rescale to logit_bits, tanh table of the pooler."""
+    quant, n_lanes = workload.quant, accelerator.head_lanes
+    sums = accumulator_bits(workload)
+    tree = Resources(lut=n_lanes * sums, ff=n_lanes * sums, dsp=n_lanes)
+    rescale = Resources(
+        lut=(1 + LUT_PER_SHIFTED_BIT) * sums + 2 * quant.logit_bits, ff=3 * sums + quant.logit_bits, dsp=2
+    )
+    return tree + rescale + (_table(1) if workload.shape.pooler else Resources())
+
+
+def pooling_resources(workload: Workload, accelerator: Accelerator) -> Resources:
+    """Return the sums of a mean over the tokens, in front of a head that was built; nothing for the first token."""
+    bits = accelerator.head_lanes * accumulator_bits(workload)
+    return Resources(lut=bits, ff=bits) if workload.shape.pooling == "mean" else NOTHING
+
+
+def dma_resources(accelerator: Accelerator, device: Device) -> Resources:
+    """Return a memory port as wide as the bandwidth at this clock, read and write, with burst buffers; sequencers."""
+    bytes_per_cycle = (
+        device.memory_bytes_per_second * accelerator.memory_efficiency_fraction / (accelerator.clock_mhz * 1e6)
+    )
+    port_bits = 64 * math.ceil(bytes_per_cycle / 8)
+    lut, ff, bram18 = AXI_MASTER
+    port = Resources(lut=lut + port_bits, ff=ff + 2 * port_bits, bram18=bram18 + bram18_blocks(FIFO_WORDS, port_bits))
+    control, sequencer = (Resources(lut=lut, ff=ff) for lut, ff in (AXI_CONTROL, SEQUENCER))
+    return port * 2 + control + sequencer * accelerator.n_engines

@@ -1,0 +1,144 @@
+"""What the weight buffer holds, and the panels in which everything else is streamed.
+
+Weights of a group of ops (prologue, layer, exit heads) lie in the weight buffer for good if they fit, else every
+use streams them in column panels, one per fold column, through `n_weight_buffers` panel buffers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.spatial import layers_per_engine
+from hexit.quant.config import QuantConfig
+from hexit.quant.errors import DoesNotFit
+from hexit.quant.workload import (
+    ExitHead,
+    MatMul,
+    Op,
+    Workload,
+    group_vector_bytes,
+    group_weight_bytes,
+    n_vector_parameters,
+    packed_bytes,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightPlacement:
+    """Which weights stay in the weight buffer, and what the rest needs of it.
+
+    `*_streamed`: every use of the group loads its weights, biases and norm parameters. `resident_bytes` are
+    loaded once, before the first sentence; `panel_bytes` is the largest panel that is streamed.
+    """
+
+    prologue_streamed: bool
+    layer_streamed: bool
+    exit_streamed: bool
+    resident_bytes: int
+    panel_bytes: int
+    n_panel_buffers: int
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the weight buffer in use: residents and panel buffers."""
+        return self.resident_bytes + self.n_panel_buffers * self.panel_bytes
+
+
+def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlacement:
+    """Decide which groups stay on chip: the layers first (they carry most traffic), then exits, then the prologue.
+
+    A group stays if it fits next to the panel buffers of the groups that do not. `weight_placement` ``on_chip``
+    demands that everything stays, ``streamed`` that nothing does. Raises DoesNotFit where the weight buffer is
+    too small for that, or for the panels.
+    """
+    groups = (workload.layer, workload.exit, workload.prologue)
+    quant = workload.quant
+    shares = layers_per_engine(workload.shape.n_layers, accelerator.n_engines, accelerator.engine_layers)
+    share = max(shares)  # every engine holds its own layers
+    stored = (min(share, workload.n_stored_layers), min(share, workload.n_stored_heads), 1)
+    sizes = [
+        n * (group_weight_bytes(group, quant) + group_vector_bytes(group, quant))
+        for n, group in zip(stored, groups, strict=True)
+    ]
+    panels = [max(panel for op in group for panel in (0, *streamed_panels(op, quant, accelerator))) for group in groups]
+    capacity = accelerator.weight_buffer_kib * 1024
+    choices = {
+        "on_chip": [(True, True, True)],
+        "streamed": [(False, False, False)],
+        "auto": [(layer, head, first) for layer in (True, False) for head in (True, False) for first in (True, False)],
+    }[accelerator.weight_placement]
+    for kept in choices:
+        resident = sum(size for size, keep in zip(sizes, kept, strict=True) if keep)
+        panel = max((panel for panel, keep in zip(panels, kept, strict=True) if not keep), default=0)
+        if resident + accelerator.n_weight_buffers * panel <= capacity:
+            return WeightPlacement(
+                layer_streamed=not kept[0],
+                exit_streamed=not kept[1],
+                prologue_streamed=not kept[2],
+                resident_bytes=resident,
+                panel_bytes=panel,
+                n_panel_buffers=accelerator.n_weight_buffers if panel else 0,
+            )
+    needed_kib = ceil_div(resident + accelerator.n_weight_buffers * panel, 1024)
+    levers = (
+        "weight_placement = auto, lower --bits"
+        if accelerator.weight_placement == "on_chip"
+        else "fewer n_weight_buffers, fewer array_columns, lower --bits"
+    )
+    raise DoesNotFit(
+        f"weight_buffer_kib {needed_kib} needed, {accelerator.weight_buffer_kib} in design {accelerator.name}"
+        f" ({needed_kib / accelerator.weight_buffer_kib:.1f}x). Try {levers}, or a larger weight_buffer_kib."
+    )
+
+
+def streamed_panels(op: Op, quant: QuantConfig, accelerator: Accelerator) -> tuple[int, ...]:
+    """Return the bytes of the panels in which a design streams an op's stored parameters, in order.
+
+    Of a product every array gets a panel of its own columns; with input-stationary arrays, which go through all
+    columns at once, a slice of its own `array_rows` inputs. An exit head's panels are a fold wide.
+    """
+    array = accelerator.array
+    if not isinstance(op, MatMul):
+        return parameter_panels(op, quant, array.fold_columns)
+    if array.dataflow == "input_stationary":
+        return parameter_panels(op, quant, op.n, array.rows * array.n_arrays)
+    return parameter_panels(op, quant, array.fold_columns * array.n_arrays)
+
+
+def parameter_panels(op: Op, quant: QuantConfig, panel_columns: int, slice_rows: int | None = None) -> tuple[int, ...]:
+    """Return the bytes of the panels in which an op's stored parameters are streamed, in order.
+
+    A product has one panel per `panel_columns` output columns (k weights and one bias each), or per `slice_rows` of
+    its k inputs where that is given (the biases come with the last one), an exit head one per `panel_columns` outputs
+    of its dense pass and of its classifier, a layer norm one. The panels of an op sum to its packed size exactly: a
+    byte that two panels share counts to the later one.
+    """
+    match op:
+        case MatMul(weights=True) if slice_rows is not None:
+            heights = [min(slice_rows, op.k - first) for first in range(0, op.k, slice_rows)]
+            sizes = [(height * op.n, 0) for height in heights[:-1]] + [(heights[-1] * op.n, op.n)]
+        case MatMul(weights=True):
+            sizes = _column_panels(op.k, op.n, panel_columns)
+        case ExitHead():
+            dense = _column_panels(op.hidden_size, op.hidden_size, panel_columns) if op.pooler else []
+            sizes = dense + _column_panels(op.hidden_size, op.n_classes, panel_columns)
+        case _ if n_vector_parameters(op):
+            return (packed_bytes(n_vector_parameters(op), quant.bias_bits),)
+        case _:
+            return ()
+    weights_so_far = accumulate((weights for weights, _ in sizes), initial=0)
+    biases_so_far = accumulate((biases for _, biases in sizes), initial=0)
+    ends = [
+        packed_bytes(weights, quant.weight_bits) + packed_bytes(biases, quant.bias_bits)
+        for weights, biases in zip(weights_so_far, biases_so_far, strict=True)
+    ]
+    return tuple(end - start for start, end in pairwise(ends))
+
+
+def _column_panels(n_inputs: int, n_outputs: int, panel_columns: int) -> list[tuple[int, int]]:
+    """Weights and biases of the panels of a matrix."""
+    widths = (min(panel_columns, n_outputs - first) for first in range(0, n_outputs, panel_columns))
+    return [(n_inputs * width, width) for width in widths]
