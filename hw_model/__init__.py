@@ -1,1 +1,1 @@
-"""What each operation costs: parts, units, memory, energy and area, in closed form."""
+"""Hardware models: parts, designs, cycles, memory, energy and area, in closed form."""

@@ -61,7 +61,7 @@ class Accelerator:
     Memory (hw_model.memory): `weight_placement` ``auto`` keeps weights on chip if they fit `weight_buffer_kib`, else
     streams them through `n_weight_buffers` panel buffers. `memory_efficiency_fraction`: share of the part's peak
     bandwidth that is reached; `memory_latency_ns`: first-word latency, the part's own where absent. `memory_channels`
-    of the part's, all where absent, each behind a port of `memory_port_bits` that asks for bursts of
+    of the part's, all where absent, each behind a port of `memory_port_bits` that requests bursts of
     `memory_burst_beats` with `memory_outstanding` requests under way; what is absent does not limit.
 
     Pipeline (sim): ``temporal`` iterates one engine over all layers; ``spatial`` is a pipeline of `n_engines` of them,

@@ -8,7 +8,7 @@ A product m x k x n is cut into folds that fill the array once; T values stream 
     weight stationary    rows x columns weights     m            ceil(k / rows) ceil(n / columns)
     input stationary     rows x columns inputs      n            ceil(k / rows) ceil(m / columns)
 
-What a fold costs beyond T is data (`FoldTiming`), every count as a form  a rows + b columns + c  of the array:
+The cycles of a fold beyond T are data (`FoldTiming`), every count as a form  a rows + b columns + c  of the array:
 
     one fold alone       load + fill + T + control + drain
     overlap_folds        a fold follows T + control cycles after the one before, whose fill and drain it hides, but not
@@ -17,8 +17,7 @@ What a fold costs beyond T is data (`FoldTiming`), every count as a form  a rows
                          for it; the first fold's load is paid
     once per product     depth, and with `stages_operands` the words in before and out after it
 
-Waiting for the one or the other is told apart. Equal in every cycle to RTL of ours, output and weight stationary, with
-each overlap and without (tests/rtl).
+Equal in every cycle to RTL of ours, output and weight stationary, with each overlap and without (tests/support/rtl).
 
 `PRESETS` are the counts of known tools and machines. Not modelled: bank conflicts, operands that come too late (the
 schedule's business).
@@ -56,14 +55,14 @@ NONE = CycleForm()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldTiming:
-    """What a fold costs beyond the values that stream through it; the module says how the parts add up.
+    """The cycles of a fold beyond the values that stream through it; the module's text says how they add up.
 
     `load`: stationary operand into the array. `fill`: wavefront in. `drain`: results out behind the last one, through a
     port that serves one fold at a time. `control`: cycles between two folds. `depth_cycles`: once per product,
     registers and start of the control.
     `stages_operands`: operands are written into the array's buffers before they are used and results read out
-    afterwards, nothing overlapped (`staging_cycles`). `counts_from_zero`: the number told is that of the
-    last cycle, counted from 0, hence one less than the cycles that pass.
+    afterwards, nothing overlapped (`staging_cycles`). `counts_from_zero`: the count is the index of the
+    last cycle, hence one less than the cycles that pass.
     """
 
     load: CycleForm = NONE
@@ -289,7 +288,7 @@ PRESETS: dict[ArrayPreset, dict[Dataflow, FoldTiming]] = {
 
 
 _WEIGHTS_FIRST = FoldTiming(load=ONE_ROW, drain=CycleForm(constant=1))
-RTL_FOLDS: dict[Dataflow, FoldTiming] = {  # our own SystemVerilog arrays (tests/rtl) with overlapped folds
+RTL_FOLDS: dict[Dataflow, FoldTiming] = {  # our own SystemVerilog arrays (tests/support/rtl) with overlapped folds
     "output_stationary": FoldTiming(drain=ONE_ROW),
     "weight_stationary": _WEIGHTS_FIRST,
     "input_stationary": _WEIGHTS_FIRST,
@@ -297,7 +296,7 @@ RTL_FOLDS: dict[Dataflow, FoldTiming] = {  # our own SystemVerilog arrays (tests
 
 
 def fold_preset(name: str, dataflow: Dataflow, where: str = "--preset") -> FoldTiming:
-    """Return the timing of a preset for a data flow; ConfigError, which says `where`, if there is none."""
+    """Return the timing of a preset for a data flow; ConfigError, which names `where`, if there is none."""
     if name not in PRESETS:
         raise ConfigError(where, name, f"must be one of {', '.join(PRESETS)}", "Try hls_dataflow")
     timings = PRESETS[name]

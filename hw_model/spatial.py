@@ -1,4 +1,4 @@
-"""How engines behind each other share the layers of a network.
+"""How the engines of a spatial pipeline share the layers of a network.
 
     engine g serves consecutive layers; of L layers and G engines the last L mod G ones have one layer more
 

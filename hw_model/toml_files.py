@@ -23,7 +23,7 @@ def list_names(folder: Path) -> tuple[str, ...]:
 def load_table(name_or_path: str | Path, folder: Path, where: str) -> dict[str, Any]:
     """Return the keys of a folder's file by its name, or of a file by its path.
 
-    Raises ConfigError, which says `where`, for unknown names and for files that cannot be read.
+    Raises ConfigError, which names `where`, for unknown names and for files that cannot be read.
     """
     source = name_or_path if is_path(name_or_path) else folder / f"{name_or_path}.toml"
     if not is_path(name_or_path) and name_or_path not in (known := list_names(folder)):

@@ -9,7 +9,7 @@ On chip, with rows x columns of the array:
     vector op                     reads  passes x rows x columns per input,  writes  rows x columns
     exit head                     reads  its weights once and its input once per pass,  writes  its outputs
 
-Off-chip bytes are not here: whether weights are streamed is the schedule's to say.
+Off-chip bytes are not counted here: they depend on the placement of the weights (hw_model.memory.weight_buffer).
 Not modelled: operand reuse beyond one fold or between arrays, row buffers of vector units.
 """
 

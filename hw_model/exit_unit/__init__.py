@@ -1,1 +1,1 @@
-"""What the exit unit costs: pipeline, area, measurements, the head in front of it."""
+"""The exit unit as hardware: its pipeline, area and measurements, and the head in front of it."""

@@ -49,14 +49,14 @@ class BuiltPart:
 
     @property
     def cycles(self) -> TaskCycles:
-        """One task on this part. It is asked once a layer, so an interval beyond the latency delays nobody."""
+        """One task on this part. It decides once a layer, so an interval beyond the latency delays no sentence."""
         occupancy = min(self.initiation_interval_cycles, self.latency_cycles)
         return TaskCycles(occupancy_cycles=occupancy, latency_cycles=self.latency_cycles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitUnitBuild:
-    """One built exit unit: what it computes, what it costs, for which part and clock; with its head if that was built.
+    """One built exit unit: what it computes, its cycles and area, part and clock; with its head if that was built.
 
     A unit built without a head gets its logits from the head that the design has.
     """
@@ -100,7 +100,7 @@ def load_build(path: Path, where: str = "--exit-unit") -> ExitUnitBuild:
         raise ConfigError(where, str(path), "is not a file", remedy) from None
     except (OSError, ValueError) as error:
         raise ConfigError(where, str(path), f"is not JSON ({error})", remedy) from None
-    found = (value.get("schema"), value.get("schema_version")) if isinstance(value, dict) else None
-    if found != (SCHEMA, SCHEMA_VERSION):
+    version = (value.get("schema"), value.get("schema_version")) if isinstance(value, dict) else None
+    if version != (SCHEMA, SCHEMA_VERSION):
         raise ConfigError(where, str(path), f"is not a {SCHEMA} of version {SCHEMA_VERSION}", remedy)
     return from_json(ExitUnitBuild, value, where)

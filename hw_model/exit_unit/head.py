@@ -9,7 +9,7 @@ tanh table; the parts follow one another in a pipeline whose interval is that of
 
 A multiplier is one DSP slice, whatever its width; requantisation takes two where accumulator or multiplier is wider
 than its port. LUTs are the adders of the trees and the comparisons that clamp. Not modelled: control, routing, what a
-tool shares or moves into LUTs (small products often are); nothing here was compared with a synthesis report yet.
+tool shares or moves into LUTs (small products often are); not compared with a synthesis report.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from __future__ import annotations
 from hexit.hw_model.area.memory_blocks import bram18_blocks
 from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.build import BuiltPart
-from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.packing import DSP_PORTS_BITS
+from hexit.hw_model.rounding import ceil_div, ceil_log2
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.integer.head import IntegerDense, IntegerHead, Requantisation, TanhTable
 
 TOOL = "closed form of hls4ml's dense layers, not synthesised"
-DSP_PORT_BITS = 27  # the wider multiplier port of a DSP48E2: UG579
 REQUANTISATION_STAGES = 4  # product in two steps, rounding, clamp
 TABLE_STAGES = 2  # read of a block RAM, comparison with the entry's threshold
 
 
 def modelled_head(head: IntegerHead, reuse_factor: int) -> BuiltPart:
-    """Return what a head costs whose widest layer reuses each multiplier `reuse_factor` times."""
+    """Return cycles and area of a head whose widest layer reuses each multiplier `reuse_factor` times."""
     parts: list[tuple[TaskCycles, Resources]] = []
     if head.pooler is not None:
         parts += [_dense(head.pooler.dense, reuse_factor)]
@@ -36,8 +36,8 @@ def modelled_head(head: IntegerHead, reuse_factor: int) -> BuiltPart:
     parts += [_dense(head.classifier, reuse_factor)]
     parts += [_requantisation(head.requantisation, head.classifier, reuse_factor, None)]
     return BuiltPart(
-        latency_cycles=sum(cost.latency_cycles for cost, _ in parts),
-        initiation_interval_cycles=max(cost.occupancy_cycles for cost, _ in parts),
+        latency_cycles=sum(task.latency_cycles for task, _ in parts),
+        initiation_interval_cycles=max(task.occupancy_cycles for task, _ in parts),
         resources=sum((resources for _, resources in parts), start=Resources()),
         evidence="modelled",
         tool=TOOL,
@@ -50,7 +50,7 @@ def _dense(dense: IntegerDense, reuse_factor: int) -> tuple[TaskCycles, Resource
     per_output = ceil_div(n_multipliers, dense.n_out)
     sums = dense.accumulator_bits
     return (
-        TaskCycles(occupancy_cycles=cycles, latency_cycles=cycles + 1 + (per_output - 1).bit_length() + 1),
+        TaskCycles(occupancy_cycles=cycles, latency_cycles=cycles + 2 + ceil_log2(per_output)),
         Resources(
             lut=n_multipliers * sums,  # the tree adds per_output - 1 products, the accumulator the last
             ff=(n_multipliers + dense.n_out) * sums,
@@ -70,7 +70,7 @@ def _requantisation(
     lane = Resources(
         lut=product_bits + 2 * stage.output_bits,
         ff=2 * product_bits + stage.output_bits,
-        dsp=ceil_div(dense.accumulator_bits, DSP_PORT_BITS),
+        dsp=ceil_div(dense.accumulator_bits, DSP_PORTS_BITS["DSP48E2"][0]),
     )
     depth, memory = REQUANTISATION_STAGES, Resources()
     if table is not None:

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hexit.hw_model.rounding import ceil_log2
 from hexit.quant.exits.integer import EntropyTest, FixedLayer, ProbabilityTest, SideRun
 from hexit.quant.exits.unit import ExitUnitSpec
 
@@ -126,4 +127,4 @@ def _window_stages(spec: ExitUnitSpec) -> tuple[str, ...]:
 
 def _levels(name: str, n_leaves: int) -> tuple[str, ...]:
     """The levels of a tree that takes two at a time: ceil(log2 n_leaves)."""
-    return tuple(f"{name}_{level + 1}" for level in range((n_leaves - 1).bit_length()))
+    return tuple(f"{name}_{level + 1}" for level in range(ceil_log2(n_leaves)))

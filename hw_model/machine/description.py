@@ -3,10 +3,10 @@
     machine = regions one after the other;   region = stages;   stage = ops of the network on arrays and loops
 
 The network's ops are those of `quant.workload` for the machine's shape and sequence length, so that a file never
-repeats a size: a stage names ops (``query``, ``scores``, ``ffn_in`` ...) and says what executes them. The tokens pass
-in packs of `pack_rows`; a stage handles one pack at a time (`Region.overlap`, sim.published.machine).
+repeats a size: a stage names ops (``query``, ``scores``, ``ffn_in`` ...) and the array and loops that execute them. The
+tokens pass in packs of `pack_rows`; a stage handles one pack at a time (`Region.overlap`, sim.published.machine).
 
-docs/design_file.md explains every key. Not modelled: what the design costs in area, exits.
+docs/design_file.md explains every key. Not modelled: area, exits.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Stage:
     heads: Region | None = None
 
     def __post_init__(self) -> None:
-        """Reject negative times and heads on nothing."""
+        """Reject negative times, and heads in a stage with ops of its own or in stages without."""
         for key in ("call_cycles", "first_result_cycles"):
             if not 0 <= getattr(self, key) <= MAX_SIZE:
                 raise ConfigError(f"{self.name}.{key}", getattr(self, key), f"must be 0..{MAX_SIZE}", f"Try {key} = 0")
@@ -124,7 +124,7 @@ class Region:
     parallel_with_next: bool = False
 
     def __post_init__(self) -> None:
-        """Reject regions of nothing and stages that nobody can tell apart."""
+        """Reject regions without stages and stages without names of their own."""
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"{self.name}.stages", names, "must be stages with names of their own", "Name them")
@@ -137,7 +137,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineMemory:
-    """The way off the chip: peak and first-word latency of the memory, and the port that asks it for bursts.
+    """Off-chip memory: peak and first-word latency of the memory, and the port that requests bursts of it.
 
     Keys as those of a design (hw_model.accelerator), `bandwidth_gb_s` the peak of all `memory_channels` together;
     `memory_outstanding` are requests that are really under way at each port.
@@ -225,7 +225,7 @@ class Machine:
     expected: tuple[Expected, ...] = ()
 
     def __post_init__(self) -> None:
-        """Reject clocks that do not tick and regions that nobody can tell apart."""
+        """Reject clocks out of range, regions without names of their own, and names that are not described."""
         if not 1 <= self.clock_mhz <= 2000:
             raise ConfigError("machine.clock_mhz", self.clock_mhz, "must be 1..2000", "Try clock_mhz = 200")
         names = [region.name for region in self.regions]

@@ -4,7 +4,7 @@
     loop with a body     cycles = trips (body + depth_cycles),   body = sum of its loops, or the longest if `parallel`
     around either        + extra_cycles, once
 
-A loop of no trips takes no cycles beyond its extra ones. A loop that touches off-chip memory says how many bytes it
+A loop of no trips takes no cycles beyond its extra ones. A loop that touches off-chip memory states how many bytes it
 moves; with a memory channel it takes at least as long as the channel needs for them (hw_model.memory.transfers).
 Trip counts are expressions of sizes, ``ceil_div(k, 64) * n``: integers, names, + - * //, max, min, ceil_div.
 Not modelled: loops that the tool flattens or reorders by itself; write the nest as it is built.

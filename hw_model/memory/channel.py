@@ -128,7 +128,7 @@ def engine_channel(channel: MemoryChannel, n_engines: int) -> MemoryChannel:
 
 
 class MemoryUser(Protocol):
-    """Whatever asks the memory: a design, or a machine's description; the keys of `Accelerator` with these names."""
+    """A design, or a machine's description, that uses the memory; the keys of `Accelerator` with these names."""
 
     @property
     def clock_mhz(self) -> float:

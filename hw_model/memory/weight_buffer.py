@@ -39,12 +39,6 @@ class WeightPlacement:
     exit_streamed: bool
     resident_bytes: int
     panel_bytes: int
-    n_panel_buffers: int
-
-    @property
-    def buffer_bytes(self) -> int:
-        """Bytes of the weight buffer in use: residents and panel buffers."""
-        return self.resident_bytes + self.n_panel_buffers * self.panel_bytes
 
 
 def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlacement:
@@ -80,7 +74,6 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
                 prologue_streamed=not kept[2],
                 resident_bytes=resident,
                 panel_bytes=panel,
-                n_panel_buffers=accelerator.n_weight_buffers if panel else 0,
             )
     needed_kib = ceil_div(resident + accelerator.n_weight_buffers * panel, 1024)
     levers = (

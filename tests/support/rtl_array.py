@@ -1,4 +1,4 @@
-"""Builds the SystemVerilog arrays of tests/rtl with Verilator and runs products on them.
+"""Builds the SystemVerilog arrays of tests/support/rtl with Verilator and runs products on them.
 
 What an array of some parameters must take is `RtlArray.model`: the timing that the headers of gemm_os.sv and gemm_ws.sv
 state, as hw_model.array describes timings.
