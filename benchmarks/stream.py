@@ -19,20 +19,19 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from heap_simulator import HeapSimulator
 
 from hexit.hw_model.accelerator import UnitCost, load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.memory import device_channel
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program, Unit
 from hexit.sim.core.recurrence import flatten, run_tasks
-from hexit.sim.core.schedule import Program, Unit, compile_program
 from hexit.sim.core.stream import StreamResult, exit_table, run_slots, simulate_stream
 from hexit.sim.traffic.arrivals import PoissonArrivals, arrival_cycles
-
-Ints = npt.NDArray[np.int64]
 
 DESIGN = "albert-base-zcu102"
 N_TOKENS = 128
@@ -52,7 +51,7 @@ def albert_base() -> Program:
     return compile_program(workload, design, channel, UnitCost(occupancy_cycles=1, latency_cycles=2))
 
 
-def poisson_stream(program: Program) -> tuple[Ints, Ints]:
+def poisson_stream(program: Program) -> tuple[Integers, Integers]:
     """Return exit layers and arrival cycles of the stream."""
     leaves = np.random.default_rng(SEED).choice(np.arange(1, 13), N_SENTENCES, p=EXIT_SHARES)
     clock_mhz = program.accelerator.clock_mhz

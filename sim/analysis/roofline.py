@@ -19,9 +19,10 @@ from typing import Literal
 
 import numpy as np
 
+from hexit.quant.arrays import Integers
 from hexit.sim.core.levels import count_open
-from hexit.sim.core.schedule import NONE, Program, TaskProgram, Unit
-from hexit.sim.core.stream import Ints, SentenceRun, StreamResult
+from hexit.sim.core.program import NONE, Program, TaskProgram, Unit
+from hexit.sim.core.stream import SentenceRun, StreamResult
 
 Worker = Literal["array", "head", "engine", "engines"]
 
@@ -110,7 +111,7 @@ def roofline(run: SentenceRun, exit_layer: int, stream: StreamResult) -> Rooflin
     )
 
 
-def _measured(group: TaskProgram, starts: Ints, mine: Ints) -> tuple[int, int, int]:
+def _measured(group: TaskProgram, starts: Integers, mine: Integers) -> tuple[int, int, int]:
     """MACs, cycles in which any of the tasks `mine` runs, and off-chip bytes, over all runs [runs, tasks]."""
     begin = starts[:, mine].reshape(-1)
     occupancy = np.tile(group.occupancy_cycles[mine], starts.shape[0])

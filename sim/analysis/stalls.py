@@ -28,15 +28,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.engines import layers_per_engine
 from hexit.hw_model.memory import UNLIMITED
+from hexit.quant.arrays import Flags, Integers
 from hexit.quant.errors import ConfigError
-from hexit.sim.core.schedule import NONE, UNIT_NAMES, Ints, TaskProgram, Unit
+from hexit.sim.core.program import NONE, UNIT_NAMES, TaskProgram, Unit
 from hexit.sim.core.stream import SentenceRun, simulate_sentence
 
-_Executed = tuple[int, TaskProgram, int, Ints]
+_Executed = tuple[int, TaskProgram, int, Integers]
 
 N_UNITS = len(Unit)
 WEIGHT_BUFFER, PIPELINE, NO_WORK = range(N_UNITS, N_UNITS + 3)  # below them a cause is the unit that is waited for
@@ -62,11 +62,11 @@ class StallBreakdown:
 
     latency_cycles: int
     n_engines: int
-    busy_cycles: Ints
-    squashed_cycles: Ints
-    waiting_cycles: Ints
+    busy_cycles: Integers
+    squashed_cycles: Integers
+    waiting_cycles: Integers
     op_names: tuple[str, ...]
-    op_waiting_cycles: Ints
+    op_waiting_cycles: Integers
 
     @property
     def whole_cycles(self) -> int:
@@ -109,21 +109,21 @@ class KernelAndTransfers:
 class _Events:
     """Results (first the ports, then the tasks of a group): when they are there, their task's start, its unit."""
 
-    time: Ints
-    start: Ints
-    unit: Ints
+    time: Integers
+    start: Integers
+    unit: Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Waits:
     """Waits of tasks from `free` to `start` for `cause`; `transfer_start`: when a transfer they read began, or NONE."""
 
-    unit: Ints
-    op: Ints
-    free: Ints
-    start: Ints
-    cause: Ints
-    transfer_start: Ints
+    unit: Integers
+    op: Integers
+    free: Integers
+    start: Integers
+    cause: Integers
+    transfer_start: Integers
 
 
 def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
@@ -268,7 +268,7 @@ def _groups_by_engine(run: SentenceRun) -> list[list[_Executed]]:
     return engines
 
 
-def _free_before(unit: Ints, end: Ints, free: Ints) -> Ints:
+def _free_before(unit: Integers, end: Integers, free: Integers) -> Integers:
     """Cycle in which each task's unit is done with the task before, or `free` from earlier groups."""
     order = np.argsort(unit, kind="stable")
     before = np.empty_like(end)
@@ -279,7 +279,7 @@ def _free_before(unit: Ints, end: Ints, free: Ints) -> Ints:
 
 
 def _group_waits(
-    group: TaskProgram, events: _Events, free: Ints, begun: npt.NDArray[np.bool_], first_op: int
+    group: TaskProgram, events: _Events, free: Integers, begun: Flags, first_op: int
 ) -> tuple[_Waits, _Waits]:
     """The waits of a group's tasks for all but transfers, and behind them those for transfers alone."""
     read, segments = group.dependency, group.first_dependency[:-1]
@@ -304,7 +304,7 @@ def _group_waits(
     return _chosen(everything, begun & (alone > free)), _chosen(transfers, begun & (start > alone))
 
 
-def _chosen(waits: _Waits, chosen: npt.NDArray[np.bool_]) -> _Waits:
+def _chosen(waits: _Waits, chosen: Flags) -> _Waits:
     return _Waits(**{field.name: getattr(waits, field.name)[chosen] for field in fields(_Waits)})
 
 
@@ -321,7 +321,7 @@ def _join(parts: list[_Waits]) -> _Waits:
     )
 
 
-def _count(waits: _Waits, n_ops: int) -> tuple[Ints, Ints]:
+def _count(waits: _Waits, n_ops: int) -> tuple[Integers, Integers]:
     """Waiting cycles [unit, cause], and of the compute units [op, cause]."""
     gap = waits.start - waits.free
     by_cause = np.zeros((len(CAUSES), gap.size), np.int64)
@@ -338,17 +338,17 @@ def _count(waits: _Waits, n_ops: int) -> tuple[Ints, Ints]:
     return _sum_columns(by_cause, waits.unit, N_UNITS), _sum_columns(by_cause[:, compute], waits.op[compute], n_ops)
 
 
-def _held(start: Ints, held: Ints, cycle: Ints) -> Ints:
+def _held(start: Integers, held: Integers, cycle: Integers) -> Integers:
     """Cycles before each `cycle` that a unit was held back: `held` cycles in front of each start, in order."""
     before = np.concatenate([[0], np.cumsum(held)])
     following = np.searchsorted(start, cycle)
     last = np.minimum(following, start.size - 1)
     within = np.clip(cycle - (start[last] - held[last]), 0, held[last])
-    total: Ints = before[following] + np.where(following < start.size, within, 0)
+    total: Integers = before[following] + np.where(following < start.size, within, 0)
     return total
 
 
-def _sum_columns(by_cause: Ints, row: Ints, n_rows: int) -> Ints:
+def _sum_columns(by_cause: Integers, row: Integers, n_rows: int) -> Integers:
     sums = [np.bincount(row, weights=cycles, minlength=n_rows) for cycles in by_cause]
     return np.stack(sums, axis=1).astype(np.int64)
 
@@ -362,7 +362,7 @@ def _without_transfers(group: TaskProgram) -> TaskProgram:
     )
 
 
-def _cause_rows(name: str, waits: Ints, latency: int) -> list[StallRow]:
+def _cause_rows(name: str, waits: Integers, latency: int) -> list[StallRow]:
     by_size = np.argsort(-waits, kind="stable").tolist()
     return _rows(name, {CAUSES[cause]: waits[cause] for cause in by_size}, latency)
 

@@ -24,12 +24,11 @@ from typing import NamedTuple, get_args
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.policies import DropPolicy
 
-Ints = npt.NDArray[np.int64]
 DROP_POLICIES: tuple[DropPolicy, ...] = get_args(DropPolicy)
 
 SERVED, FULL, LATE = 0, 1, 2  # verdicts
@@ -48,8 +47,8 @@ class Admission(NamedTuple):
 class Queue(NamedTuple):
     """The queue while a stream runs: `left_cycle` of everyone who entered it, and how many entered and left."""
 
-    left_cycle: Ints
-    counts: Ints
+    left_cycle: Integers
+    counts: Integers
 
 
 def empty_queue(n_sentences: int) -> Queue:
@@ -117,7 +116,9 @@ def enter(admission: Admission, queue: Queue, arrival: int, start: int) -> int:
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def serve(admission: Admission, queue: Queue, arrival: Ints, service: Ints, start: Ints, verdict: Ints) -> None:
+def serve(
+    admission: Admission, queue: Queue, arrival: Integers, service: Integers, start: Integers, verdict: Integers
+) -> None:
     """Run a lone server: start[j] = max(arrival[j], end of the service before), for sentences that are admitted.
 
     Fills `start` (of a dropped sentence: the cycle in which it would have started) and `verdict`.

@@ -22,12 +22,10 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Flags, Integers
+from hexit.sim.core.program import TaskProgram
 from hexit.sim.core.queueing import SERVED, Admission, Queue, enter
-from hexit.sim.core.schedule import TaskProgram
-
-Ints = npt.NDArray[np.int64]
 
 EMPTY = -1  # a slot without a sentence
 PROLOGUE, LAYER, EXIT, N_GROUPS = 0, 1, 2, 3  # order of the groups of a program
@@ -43,17 +41,17 @@ class Flat(NamedTuple):
 
     most_tasks: int
     most_ports: int
-    first_task: Ints
-    first_export: Ints
-    n_ports: Ints
-    n_blocks: Ints
-    decision: Ints
-    exports: Ints
-    unit: Ints
-    occupancy: Ints
-    latency: Ints
-    first_dependency: Ints
-    dependency: Ints
+    first_task: Integers
+    first_export: Integers
+    n_ports: Integers
+    n_blocks: Integers
+    decision: Integers
+    exports: Integers
+    unit: Integers
+    occupancy: Integers
+    latency: Integers
+    first_dependency: Integers
+    dependency: Integers
 
 
 def flatten(groups: Sequence[TaskProgram]) -> Flat:
@@ -79,12 +77,12 @@ def flatten(groups: Sequence[TaskProgram]) -> Flat:
     )
 
 
-def _offsets(sizes: Sequence[int]) -> Ints:
+def _offsets(sizes: Sequence[int]) -> Integers:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def run_tasks(flat: Flat, group: int, ports: Ints, free: Ints, start: Ints, time: Ints) -> None:
+def run_tasks(flat: Flat, group: int, ports: Integers, free: Integers, start: Integers, time: Integers) -> None:
     """Run one group: fill `start` (per task) and `time` (ports, then tasks), advance `free` (per unit)."""
     n_ports, first = flat.n_ports[group], flat.first_task[group]
     for port in range(n_ports):  # loops, not slices: numba compiles them in a tenth of the time
@@ -100,7 +98,7 @@ def run_tasks(flat: Flat, group: int, ports: Ints, free: Ints, start: Ints, time
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def run_group(flat: Flat, group: int, ports: Ints, free: Ints, start: Ints, time: Ints) -> None:
+def run_group(flat: Flat, group: int, ports: Integers, free: Integers, start: Integers, time: Integers) -> None:
     """Run one group and turn `ports` into those of the next one; the gate stays as it is."""
     run_tasks(flat, group, ports, free, start, time)
     first = flat.first_export[group]
@@ -111,13 +109,13 @@ def run_group(flat: Flat, group: int, ports: Ints, free: Ints, start: Ints, time
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def run_sentence(
     flat: Flat,
-    evaluated: npt.NDArray[np.bool_],
+    evaluated: Flags,
     waits: bool,
-    free: Ints,
-    prologue_start: Ints,
-    layer_start: Ints,
-    exit_start: Ints,
-) -> Ints:
+    free: Integers,
+    prologue_start: Integers,
+    layer_start: Integers,
+    exit_start: Integers,
+) -> Integers:
     """Run one sentence through all layers from cycle 0 on units that are `free`, and return the decisions' cycles.
 
     `flat` holds its program alone. The exit after a layer runs where `evaluated` says so; with `waits` the next
@@ -142,18 +140,18 @@ def run_sentence(
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def run_interleaved(
     flat: Flat,
-    evaluated: npt.NDArray[np.bool_],
-    program: Ints,
-    exit_layer: Ints,
-    arrival: Ints,
+    evaluated: Flags,
+    program: Integers,
+    exit_layer: Integers,
+    arrival: Integers,
     admission: Admission,
     queue: Queue,
     n_slots: int,
     array: int,
-    free: Ints,
-    start: Ints,
-    finish: Ints,
-    verdict: Ints,
+    free: Integers,
+    start: Integers,
+    finish: Integers,
+    verdict: Integers,
 ) -> None:
     """Run a stream with `n_slots` resident sentences that take turns, one layer and its exit per turn.
 

@@ -33,16 +33,13 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Flags, Integers
 from hexit.sim.core.levels import Levels, count_open
+from hexit.sim.core.program import NONE, Unit
 from hexit.sim.core.queueing import SERVED, Admission, Queue, empty_queue, enter
-from hexit.sim.core.schedule import NONE, Unit
 from hexit.sim.core.spatial_costs import SpatialCosts
 from hexit.sim.core.squash import SquashedWork, squashed_work
-
-Ints = npt.NDArray[np.int64]
-
 
 NEVER = int(np.iinfo(np.int64).max)
 
@@ -50,35 +47,35 @@ NEVER = int(np.iinfo(np.int64).max)
 class Offsets(NamedTuple):
     """The cycles of all programs, [programs, engines] or [programs, layers]; engines and layers count from 0."""
 
-    hand_over: Ints
-    service: Ints
-    decision: Ints
-    engine: Ints
-    end_layer: Ints
+    hand_over: Integers
+    service: Integers
+    decision: Integers
+    engine: Integers
+    end_layer: Integers
 
 
 class Visits(NamedTuple):
     """By sentence and engine: entry [n, engines] and hand-over to the next one [n, engines - 1]; NONE where never."""
 
-    entered: Ints
-    handed: Ints
+    entered: Integers
+    handed: Integers
 
 
 class Fifos(NamedTuple):
     """The FIFO in front of each engine as a ring: when each place will be given up, [engines, places]."""
 
-    given_up: Ints
-    oldest: Ints
-    taken: Ints
+    given_up: Integers
+    oldest: Integers
+    taken: Integers
 
 
 class EngineCycles(NamedTuple):
     """By engine: cycles of useful service, waiting for a place behind, of squashed service; and FIFO high marks."""
 
-    busy: Ints
-    blocked: Ints
-    squashed: Ints
-    fifo_high: Ints
+    busy: Integers
+    blocked: Integers
+    squashed: Integers
+    fifo_high: Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,27 +91,27 @@ class SpatialResult:
     """
 
     tables: tuple[SpatialCosts, ...]
-    program_index: Ints
-    exit_layer: Ints
-    verdict: Ints
-    entered_cycle: Ints
-    handed_cycle: Ints
-    finish_cycle: Ints
-    delivered_cycle: Ints
-    busy_cycles: Ints
-    blocked_cycles: Ints
-    squashed_cycles: Ints
-    fifo_high_water: Ints
+    program_index: Integers
+    exit_layer: Integers
+    verdict: Integers
+    entered_cycle: Integers
+    handed_cycle: Integers
+    finish_cycle: Integers
+    delivered_cycle: Integers
+    busy_cycles: Integers
+    blocked_cycles: Integers
+    squashed_cycles: Integers
+    fifo_high_water: Integers
     squashed: tuple[SquashedWork, ...]
     total_cycles: int
 
     @property
-    def start_cycle(self) -> Ints:
+    def start_cycle(self) -> Integers:
         """Entry into the first engine; of a dropped sentence the cycle in which it would have entered."""
         return self.entered_cycle[:, 0]
 
     @property
-    def served(self) -> npt.NDArray[np.bool_]:
+    def served(self) -> Flags:
         """Which sentences were admitted."""
         return np.asarray(self.verdict == SERVED)
 
@@ -124,7 +121,7 @@ class SpatialResult:
         return int(self.busy_cycles.size)
 
     @property
-    def starved_cycles(self) -> Ints:
+    def starved_cycles(self) -> Integers:
         """Cycles in which each engine had no sentence."""
         return self.total_cycles - self.busy_cycles - self.blocked_cycles - self.squashed_cycles
 
@@ -155,11 +152,11 @@ class SpatialResult:
 
 def simulate_spatial(
     tables: Sequence[SpatialCosts],
-    exit_layer: Ints,
-    arrival: Ints,
+    exit_layer: Integers,
+    arrival: Integers,
     admission: Admission = Admission(),  # noqa: B008  # immutable
     *,
-    program_index: Ints | None = None,
+    program_index: Integers | None = None,
     fifo_sentences: int | None = None,
 ) -> SpatialResult:
     """Run sentences that exit after the given layers (from 1) through the engines of a design.
@@ -246,16 +243,16 @@ def hand_on(fifos: Fifos, engine: int, ready: int, leaves: int) -> int:
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def run_engines(
     offset: Offsets,
-    program: Ints,
-    exit_layer: Ints,
-    arrival: Ints,
+    program: Integers,
+    exit_layer: Integers,
+    arrival: Integers,
     n_places: int,
     admission: Admission,
     queue: Queue,
     visits: Visits,
     cycles: EngineCycles,
-    finish: Ints,
-    verdict: Ints,
+    finish: Integers,
+    verdict: Integers,
 ) -> None:
     """Fill `visits`, `cycles`, `finish` and `verdict`, which come as NONE and 0, sentence by sentence.
 
@@ -304,7 +301,7 @@ def run_engines(
 
 
 def _squashed(
-    table: SpatialCosts, mine: npt.NDArray[np.bool_], exit_layer: Ints, entered: Ints, finish: Ints
+    table: SpatialCosts, mine: Flags, exit_layer: Integers, entered: Integers, finish: Integers
 ) -> SquashedWork:
     """Add up what was cut off of the sentences `mine`: in the engine of the exit, and in the engine behind."""
     program, engine_of = table.program, table.engine
@@ -322,7 +319,7 @@ def _squashed(
     return total
 
 
-def _cut_off(table: SpatialCosts, engine: int, first_layer: int, cut: Ints, times: Ints) -> SquashedWork:
+def _cut_off(table: SpatialCosts, engine: int, first_layer: int, cut: Integers, times: Integers) -> SquashedWork:
     """Return the squashed work of an engine's layers from its `first_layer` on, for cuts so long after the entry."""
     run, program = table.runs[engine], table.program
     layer = squashed_work(program.layer, run.layer_start[first_layer:], cut, times)

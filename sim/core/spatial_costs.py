@@ -20,22 +20,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.engines import layers_per_engine
+from hexit.quant.arrays import Flags, Integers
+from hexit.sim.core.program import NONE, Program, TaskProgram, Unit
 from hexit.sim.core.recurrence import flatten, run_sentence
-from hexit.sim.core.schedule import NONE, Program, TaskProgram, Unit
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EngineRun:
     """Starts of the tasks of one engine's share, [tasks], [layers, tasks], [layers, tasks], from its entry on."""
 
-    prologue_start: Ints
-    layer_start: Ints
-    exit_start: Ints
+    prologue_start: Integers
+    layer_start: Integers
+    exit_start: Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,11 +44,11 @@ class SpatialCosts:
     """
 
     program: Program
-    end_layer: Ints
-    hidden_cycles: Ints
-    hand_over_cycles: Ints
-    service_cycles: Ints
-    decision_cycle: Ints
+    end_layer: Integers
+    hidden_cycles: Integers
+    hand_over_cycles: Integers
+    service_cycles: Integers
+    decision_cycle: Integers
     runs: tuple[EngineRun, ...]
 
     @property
@@ -59,12 +57,12 @@ class SpatialCosts:
         return int(self.end_layer.size)
 
     @property
-    def engine(self) -> Ints:
+    def engine(self) -> Integers:
         """The engine of every layer, both counted from 0."""
         return np.repeat(np.arange(self.n_engines), np.diff(self.end_layer, prepend=0))
 
 
-def spatial_costs(program: Program, evaluated: npt.NDArray[np.bool_]) -> SpatialCosts:
+def spatial_costs(program: Program, evaluated: Flags) -> SpatialCosts:
     """Run every engine's share once; `evaluated` says after which layers an exit decides, the last one included."""
     design = program.accelerator
     speculates = design.exit_overlap == "speculate"
@@ -108,7 +106,7 @@ def spatial_costs(program: Program, evaluated: npt.NDArray[np.bool_]) -> Spatial
     )
 
 
-def lone_entry_cycle(table: SpatialCosts) -> Ints:
+def lone_entry_cycle(table: SpatialCosts) -> Integers:
     """Return when a sentence alone on the design enters each engine."""
     entry = np.zeros(table.n_engines, np.int64)
     decided = 0
@@ -118,7 +116,7 @@ def lone_entry_cycle(table: SpatialCosts) -> Ints:
     return entry
 
 
-def lone_run(table: SpatialCosts) -> tuple[EngineRun, Ints]:
+def lone_run(table: SpatialCosts) -> tuple[EngineRun, Integers]:
     """Return the starts of all tasks of a sentence alone on the design, and the cycle of every decision.
 
     As `sim.core.stream.simulate_sentence` has them: [tasks], [layers, tasks], [layers, tasks]; NONE for exits that are

@@ -13,11 +13,9 @@ from typing import Self
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
-from hexit.sim.core.schedule import NONE, TaskProgram, Unit
-
-Ints = npt.NDArray[np.int64]
+from hexit.quant.arrays import Integers
+from hexit.sim.core.program import NONE, TaskProgram, Unit
 
 _DMA = int(Unit.DMA)  # an int: compiled functions take no enumerations from outside
 
@@ -26,8 +24,8 @@ _DMA = int(Unit.DMA)  # an int: compiled functions take no enumerations from out
 class SquashedWork:
     """Cycles by unit, cycles by op (transfers left out), MACs and bytes of work that was for nothing."""
 
-    cycles: Ints
-    op_cycles: Ints
+    cycles: Integers
+    op_cycles: Integers
     macs: int
     n_bytes: int
 
@@ -41,7 +39,7 @@ class SquashedWork:
         )
 
 
-def squashed_work(program: TaskProgram, start: Ints, cut: Ints, times: Ints | None = None) -> SquashedWork:
+def squashed_work(program: TaskProgram, start: Integers, cut: Integers, times: Integers | None = None) -> SquashedWork:
     """Return what was for nothing of runs with the starts [runs, tasks] (NONE: not begun) cut off in the cycles `cut`.
 
     Every cut is a case of its own that cuts off all runs; `times` says how often each of them happened, once
@@ -70,17 +68,17 @@ def squashed_work(program: TaskProgram, start: Ints, cut: Ints, times: Ints | No
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def _add_squashed(
-    unit: Ints,
-    op: Ints,
-    occupancy: Ints,
-    macs: Ints,
-    n_bytes: Ints,
-    start: Ints,
-    cut: Ints,
-    times: Ints,
-    cycles: Ints,
-    op_cycles: Ints,
-    work: Ints,
+    unit: Integers,
+    op: Integers,
+    occupancy: Integers,
+    macs: Integers,
+    n_bytes: Integers,
+    start: Integers,
+    cut: Integers,
+    times: Integers,
+    cycles: Integers,
+    op_cycles: Integers,
+    work: Integers,
 ) -> None:
     """Add up over runs, tasks and the falling cycles `cut`; `work` is MACs, bytes."""
     for run in range(start.shape[0]):

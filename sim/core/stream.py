@@ -36,8 +36,10 @@ import numpy.typing as npt
 
 from hexit.hw_model.energy import EnergyCounts
 from hexit.hw_model.work import group_work, op_work
+from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.levels import count_open
+from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import (
     FULL,
     LATE,
@@ -48,12 +50,9 @@ from hexit.sim.core.queueing import (
     serve,
 )
 from hexit.sim.core.recurrence import Flat, flatten, run_interleaved, run_sentence
-from hexit.sim.core.schedule import NONE, Program, Unit
 from hexit.sim.core.spatial import simulate_spatial
 from hexit.sim.core.spatial_costs import lone_run, spatial_costs
 from hexit.sim.core.squash import SquashedWork, squashed_work
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,10 +64,10 @@ class SentenceRun:
     """
 
     program: Program
-    prologue_start: Ints
-    layer_start: Ints
-    exit_start: Ints
-    decision_cycle: Ints
+    prologue_start: Integers
+    layer_start: Integers
+    exit_start: Integers
+    decision_cycle: Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,15 +79,15 @@ class ExitTable:
     `wasted_op_cycles` are the squashed cycles, transfers left out, by op of the layer and then of the exit.
     """
 
-    latency_cycles: Ints
-    busy_cycles: Ints
-    n_exits: Ints
-    macs: Ints
-    off_chip_bytes: Ints
-    wasted_cycles: Ints
-    wasted_op_cycles: Ints
-    wasted_macs: Ints
-    wasted_bytes: Ints
+    latency_cycles: Integers
+    busy_cycles: Integers
+    n_exits: Integers
+    macs: Integers
+    off_chip_bytes: Integers
+    wasted_cycles: Integers
+    wasted_op_cycles: Integers
+    wasted_macs: Integers
+    wasted_bytes: Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,21 +102,21 @@ class StreamResult:
     was squashed, on top (`wasted_op_cycles` by program, then op).
     """
 
-    exit_layer: Ints
-    program_index: Ints
-    arrival_cycle: Ints
-    start_cycle: Ints
-    finish_cycle: Ints
-    latency_cycles: Ints
-    verdict: Ints
+    exit_layer: Integers
+    program_index: Integers
+    arrival_cycle: Integers
+    start_cycle: Integers
+    finish_cycle: Integers
+    latency_cycles: Integers
+    verdict: Integers
     deadline_cycles: int
     n_engines: int
-    served_by_exit: Ints
-    n_exits_by_layer: Ints
-    busy_by_exit: Ints
-    busy_cycles: Ints
-    wasted_cycles: Ints
-    wasted_op_cycles: Ints
+    served_by_exit: Integers
+    n_exits_by_layer: Integers
+    busy_by_exit: Integers
+    busy_cycles: Integers
+    wasted_cycles: Integers
+    wasted_op_cycles: Integers
     total_cycles: int
     n_layers: int
     n_exits: int
@@ -132,7 +131,7 @@ class StreamResult:
         return int(self.exit_layer.size)
 
     @property
-    def served(self) -> npt.NDArray[np.bool_]:
+    def served(self) -> Flags:
         """Which sentences were served."""
         return np.asarray(self.verdict == SERVED)
 
@@ -157,12 +156,12 @@ class StreamResult:
         return int((self.served_latency_cycles > self.deadline_cycles).sum())
 
     @property
-    def served_latency_cycles(self) -> Ints:
+    def served_latency_cycles(self) -> Integers:
         """Latency of the sentences that were served, in the order of arrival."""
         return np.asarray(self.latency_cycles[self.served])
 
     @property
-    def utilisation_fraction(self) -> npt.NDArray[np.float64]:
+    def utilisation_fraction(self) -> Floats:
         """Share of the total time in which each unit did useful work, mean over the engines."""
         return np.asarray(self.busy_cycles / (self.n_engines * self.total_cycles), dtype=np.float64)
 
@@ -297,7 +296,7 @@ def simulate_stream(
     if wasted is None:
         wasted = [_wasted(table, n) for table, n in zip(tables, counts, strict=True)]
 
-    def total(name: str) -> Ints:
+    def total(name: str) -> Integers:
         """Sum a column of the tables over programs and exits, once per served sentence."""
         return np.asarray(np.tensordot(counts, np.stack([getattr(table, name) for table in tables]), 2), np.int64)
 
@@ -327,7 +326,7 @@ def simulate_stream(
     )
 
 
-def _wasted(table: ExitTable, n_served: Ints) -> SquashedWork:
+def _wasted(table: ExitTable, n_served: Integers) -> SquashedWork:
     """Squashed work of `n_served` sentences by exit, each alone on the design."""
     return SquashedWork(
         cycles=n_served @ table.wasted_cycles,
@@ -337,7 +336,7 @@ def _wasted(table: ExitTable, n_served: Ints) -> SquashedWork:
     )
 
 
-def _checked_exits(exit_layer: npt.ArrayLike, evaluated: npt.NDArray[np.bool_]) -> Ints:
+def _checked_exits(exit_layer: npt.ArrayLike, evaluated: Flags) -> Integers:
     leaves = np.asarray(exit_layer, dtype=np.int64)
     if leaves.ndim != 1 or leaves.size == 0:
         raise ConfigError("exit_layer", leaves.shape, "must be a list of at least one layer", "Give sentences")
@@ -385,14 +384,14 @@ def _fraction(work: EnergyCounts, part: int, whole: int) -> EnergyCounts:
 
 def run_slots(
     programs: Program | Sequence[Program],
-    exit_layer: Ints,
-    arrival: Ints,
+    exit_layer: Integers,
+    arrival: Integers,
     n_slots: int,
     evaluated_layers: tuple[int, ...] | None = None,
     *,
-    program_index: Ints | None = None,
+    program_index: Integers | None = None,
     admission: Admission = Admission(),  # noqa: B008 - an immutable tuple
-) -> tuple[Ints, Ints, Ints]:
+) -> tuple[Integers, Integers, Integers]:
     """Simulate every layer of every sentence in `n_slots` slots, and return start and finish cycles and verdicts.
 
     One slot is a stalling design, so this is also the long way to the batch-1 results.
@@ -428,10 +427,10 @@ class StreamLevels:
     `utilisation_fraction` [n_bins, n_units]: useful work, each sentence's spread evenly over its time in service.
     """
 
-    edge_cycle: Ints
-    waiting: npt.NDArray[np.float64]
-    in_service: npt.NDArray[np.float64]
-    utilisation_fraction: npt.NDArray[np.float64]
+    edge_cycle: Integers
+    waiting: Floats
+    in_service: Floats
+    utilisation_fraction: Floats
 
 
 def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
@@ -452,11 +451,11 @@ def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
     )
 
 
-def _mean_rate(begin: Ints, end: Ints, rate: npt.NDArray[np.float64], edges: Ints) -> npt.NDArray[np.float64]:
+def _mean_rate(begin: Integers, end: Integers, rate: Floats, edges: Integers) -> Floats:
     """Mean over each bin [n_bins] of the summed `rate` [n] of all that are between their `begin` and `end` [n]."""
     widths = np.diff(edges)
 
-    def passed(cycle: Ints) -> npt.NDArray[np.float64]:
+    def passed(cycle: Integers) -> Floats:
         """Rate x time since `cycle`, in each bin."""
         bins = np.minimum(np.searchsorted(edges, cycle, side="right") - 1, widths.size - 1)
         within = np.bincount(bins, rate * (edges[bins + 1] - cycle), widths.size)
@@ -471,7 +470,7 @@ def largest_queue(result: StreamResult) -> int:
     return int(count_open(*queue_spans(result)).level.max(initial=0))
 
 
-def queue_spans(result: StreamResult) -> tuple[Ints, Ints]:
+def queue_spans(result: StreamResult) -> tuple[Integers, Integers]:
     """Return the cycles in which sentences entered and left the queue, of those that did not find it full."""
     entered = result.verdict != FULL
     arrival, start = result.arrival_cycle[entered], result.start_cycle[entered]
@@ -480,7 +479,7 @@ def queue_spans(result: StreamResult) -> tuple[Ints, Ints]:
     return arrival, np.maximum.accumulate(np.where(late, arrival + deadline, start))
 
 
-def _evaluated(program: Program, evaluated_layers: tuple[int, ...] | None) -> npt.NDArray[np.bool_]:
+def _evaluated(program: Program, evaluated_layers: tuple[int, ...] | None) -> Flags:
     n_layers = program.n_layers
     chosen = range(1, n_layers + 1) if evaluated_layers is None else evaluated_layers
     if not set(chosen) <= set(range(1, n_layers + 1)) or n_layers not in chosen:

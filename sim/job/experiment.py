@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.accelerator import Accelerator, UnitCost
 from hexit.hw_model.device import Device
@@ -19,6 +18,7 @@ from hexit.hw_model.energy import EnergyBreakdown, energy_model, energy_uj
 from hexit.hw_model.exit_unit.build import ExitUnitBuild
 from hexit.hw_model.memory import device_channel
 from hexit.hw_model.resources import ResourceEstimate, check_fit, estimate, pooling_resources
+from hexit.quant.arrays import Integers
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.scores import pearson
 from hexit.quant.data.tasks import TextSet
@@ -29,15 +29,9 @@ from hexit.quant.traces.profile import Profile, decide_profile, profile_trace
 from hexit.quant.traces.store import Calibration, ModelCard, Store
 from hexit.quant.traces.trace import ExitTrace
 from hexit.quant.workload import Workload, encoder_workload
-from hexit.sim.core.schedule import Program, Unit, compile_program
-from hexit.sim.core.stream import (
-    ExitTable,
-    SentenceRun,
-    StreamResult,
-    exit_table,
-    simulate_sentence,
-    stream_work,
-)
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program, Unit
+from hexit.sim.core.stream import ExitTable, SentenceRun, StreamResult, exit_table, simulate_sentence, stream_work
 from hexit.sim.job.built_unit import check_build, check_scale
 from hexit.sim.job.exit_path import (
     ExitPath,
@@ -53,8 +47,6 @@ from hexit.sim.traffic.arrivals import arrival_cycles
 from hexit.sim.traffic.lengths import compile_lengths, hardware_lengths
 from hexit.sim.traffic.load import StreamLoad, StreamSetup
 from hexit.sim.traffic.saturation import Saturation
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +125,7 @@ class Outcome:
     sentence: SentenceRun
     table: ExitTable
     programs: tuple[Program, ...]
-    drawn: Ints
+    drawn: Integers
     stream: StreamResult
     full: StreamResult
     saturation: Saturation | None

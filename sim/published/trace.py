@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from hexit.hw_model.machine import Machine, Region
+from hexit.quant.arrays import Integers
 from hexit.sim.core.levels import count_open
-from hexit.sim.published.machine import Ints, MachineCycles, RegionCycles, busy_cycles, region_times, stage_links
+from hexit.sim.published.machine import MachineCycles, RegionCycles, busy_cycles, region_times, stage_links
 
 Event = dict[str, Any]
 
@@ -57,5 +58,5 @@ def _region_events(region: Region, found: RegionCycles, process: int, begin: int
                 yield {"ph": "C", "pid": process, "name": name, "ts": cycle / clock_mhz, "args": {"packs": level}}
 
 
-def _times(region: Region, found: RegionCycles) -> tuple[Ints, Ints]:
+def _times(region: Region, found: RegionCycles) -> tuple[Integers, Integers]:
     return region_times(region, busy_cycles(found.stages, found.n_packs))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexit.sim.analysis.stalls import kernel_and_transfers, op_stall_rows, stall_breakdown, stall_rows
-from hexit.sim.core.schedule import NONE, Unit
+from hexit.sim.core.program import NONE, Unit
 from hexit.sim.core.spatial import simulate_spatial
 from hexit.sim.core.spatial_costs import spatial_costs
 from hexit.sim.job.experiment import Outcome, shown_exit

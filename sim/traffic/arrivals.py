@@ -24,11 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
-
-Ints = npt.NDArray[np.int64]
 
 FLAG = "--arrivals"
 COLUMN = "arrival_us"
@@ -70,7 +68,7 @@ class RecordedArrivals:
 
     file_name: str
     content_hash: str
-    arrival_us: npt.NDArray[np.float64]
+    arrival_us: Floats
 
 
 RatedArrivals = FixedRate | PoissonArrivals | PoissonBursts
@@ -178,7 +176,7 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def arrival_cycles(arrivals: Arrivals, n_sentences: int, clock_mhz: float, seed: int) -> Ints | None:
+def arrival_cycles(arrivals: Arrivals, n_sentences: int, clock_mhz: float, seed: int) -> Integers | None:
     """Return the cycle in which each of `n_sentences` arrives, not falling; None in a closed loop.
 
     Raises ConfigError for a file with fewer arrivals, and for streams of more than `MAX_CYCLE` cycles.

@@ -19,17 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from hexit.hw_model.resources import bram18_blocks
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import Workload, packed_bytes
 from hexit.sim.core.levels import Levels
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
 from hexit.sim.core.spatial_costs import SpatialCosts
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +61,10 @@ class BufferSizes:
 
 def size_buffers(
     tables: Sequence[SpatialCosts],
-    exit_layer: Ints,
-    arrival: Ints,
+    exit_layer: Integers,
+    arrival: Integers,
     *,
-    program_index: Ints | None = None,
+    program_index: Integers | None = None,
     loss_fraction: float = 0.0,
 ) -> BufferSizes:
     """Size the buffers for a stream, every sentence of which is admitted; arguments as `simulate_spatial` has them.

@@ -9,17 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
+from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.core.schedule import Program
 from hexit.sim.core.stream import StreamResult, simulate_stream
 from hexit.sim.traffic.arrivals import Arrivals, ClosedLoop, PoissonArrivals, RecordedArrivals, arrival_cycles
 from hexit.sim.traffic.lengths import PADDED, LengthPolicy
 from hexit.sim.traffic.saturation import Saturation, saturate
-
-Ints = npt.NDArray[np.int64]
 
 SATURATION_SENTENCES = 10_000  # of a search; at its capacity a queue wanders by about their root, 1 % of the stream
 MAX_SENTENCES = 20_000_000  # of a stream; 2 GiB of arrays
@@ -57,7 +55,7 @@ class StreamSetup:
             raise ConfigError("--saturate", self.arrivals.file_name, requirement, "Use --arrivals poisson:rate=500")
 
 
-def draw_sentences(n_samples: int, n_drawn: int, seed: int) -> Ints:
+def draw_sentences(n_samples: int, n_drawn: int, seed: int) -> Integers:
     """Return which sentences of the data a stream consists of: `n_drawn` with replacement, or all once for 0."""
     if not n_drawn:
         return np.arange(n_samples)
@@ -70,7 +68,7 @@ class StreamLoad:
 
     setup: StreamSetup
     programs: tuple[Program, ...]
-    program_index: Ints
+    program_index: Integers
     seed: int
 
     @property
@@ -79,17 +77,17 @@ class StreamLoad:
         return self.programs[0].accelerator.clock_mhz
 
     @property
-    def drawn(self) -> Ints:
+    def drawn(self) -> Integers:
         """Which sentence of the data each of the stream is."""
         return draw_sentences(self.program_index.size, self.setup.n_sentences, self.seed)
 
-    def run(self, exit_layer: Ints, evaluated_layers: tuple[int, ...]) -> StreamResult:
+    def run(self, exit_layer: Integers, evaluated_layers: tuple[int, ...]) -> StreamResult:
         """Simulate the stream; `exit_layer` [n_samples] of the data, `evaluated_layers` those that are evaluated."""
         drawn = self.drawn
         arrivals = arrival_cycles(self.setup.arrivals, drawn.size, self.clock_mhz, self.seed)
         return self._run(exit_layer, evaluated_layers, drawn, arrivals)
 
-    def search(self, exit_layer: Ints, evaluated_layers: tuple[int, ...]) -> Saturation:
+    def search(self, exit_layer: Integers, evaluated_layers: tuple[int, ...]) -> Saturation:
         """Search the highest sustained rate of the stream's pattern, Poisson in a closed loop."""
         pattern = self.setup.arrivals
         n_sentences = self.setup.n_sentences or SATURATION_SENTENCES
@@ -103,7 +101,7 @@ class StreamLoad:
         )
 
     def _run(
-        self, exit_layer: Ints, evaluated_layers: tuple[int, ...], drawn: Ints, arrivals: Ints | None
+        self, exit_layer: Integers, evaluated_layers: tuple[int, ...], drawn: Integers, arrivals: Integers | None
     ) -> StreamResult:
         return simulate_stream(
             self.programs,

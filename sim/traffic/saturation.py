@@ -20,12 +20,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Integers
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.traffic.arrivals import RatedArrivals, arrival_cycles, format_arrivals
-
-Ints = npt.NDArray[np.int64]
 
 MAX_WAIT = 0.01  # share of the time in which the stream arrived
 MAX_MISSED = 0.01  # share of the sentences, dropped or late: the deadline is kept at the 99th percentile
@@ -44,7 +42,11 @@ class Saturation:
 
 
 def saturate(
-    run: Callable[[Ints | None], StreamResult], pattern: RatedArrivals, n_sentences: int, clock_mhz: float, seed: int
+    run: Callable[[Integers | None], StreamResult],
+    pattern: RatedArrivals,
+    n_sentences: int,
+    clock_mhz: float,
+    seed: int,
 ) -> Saturation:
     """Return the highest rate of `pattern` that is sustained; its own rate does not matter.
 

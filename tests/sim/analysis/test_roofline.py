@@ -15,7 +15,8 @@ from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload, op_macs
 from hexit.sim.analysis.roofline import LAYERS, SENTENCES, roofline
 from hexit.sim.analysis.timeline import sentence_timeline
-from hexit.sim.core.schedule import Program, compile_program
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program
 from hexit.sim.core.stream import simulate_sentence, simulate_stream
 from hexit.sim.job.experiment import shown_exit
 from hexit.sim.plots.roofline import draw_roofline

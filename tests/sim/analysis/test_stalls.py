@@ -23,7 +23,8 @@ from hexit.sim.analysis.stalls import (
     stall_breakdown,
     stall_rows,
 )
-from hexit.sim.core.schedule import NONE, UNIT_NAMES, Program, TaskProgram, Unit, compile_program
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import NONE, UNIT_NAMES, Program, TaskProgram, Unit
 from hexit.sim.core.stream import SentenceRun, exit_table, simulate_sentence
 from support.strategies import DECISION, LAWS, programs
 

@@ -16,7 +16,8 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
 from hexit.quant.workload import ALBERT_BASE, ExitHead, LayerNorm, encoder_workload
 from hexit.sim.analysis.timeline import PANELS, WAITING, Timeline, sentence_timeline
-from hexit.sim.core.schedule import UNIT_NAMES, Program, TaskProgram, Unit, compile_program
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import UNIT_NAMES, Program, TaskProgram, Unit
 from hexit.sim.core.stream import SentenceRun, exit_table, simulate_sentence
 from support.oracles_engine import Machine, Task, add_program, exported
 from support.strategies import DECISION, LAWS, programs

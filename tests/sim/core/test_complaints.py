@@ -17,7 +17,8 @@ from hexit.quant.config import QuantConfig
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
 from hexit.sim.analysis.stalls import CAUSES, kernel_and_transfers, stall_breakdown
-from hexit.sim.core.schedule import Program, Unit, compile_program
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program, Unit
 from hexit.sim.core.stream import exit_table, simulate_sentence
 from hexit.sim.published.machine import pack_times
 from support.strategies import DECISION, LAWS, programs

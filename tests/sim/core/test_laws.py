@@ -14,8 +14,9 @@ from hexit.hw_model.gemm import roofline_cycles
 from hexit.hw_model.memory import MemoryChannel
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import Workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import SERVED
-from hexit.sim.core.schedule import Program, compile_program
 from hexit.sim.core.stream import exit_table, simulate_stream
 from support.strategies import DECISION, LAWS, channels, designs, exits_of, workloads
 

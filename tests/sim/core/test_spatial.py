@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexit.hw_model.engines import layers_per_engine
+from hexit.quant.arrays import Integers
 from hexit.sim.core.levels import Levels
+from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import FULL, LATE, SERVED, UNLIMITED, Admission
-from hexit.sim.core.schedule import NONE, Program, Unit
-from hexit.sim.core.spatial import Ints, SpatialResult, simulate_spatial
+from hexit.sim.core.spatial import SpatialResult, simulate_spatial
 from hexit.sim.core.spatial_costs import SpatialCosts, lone_run, spatial_costs
 from hexit.sim.core.stream import exit_table, simulate_stream
 from support.oracles_spatial import Machine
@@ -26,7 +27,7 @@ from support.spatial_tables import (
 from support.strategies import LAWS, exits_of, programs
 
 
-def run(table: SpatialCosts, stream: tuple[Ints, Ints], n_places: int | None = None) -> SpatialResult:
+def run(table: SpatialCosts, stream: tuple[Integers, Integers], n_places: int | None = None) -> SpatialResult:
     return simulate_spatial([table], *stream, fifo_sentences=n_places)
 
 

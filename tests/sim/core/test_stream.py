@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from hexit.hw_model.accelerator import Accelerator, UnitCost, load_design
 from hexit.hw_model.gemm import roofline_cycles
 from hexit.hw_model.memory import MemoryChannel
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import LATE, Admission
-from hexit.sim.core.schedule import NONE, Program, Unit, compile_program
 from hexit.sim.core.spatial import simulate_spatial
 from hexit.sim.core.spatial_costs import spatial_costs
 from hexit.sim.core.stream import (
-    Ints,
     exit_table,
     largest_queue,
     run_slots,
@@ -60,7 +61,7 @@ def albert(design: Accelerator) -> Program:
     return compile_program(workload, design, CHANNEL, DECISION)
 
 
-def zeros(leaves: list[int]) -> Ints:
+def zeros(leaves: list[int]) -> Integers:
     return np.zeros(len(leaves), np.int64)
 
 

@@ -13,7 +13,7 @@ from hexit.hw_model.resources import Resources, check_fit, estimate
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import BERT_BASE, encoder_workload
-from hexit.sim.core.schedule import compile_program
+from hexit.sim.core.compile import compile_program
 from hexit.sim.core.stream import exit_table
 from hexit.sim.published.machine import machine_cycles
 from hexit.sim.published.validation import markdown, page_heading, predicted_cycles, validate, validate_machine

@@ -12,7 +12,7 @@ from hexit.hw_model.resources import Resources, available, estimate
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
-from hexit.sim.core.schedule import compile_program
+from hexit.sim.core.compile import compile_program
 from hexit.sim.core.spatial import simulate_spatial
 from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs
 from hexit.sim.traffic.buffer_sizes import hidden_state_bytes, result_bits, size_buffers

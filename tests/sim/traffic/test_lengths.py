@@ -14,8 +14,9 @@ from hexit.hw_model.work import group_work
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import SERVED, Admission
-from hexit.sim.core.schedule import Program, compile_program
 from hexit.sim.core.stream import exit_table, run_slots, simulate_stream, stream_work
 from hexit.sim.traffic.lengths import (
     EXACT,

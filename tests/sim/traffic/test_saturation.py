@@ -10,12 +10,14 @@ import pytest
 
 from hexit.hw_model.accelerator import UnitCost, load_design
 from hexit.hw_model.memory import MemoryChannel
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import Admission
-from hexit.sim.core.schedule import Program, compile_program
-from hexit.sim.core.stream import Ints, StreamResult, exit_table, simulate_stream
+from hexit.sim.core.stream import StreamResult, exit_table, simulate_stream
 from hexit.sim.traffic.arrivals import FixedRate, PoissonArrivals, PoissonBursts, RatedArrivals
 from hexit.sim.traffic.saturation import TOLERANCE, Saturation, highest_rate, saturate
 from support.command_line import Simulate
@@ -35,7 +37,7 @@ def albert() -> Program:
 def found(pattern: RatedArrivals, leaves: list[int], admission: Admission = Admission()) -> Saturation:  # noqa: B008
     layers = np.resize(leaves, N)
 
-    def run(arrivals: Ints | None) -> StreamResult:
+    def run(arrivals: Integers | None) -> StreamResult:
         return simulate_stream(albert(), layers, arrivals, admission=admission)
 
     return saturate(run, pattern, N, CLOCK_MHZ, seed=0)
