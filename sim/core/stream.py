@@ -50,8 +50,8 @@ from hexit.sim.core.queueing import (
     serve,
 )
 from hexit.sim.core.recurrence import Flat, flatten, run_interleaved, run_sentence
-from hexit.sim.core.spatial import simulate_spatial
-from hexit.sim.core.spatial_costs import lone_run, spatial_costs
+from hexit.sim.core.spatial import SpatialResult, simulate_spatial
+from hexit.sim.core.spatial_costs import SpatialCosts, lone_run, spatial_costs
 from hexit.sim.core.squash import SquashedWork, squashed_work
 
 
@@ -91,6 +91,16 @@ class ExitTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoneSentence:
+    """A sentence of a program alone on the design: its run, its cost by exit layer, and what the engines of a spatial
+    pipeline take for it (None of one engine)."""
+
+    run: SentenceRun
+    table: ExitTable
+    engines: SpatialCosts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamResult:
     """A stream as it ran: arrays by sentence, by program (one per length) and by unit (`Unit`), totals.
 
@@ -99,7 +109,8 @@ class StreamResult:
     are the exits that one of them computes, `busy_by_exit` [program, layer - 1, unit] is
     what one of them keeps busy. `total_cycles` runs from cycle 0 to the last decision. `busy_cycles`, `macs`,
     `off_chip_bytes` and the numbers of executed layers and exits are useful work; the `wasted_*` twins are work that
-    was squashed, on top (`wasted_op_cycles` by program, then op).
+    was squashed, on top (`wasted_op_cycles` by program, then op). `spatial` is the same stream engine by engine, None
+    of one engine.
     """
 
     exit_layer: Integers
@@ -124,6 +135,7 @@ class StreamResult:
     wasted_macs: int
     off_chip_bytes: int
     wasted_bytes: int
+    spatial: SpatialResult | None
 
     @property
     def n_sentences(self) -> int:
@@ -171,9 +183,21 @@ def simulate_sentence(program: Program, evaluated_layers: tuple[int, ...] | None
 
     `evaluated_layers`: the layers whose exits exist, all of them by default; the last layer must be among them.
     """
+    return _lone_run(program, _evaluated(program, evaluated_layers), None)
+
+
+def lone_sentence(program: Program, evaluated_layers: tuple[int, ...] | None = None) -> LoneSentence:
+    """Run one sentence through all layers, and return the run with its cost by exit layer; see `simulate_sentence`."""
     evaluated = _evaluated(program, evaluated_layers)
+    engines = spatial_costs(program, evaluated) if program.accelerator.mapping == "spatial" else None
+    run = _lone_run(program, evaluated, engines)
+    return LoneSentence(run=run, table=_table(run), engines=engines)
+
+
+def _lone_run(program: Program, evaluated: Flags, engines: SpatialCosts | None) -> SentenceRun:
+    """Run one sentence; in a spatial pipeline from the costs of its `engines`, which are computed if there are none."""
     if program.accelerator.mapping == "spatial":
-        run, decisions = lone_run(spatial_costs(program, evaluated))
+        run, decisions = lone_run(engines or spatial_costs(program, evaluated))
         return SentenceRun(
             program=program,
             prologue_start=run.prologue_start,
@@ -205,7 +229,11 @@ def simulate_sentence(program: Program, evaluated_layers: tuple[int, ...] | None
 
 def exit_table(program: Program, evaluated_layers: tuple[int, ...] | None = None) -> ExitTable:
     """Return the cost of every exit layer of a sentence alone, from one simulation of all layers."""
-    run = simulate_sentence(program, evaluated_layers)
+    return _table(simulate_sentence(program, evaluated_layers))
+
+
+def _table(run: SentenceRun) -> ExitTable:
+    program = run.program
     n_exits = np.cumsum(run.decision_cycle != NONE)
     layers = np.arange(1, program.n_layers + 1)
     groups = (program.prologue, program.layer, program.exit)
@@ -257,8 +285,26 @@ def simulate_stream(
     without. Raises ConfigError for exits or programs that do not exist and arrivals out of order.
     """
     programs = [programs] if isinstance(programs, Program) else list(programs)
-    design = programs[0].accelerator
-    leaves = _checked_exits(exit_layer, _evaluated(programs[0], evaluated_layers))
+    sentences = [lone_sentence(program, evaluated_layers) for program in programs]
+    return run_stream(sentences, exit_layer, arrivals, program_index=program_index, admission=admission)
+
+
+def run_stream(
+    sentences: Sequence[LoneSentence],
+    exit_layer: npt.ArrayLike,
+    arrivals: npt.ArrayLike | None = None,
+    *,
+    program_index: npt.ArrayLike | None = None,
+    admission: Admission = Admission(),  # noqa: B008 - an immutable tuple
+) -> StreamResult:
+    """Run a stream as `simulate_stream`, from the lone sentences of its programs, which say what exits are evaluated.
+
+    A sentence exits after one of the exits that are evaluated.
+    """
+    programs = [sentence.run.program for sentence in sentences]
+    tables = [sentence.table for sentence in sentences]
+    design, evaluated = programs[0].accelerator, tables[0].latency_cycles != NONE
+    leaves = _checked_exits(exit_layer, evaluated)
     chosen = np.zeros_like(leaves) if program_index is None else np.asarray(program_index, dtype=np.int64)
     if chosen.shape != leaves.shape or (chosen < 0).any() or (chosen >= len(programs)).any():
         raise ConfigError(
@@ -269,17 +315,15 @@ def simulate_stream(
         raise ConfigError(
             "arrivals", arrival.shape, f"must be {leaves.size} cycles, not negative, not falling", "Sort the arrivals"
         )
-    tables = [exit_table(program, evaluated_layers) for program in programs]
     door = Admission() if arrivals is None else admission
-    wasted: Sequence[SquashedWork] | None = None  # by program, where the tables of lone sentences do not tell it
-    if design.mapping == "spatial":
-        evaluated = _evaluated(programs[0], evaluated_layers)
-        engines = [spatial_costs(program, evaluated) for program in programs]
-        run = simulate_spatial(engines, leaves, arrival, door, program_index=chosen)
-        start, finish, verdict, wasted = run.start_cycle, run.delivered_cycle, run.verdict, run.squashed
+    engines = [sentence.engines for sentence in sentences if sentence.engines is not None]
+    spatial = simulate_spatial(engines, leaves, arrival, door, program_index=chosen) if engines else None
+    if spatial is not None:
+        start, finish, verdict = spatial.start_cycle, spatial.delivered_cycle, spatial.verdict
     elif design.exit_overlap == "interleave":
+        layers = tuple((np.flatnonzero(evaluated) + 1).tolist())
         start, finish, verdict = run_slots(
-            programs, leaves, arrival, design.n_interleaved, evaluated_layers, program_index=chosen, admission=door
+            programs, leaves, arrival, design.n_interleaved, layers, program_index=chosen, admission=door
         )
     else:
         service = np.stack([table.latency_cycles for table in tables])[chosen, leaves - 1]
@@ -293,8 +337,8 @@ def simulate_stream(
     counts = np.bincount((chosen * n_layers + leaves - 1)[served], minlength=len(programs) * n_layers)
     counts = counts.reshape(len(programs), n_layers)
 
-    if wasted is None:
-        wasted = [_wasted(table, n) for table, n in zip(tables, counts, strict=True)]
+    lone = [_wasted(table, n) for table, n in zip(tables, counts, strict=True)]
+    wasted = lone if spatial is None else spatial.squashed
 
     def total(name: str) -> Integers:
         """Sum a column of the tables over programs and exits, once per served sentence."""
@@ -323,6 +367,7 @@ def simulate_stream(
         wasted_macs=sum(work.macs for work in wasted),
         off_chip_bytes=int(total("off_chip_bytes")),
         wasted_bytes=sum(work.n_bytes for work in wasted),
+        spatial=spatial,
     )
 
 

@@ -31,7 +31,15 @@ from hexit.quant.traces.trace import ExitTrace
 from hexit.quant.workload import Workload, encoder_workload
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.program import Program, Unit
-from hexit.sim.core.stream import ExitTable, SentenceRun, StreamResult, exit_table, simulate_sentence, stream_work
+from hexit.sim.core.stream import (
+    ExitTable,
+    SentenceRun,
+    StreamResult,
+    exit_table,
+    lone_sentence,
+    simulate_sentence,
+    stream_work,
+)
 from hexit.sim.job.built_unit import check_build, check_scale
 from hexit.sim.job.exit_path import (
     ExitPath,
@@ -219,10 +227,12 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         ),
         lengths,
     )
-    load = StreamLoad(setup=setup.stream, programs=programs, program_index=index, seed=setup.seed)
-    stream = load.run(decision.exit_layer, spec.evaluated_layers)
-    full = load.run(np.full(source.trace.n_samples, setup.shape.n_layers), (setup.shape.n_layers,))
-    searched = load.search(decision.exit_layer, spec.evaluated_layers) if setup.stream.saturates else None
+    load = StreamLoad(setup=setup.stream, program_index=index, clock_mhz=setup.design.clock_mhz, seed=setup.seed)
+    sentences = [lone_sentence(program, spec.evaluated_layers) for program in programs]
+    last = setup.shape.n_layers
+    stream = load.run(decision.exit_layer, sentences)
+    full = load.run(np.full(source.trace.n_samples, last), [lone_sentence(program, (last,)) for program in programs])
+    searched = load.search(decision.exit_layer, sentences) if setup.stream.saturates else None
     return Outcome(
         setup=setup,
         source=source,

@@ -115,7 +115,7 @@ def engines_report(outcome: Outcome) -> EnginesReport | None:
         cycles / found.total_cycles
         for cycles in (found.busy_cycles, found.blocked_cycles, found.squashed_cycles, found.starved_cycles)
     ]
-    buffers = size_buffers(tables, stream.exit_layer, arrival, **given) if served.all() else None
+    buffers = size_buffers(found, arrival) if served.all() else None
     return EnginesReport(
         engines=tuple(
             EngineReport(

@@ -16,7 +16,6 @@ Not modelled: words and flags of the buffers' own control; depths that differ fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hexit.hw_model.resources import bram18_blocks
@@ -25,7 +24,6 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.workload import Workload, packed_bytes
 from hexit.sim.core.levels import Levels
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
-from hexit.sim.core.spatial_costs import SpatialCosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,29 +57,26 @@ class BufferSizes:
     points: tuple[FifoPoint, ...]
 
 
-def size_buffers(
-    tables: Sequence[SpatialCosts],
-    exit_layer: Integers,
-    arrival: Integers,
-    *,
-    program_index: Integers | None = None,
-    loss_fraction: float = 0.0,
-) -> BufferSizes:
-    """Size the buffers for a stream, every sentence of which is admitted; arguments as `simulate_spatial` has them.
+def size_buffers(stream: SpatialResult, arrival: Integers, *, loss_fraction: float = 0.0) -> BufferSizes:
+    """Size the buffers for a stream, every sentence of which is admitted, that came in the cycles `arrival`.
 
     `loss_fraction`: share of the throughput that a shorter FIFO may cost. The reorder and conditional buffers are
-    those of the design's own `fifo_sentences`. Points of the table: 1, 2, 4, ... places, the size found, never full.
+    those of the design's own `fifo_sentences`, with which `stream` ran. Points of the table: 1, 2, 4, ... places, the
+    size found, never full.
     """
     if not 0 <= loss_fraction < 1:
         raise ConfigError("loss_fraction", loss_fraction, "must be 0 or more and below 1", "Try 0.01")
+    tables, program = stream.tables, stream.tables[0].program
 
-    def run(depth: int | None) -> SpatialResult:
-        return simulate_spatial(tables, exit_layer, arrival, program_index=program_index, fifo_sentences=depth)
+    def run(depth: int) -> SpatialResult:
+        return simulate_spatial(
+            tables, stream.exit_layer, arrival, program_index=stream.program_index, fifo_sentences=depth
+        )
 
-    n = int(exit_layer.size)
+    n = int(stream.exit_layer.size)
     unlimited = run(n)
     deepest = max(1, *unlimited.fifo_high_water.tolist()) if unlimited.fifo_high_water.size else 1
-    cycles = {deepest: unlimited.total_cycles}
+    cycles = {program.accelerator.fifo_sentences: stream.total_cycles, deepest: unlimited.total_cycles}
 
     def total_cycles(depth: int) -> int:
         if depth not in cycles:
@@ -96,7 +91,6 @@ def size_buffers(
         else:
             shallow = depth
     powers = [1 << power for power in range(enough.bit_length()) if 1 << power < enough]
-    program = tables[0].program
     clock_mhz = program.accelerator.clock_mhz
     points = tuple(
         FifoPoint(
@@ -106,10 +100,9 @@ def size_buffers(
         )
         for depth in sorted({*powers, enough, deepest})
     )
-    own = run(None)
     workload = max((table.program.workload for table in tables), key=lambda load: load.sequence_length)
     state_bytes = hidden_state_bytes(workload)
-    results, undecided = _highest(own.reorder_level()), _highest(own.undecided_level())
+    results, undecided = _highest(stream.reorder_level()), _highest(stream.undecided_level())
     return BufferSizes(
         reorder_results=results,
         reorder_bytes=packed_bytes(results, result_bits(workload)),

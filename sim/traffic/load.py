@@ -1,20 +1,21 @@
 """The stream that a design is put under: which sentences of the data, when, at what length, and who may wait.
 
-`StreamSetup` is what a user says, `StreamLoad` that stream for the programs of a design, to be run with any exits.
+`StreamSetup` is what a user says, `StreamLoad` that stream for the programs of a design, to be run with any exits and
+the lone sentences of these programs, which say which exits are evaluated.
 Sentences and arrivals are drawn from the run's seed, independently of each other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.core.stream import StreamResult, simulate_stream
+from hexit.sim.core.stream import LoneSentence, StreamResult, run_stream
 from hexit.sim.traffic.arrivals import Arrivals, ClosedLoop, PoissonArrivals, RecordedArrivals, arrival_cycles
 from hexit.sim.traffic.lengths import PADDED, LengthPolicy
 from hexit.sim.traffic.saturation import Saturation, saturate
@@ -67,33 +68,28 @@ class StreamLoad:
     """A stream for the programs of one design; `program_index` [n_samples] says whose each sentence of the data is."""
 
     setup: StreamSetup
-    programs: tuple[Program, ...]
     program_index: Integers
+    clock_mhz: float
     seed: int
-
-    @property
-    def clock_mhz(self) -> float:
-        """Clock of the design."""
-        return self.programs[0].accelerator.clock_mhz
 
     @property
     def drawn(self) -> Integers:
         """Which sentence of the data each of the stream is."""
         return draw_sentences(self.program_index.size, self.setup.n_sentences, self.seed)
 
-    def run(self, exit_layer: Integers, evaluated_layers: tuple[int, ...]) -> StreamResult:
-        """Simulate the stream; `exit_layer` [n_samples] of the data, `evaluated_layers` those that are evaluated."""
+    def run(self, exit_layer: Integers, sentences: Sequence[LoneSentence]) -> StreamResult:
+        """Simulate the stream; `exit_layer` [n_samples] of the data, `sentences` those of the programs."""
         drawn = self.drawn
         arrivals = arrival_cycles(self.setup.arrivals, drawn.size, self.clock_mhz, self.seed)
-        return self._run(exit_layer, evaluated_layers, drawn, arrivals)
+        return self._run(exit_layer, sentences, drawn, arrivals)
 
-    def search(self, exit_layer: Integers, evaluated_layers: tuple[int, ...]) -> Saturation:
+    def search(self, exit_layer: Integers, sentences: Sequence[LoneSentence]) -> Saturation:
         """Search the highest sustained rate of the stream's pattern, Poisson in a closed loop."""
         pattern = self.setup.arrivals
         n_sentences = self.setup.n_sentences or SATURATION_SENTENCES
         drawn = draw_sentences(self.program_index.size, n_sentences, self.seed)
         return saturate(
-            lambda arrivals: self._run(exit_layer, evaluated_layers, drawn, arrivals),
+            lambda arrivals: self._run(exit_layer, sentences, drawn, arrivals),
             PoissonArrivals(rate_per_s=1.0) if isinstance(pattern, ClosedLoop | RecordedArrivals) else pattern,
             n_sentences,
             self.clock_mhz,
@@ -101,13 +97,12 @@ class StreamLoad:
         )
 
     def _run(
-        self, exit_layer: Integers, evaluated_layers: tuple[int, ...], drawn: Integers, arrivals: Integers | None
+        self, exit_layer: Integers, sentences: Sequence[LoneSentence], drawn: Integers, arrivals: Integers | None
     ) -> StreamResult:
-        return simulate_stream(
-            self.programs,
+        return run_stream(
+            sentences,
             exit_layer[drawn],
             arrivals,
-            evaluated_layers,
             program_index=self.program_index[drawn],
             admission=self.setup.admission.cycles(self.clock_mhz),
         )

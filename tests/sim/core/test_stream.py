@@ -298,7 +298,7 @@ def test_one_spatial_engine_is_the_temporal_one(program: Program, data: st.DataO
     temporal, spatial = (with_design(program, mapping=mapping) for mapping in ("temporal", "spatial"))
     for when in (None, arrivals):
         one, other = simulate_stream(temporal, leaves, when), simulate_stream(spatial, leaves, when)
-        for field in fields(one):
+        for field in (field for field in fields(one) if field.name != "spatial"):
             assert np.array_equal(getattr(one, field.name), getattr(other, field.name)), field.name
     assert (exit_table(temporal).latency_cycles == exit_table(spatial).latency_cycles).all()
 
