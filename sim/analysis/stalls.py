@@ -2,7 +2,7 @@
 
     latency = busy[u] + squashed[u] + sum over causes of waiting[u, cause]      exactly, for each unit u
 
-(of engines behind each other: latency x engines, each unit being that of all of them).
+(of a spatial pipeline: latency x engines, each unit being that of all of its engines).
 
 A unit takes its tasks in program order, so it waits between two of them, and the wait belongs to the dependency of
 the later one that was there last:
@@ -14,7 +14,7 @@ the later one that was there last:
     own pipeline    the unit's own earlier result is still on its way through the pipeline
     no work         nothing for the unit before the decision: none is left, or the sentence is not in its engine yet
 
-A transfer is told apart more finely, so that the waits for memory are those that a faster memory could shorten. While
+Waits for transfers are split further, so that those for memory are the ones that a faster memory could shorten. While
 another operand is missing too, that operand is the cause. While the DMA itself waited, its own cause counts: a unit
 behind a transfer that had no panel buffer waits for the weight buffer. So a memory without limits never stalls
 anything. Results that arrive in the same cycle count to the unit that stands later in `Unit`, to a transfer last.
@@ -29,12 +29,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from hexit.hw_model.engines import layers_per_engine
 from hexit.hw_model.memory import UNLIMITED
 from hexit.quant.arrays import Flags, Integers
-from hexit.quant.errors import ConfigError
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import NONE, UNIT_NAMES, TaskProgram, Unit
-from hexit.sim.core.stream import SentenceRun, simulate_sentence
+from hexit.sim.core.sentence import SentenceRun
 
 _Executed = tuple[int, TaskProgram, int, Integers]
 
@@ -131,8 +130,8 @@ def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
 
     Raises ConfigError for an exit that is not evaluated.
     """
-    latency, program = _latency(run, exit_layer), run.program
-    op_names = tuple(name for group in (program.prologue, program.layer, program.exit) for name in group.op_names)
+    latency, program = run.latency_cycles(exit_layer), run.program
+    op_names = tuple(name for group in program.groups for name in group.op_names)
     engines = [_engine_breakdown(run, groups, exit_layer, latency, op_names) for groups in _groups_by_engine(run)]
     busy, squashed, waiting, op_waiting = (
         np.sum([getattr(engine, name) for engine in engines], axis=0)
@@ -215,7 +214,7 @@ def kernel_and_transfers(run: SentenceRun, exit_layer: int) -> KernelAndTransfer
 
     The kernel is the same program whose transfers take no time. Raises ConfigError for an exit that is not evaluated.
     """
-    latency, program = _latency(run, exit_layer), run.program
+    latency, program = run.latency_cycles(exit_layer), run.program
     kernel = replace(
         program,
         channel=UNLIMITED,
@@ -223,8 +222,7 @@ def kernel_and_transfers(run: SentenceRun, exit_layer: int) -> KernelAndTransfer
         layer=_without_transfers(program.layer),
         exit=_without_transfers(program.exit),
     )
-    evaluated = np.flatnonzero(run.decision_cycle != NONE) + 1
-    alone = simulate_sentence(kernel, tuple(evaluated.tolist()))
+    alone = simulate_sentence(kernel, run.evaluated_layers)
     transfers = [
         (group.latency_cycles[on_dma].sum(), group.occupancy_cycles[on_dma].sum())
         for layer, group, _, _ in _executed(run)
@@ -234,21 +232,14 @@ def kernel_and_transfers(run: SentenceRun, exit_layer: int) -> KernelAndTransfer
     transfer_cycles, dma_busy_cycles = np.sum(transfers, axis=0).tolist()
     return KernelAndTransfers(
         latency_cycles=latency,
-        kernel_cycles=_latency(alone, exit_layer),
+        kernel_cycles=alone.latency_cycles(exit_layer),
         transfer_cycles=transfer_cycles,
         dma_busy_cycles=dma_busy_cycles,
     )
 
 
-def _latency(run: SentenceRun, exit_layer: int) -> int:
-    legal = (np.flatnonzero(run.decision_cycle != NONE) + 1).tolist()
-    if exit_layer not in legal:
-        raise ConfigError("exit_layer", exit_layer, f"must be one of the exits {legal}", "Pick one of these")
-    return int(run.decision_cycle[exit_layer - 1])
-
-
 def _executed(run: SentenceRun) -> Iterator[_Executed]:
-    """Layer (0: the prologue), group, number of its first op among all, and starts, in the engine's order."""
+    """Layer (0: the prologue), group, number of its first op among all, and starts, in the order of execution."""
     program = run.program
     first_layer_op = len(program.prologue.op_names)
     yield 0, program.prologue, 0, run.prologue_start
@@ -259,9 +250,8 @@ def _executed(run: SentenceRun) -> Iterator[_Executed]:
 
 
 def _groups_by_engine(run: SentenceRun) -> list[list[_Executed]]:
-    """The executed groups of each engine, in the engine's order; the prologue is the first one's."""
-    program, design = run.program, run.program.accelerator
-    ends = np.cumsum(layers_per_engine(program.n_layers, design.n_engines, design.engine_layers))
+    """The executed groups of each engine, in the order of execution; the prologue is the first one's."""
+    ends = run.program.end_layer
     engines: list[list[_Executed]] = [[] for _ in ends]
     for executed in _executed(run):
         engines[int(np.searchsorted(ends, max(1, executed[0])))].append(executed)

@@ -21,12 +21,10 @@ from typing import Literal
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.engines import layers_per_engine
 from hexit.quant.arrays import Flags, Integers
-from hexit.quant.errors import ConfigError
 from hexit.sim.core.levels import count_open
 from hexit.sim.core.program import NONE, UNIT_NAMES, TaskProgram, Unit
-from hexit.sim.core.stream import SentenceRun
+from hexit.sim.core.sentence import SentenceRun
 
 PANELS = "weight panels in use"
 WAITING = "tasks ready for"  # and the unit's name
@@ -39,7 +37,7 @@ class Interval:
     """One task on its unit: busy from `start_cycle` to `end_cycle`, result at `ready_cycle`.
 
     `layer` is 0 in the prologue. A squashed task ends, without a result, in the cycle of the decision. `engine` counts
-    from 1, through engines behind each other.
+    from 1, through a spatial pipeline.
     """
 
     engine: int
@@ -107,11 +105,7 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
 
     Raises ConfigError where `run` has no such exit.
     """
-    program = run.program
-    if not 1 <= exit_layer <= program.n_layers or run.decision_cycle[exit_layer - 1] == NONE:
-        legal = (np.flatnonzero(run.decision_cycle != NONE) + 1).tolist()
-        raise ConfigError("exit_layer", exit_layer, f"must be one of the exits {legal}", "Pick one of these")
-    decision = int(run.decision_cycle[exit_layer - 1])
+    program, decision = run.program, run.latency_cycles(exit_layer)
     groups = list(_groups(run))
     intervals: list[Interval] = []
     flows: list[Flow] = []
@@ -136,16 +130,15 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
 
 def _groups(run: SentenceRun) -> Iterator[_Group]:
     """The programs of a sentence in the order in which they ran, each fed with the results of those before it."""
-    program, design = run.program, run.program.accelerator
-    waits = design.exit_overlap != "speculate"
+    program = run.program
+    waits = program.accelerator.exit_overlap != "speculate"
     ports = np.zeros(program.prologue.n_ports, np.int64)
-    last_layer = np.cumsum(layers_per_engine(program.n_layers, design.n_engines, design.engine_layers))
 
     def ran(group: TaskProgram, layer: int, start: Integers) -> _Group:
         time = np.concatenate([ports, start + group.latency_cycles])
         operands = np.maximum.reduceat(time[group.dependency], group.first_dependency[:-1])
         ports[1:] = time[group.exports]
-        engine = 1 + int(np.searchsorted(last_layer, max(layer, 1)))
+        engine = 1 + int(np.searchsorted(program.end_layer, max(layer, 1)))
         return _Group(program=group, engine=engine, layer=layer, start=start, operands=operands)
 
     yield ran(program.prologue, 0, run.prologue_start)
@@ -229,8 +222,8 @@ def _uses(program: TaskProgram, *, last: bool) -> tuple[list[int], list[int]]:
     loads, readers = source[is_load], _readers(program)[is_load]
     if last:
         loads, readers = loads[::-1], readers[::-1]
-    found, first = np.unique(loads, return_index=True)
-    return found.tolist(), readers[first].tolist()
+    distinct, first = np.unique(loads, return_index=True)
+    return distinct.tolist(), readers[first].tolist()
 
 
 def _exit_flows(layer: TaskProgram, exit_: TaskProgram, layer_place: Integers, place: Integers) -> list[Flow]:

@@ -14,6 +14,7 @@ from enum import IntEnum
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.engines import layers_per_engine
 from hexit.hw_model.memory import MemoryChannel, WeightPlacement, transfer_cost
 from hexit.quant.arrays import Integers
 from hexit.quant.workload import Workload
@@ -100,6 +101,12 @@ class Program:
     def n_layers(self) -> int:
         """Layers of the encoder."""
         return self.workload.shape.n_layers
+
+    @property
+    def end_layer(self) -> Integers:
+        """Layers up to and with each engine of the design."""
+        design = self.accelerator
+        return np.cumsum(layers_per_engine(self.n_layers, design.n_engines, design.engine_layers))
 
     @property
     def preload_cycles(self) -> int:

@@ -1,4 +1,4 @@
-"""Streams through several engines behind each other: a FIFO of hidden states between two of them, exits in between.
+"""Streams through a spatial pipeline of engines: a FIFO of hidden states between two of them, exits in between.
 
 Sentence i, engine g, offsets in an engine from sim.core.spatial_costs; `places` is the design's fifo_sentences:
 
@@ -36,10 +36,10 @@ import numpy as np
 
 from hexit.quant.arrays import Flags, Integers
 from hexit.sim.core.levels import Levels, count_open
-from hexit.sim.core.program import NONE, Unit
+from hexit.sim.core.program import NONE
 from hexit.sim.core.queueing import SERVED, Admission, Queue, empty_queue, enter
 from hexit.sim.core.spatial_costs import SpatialCosts
-from hexit.sim.core.squash import SquashedWork, squashed_work
+from hexit.sim.core.squash import SquashedWork, squashed_layers
 
 NEVER = int(np.iinfo(np.int64).max)
 
@@ -86,11 +86,11 @@ class SpatialResult:
     that were dropped from the FIFO. By engine: `busy_cycles` in service of sentences that went on or left,
     `blocked_cycles` done but without a place behind (or, where exits are left out, before the decision of the engine
     in front), `squashed_cycles` in service of sentences that left meanwhile; with `starved_cycles` they are the whole
-    time. `squashed` is all work that was for nothing, by program. `total_cycles` ends
+    time. `squashed` is all wasted work, by program. `total_cycles` ends
     with the last decision.
     """
 
-    tables: tuple[SpatialCosts, ...]
+    costs: tuple[SpatialCosts, ...]
     program_index: Integers
     exit_layer: Integers
     verdict: Integers
@@ -117,7 +117,7 @@ class SpatialResult:
 
     @property
     def n_engines(self) -> int:
-        """Engines behind each other."""
+        """Engines of the pipeline."""
         return int(self.busy_cycles.size)
 
     @property
@@ -140,10 +140,10 @@ class SpatialResult:
         """Return how many hidden states at the end of a share, the last one left out, wait for their decision."""
         begins, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         hidden, service = (
-            np.stack([getattr(table, name) for table in self.tables])[self.program_index]
+            np.stack([getattr(engines, name) for engines in self.costs])[self.program_index]
             for name in ("hidden_cycles", "service_cycles")
         )
-        for engine, end in enumerate(self.tables[0].end_layer[:-1].tolist()):
+        for engine, end in enumerate(self.costs[0].end_layer[:-1].tolist()):
             there = self.served & (self.exit_layer >= end)
             begins.append((self.entered_cycle[:, engine] + hidden[:, engine])[there])
             ends.append((self.entered_cycle[:, engine] + service[:, engine])[there])
@@ -151,7 +151,7 @@ class SpatialResult:
 
 
 def simulate_spatial(
-    tables: Sequence[SpatialCosts],
+    costs: Sequence[SpatialCosts],
     exit_layer: Integers,
     arrival: Integers,
     admission: Admission = Admission(),  # noqa: B008  # immutable
@@ -161,26 +161,26 @@ def simulate_spatial(
 ) -> SpatialResult:
     """Run sentences that exit after the given layers (from 1) through the engines of a design.
 
-    `tables`: one per program of the stream (sentences of different lengths), `program_index` says whose each sentence
+    `costs`: one per program of the stream (sentences of different lengths), `program_index` says whose each sentence
     is, the first one's without. `arrival` must not fall; a closed loop has zeros. `fifo_sentences` goes before the
     design's. Results leave in the design's `result_order`.
     """
-    n, n_engines = exit_layer.size, tables[0].n_engines
-    design = tables[0].program.accelerator
+    n, n_engines = exit_layer.size, costs[0].n_engines
+    design = costs[0].program.accelerator
     index = np.zeros(n, np.int64) if program_index is None else program_index
     places = min(design.fifo_sentences if fifo_sentences is None else fifo_sentences, max(n, 1))
     visits = Visits(np.full((n, n_engines), NONE, np.int64), np.full((n, n_engines - 1), NONE, np.int64))
     cycles = EngineCycles(*(np.zeros(size, np.int64) for size in (n_engines, n_engines, n_engines, n_engines - 1)))
     finish, verdict = np.full(n, NONE, np.int64), np.empty(n, np.int64)
     run_engines(
-        offsets(tables), index, exit_layer, arrival, places, admission, empty_queue(n), visits, cycles, finish, verdict
+        offsets(costs), index, exit_layer, arrival, places, admission, empty_queue(n), visits, cycles, finish, verdict
     )
     served = verdict == SERVED
     delivered = finish
     if design.result_order == "in_order":
         delivered = np.where(served, np.maximum.accumulate(finish), NONE)
     return SpatialResult(
-        tables=tuple(tables),
+        costs=tuple(costs),
         program_index=index,
         exit_layer=exit_layer,
         verdict=verdict,
@@ -193,20 +193,20 @@ def simulate_spatial(
         squashed_cycles=cycles.squashed,
         fifo_high_water=cycles.fifo_high,
         squashed=tuple(
-            _squashed(table, served & (index == program), exit_layer, visits.entered, finish)
-            for program, table in enumerate(tables)
+            _squashed(engines, served & (index == program), exit_layer, visits.entered, finish)
+            for program, engines in enumerate(costs)
         ),
         total_cycles=int(finish.max(initial=0)),
     )
 
 
-def offsets(tables: Sequence[SpatialCosts]) -> Offsets:
-    """Return the tables of all programs as the compiled function takes them."""
+def offsets(costs: Sequence[SpatialCosts]) -> Offsets:
+    """Return the cycles of all programs as the compiled function takes them."""
     hand_over, service, decision = (
-        np.stack([getattr(table, f"{name}_cycle{suffix}") for table in tables])
+        np.stack([getattr(engines, f"{name}_cycle{suffix}") for engines in costs])
         for name, suffix in (("hand_over", "s"), ("service", "s"), ("decision", ""))
     )
-    return Offsets(hand_over, service, decision, tables[0].engine, tables[0].end_layer)
+    return Offsets(hand_over, service, decision, costs[0].engine, costs[0].end_layer)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
@@ -301,32 +301,20 @@ def run_engines(
 
 
 def _squashed(
-    table: SpatialCosts, mine: Flags, exit_layer: Integers, entered: Integers, finish: Integers
+    costs: SpatialCosts, mine: Flags, exit_layer: Integers, entered: Integers, finish: Integers
 ) -> SquashedWork:
     """Add up what was cut off of the sentences `mine`: in the engine of the exit, and in the engine behind."""
-    program, engine_of = table.program, table.engine
-    n_ops = len(program.layer.op_names) + len(program.exit.op_names)
-    total = SquashedWork(cycles=np.zeros(len(Unit), np.int64), op_cycles=np.zeros(n_ops, np.int64), macs=0, n_bytes=0)
+    engine_of = costs.engine
+    total = squashed_layers(costs.runs[0], 0, np.zeros(0, np.int64))
     n_left = np.bincount(exit_layer[mine] - 1, minlength=engine_of.size)
     for layer in np.flatnonzero(n_left).tolist():
         engine = int(engine_of[layer])
         first = layer + 1 - int(np.searchsorted(engine_of, engine))
-        total += _cut_off(table, engine, first, table.decision_cycle[layer : layer + 1], n_left[layer : layer + 1])
-    for engine in range(1, table.n_engines):
-        for_nothing = mine & (engine_of[exit_layer - 1] < engine) & (entered[:, engine] != NONE)
-        cut, times = np.unique((finish - entered[:, engine])[for_nothing], return_counts=True)
-        total += _cut_off(table, engine, 0, cut, times)
+        total += squashed_layers(
+            costs.runs[engine], first, costs.decision_cycle[layer : layer + 1], n_left[layer : layer + 1]
+        )
+    for engine in range(1, costs.n_engines):
+        squashed = mine & (engine_of[exit_layer - 1] < engine) & (entered[:, engine] != NONE)
+        cut, times = np.unique((finish - entered[:, engine])[squashed], return_counts=True)
+        total += squashed_layers(costs.runs[engine], 0, cut, times)
     return total
-
-
-def _cut_off(table: SpatialCosts, engine: int, first_layer: int, cut: Integers, times: Integers) -> SquashedWork:
-    """Return the squashed work of an engine's layers from its `first_layer` on, for cuts so long after the entry."""
-    run, program = table.runs[engine], table.program
-    layer = squashed_work(program.layer, run.layer_start[first_layer:], cut, times)
-    exit_ = squashed_work(program.exit, run.exit_start[first_layer:], cut, times)
-    return SquashedWork(
-        cycles=layer.cycles + exit_.cycles,
-        op_cycles=np.concatenate([layer.op_cycles, exit_.op_cycles]),
-        macs=layer.macs + exit_.macs,
-        n_bytes=layer.n_bytes + exit_.n_bytes,
-    )

@@ -16,13 +16,14 @@ import numpy as np
 
 from hexit.quant.arrays import Integers
 from hexit.sim.core.program import NONE, TaskProgram, Unit
+from hexit.sim.core.sentence import SentenceRun
 
 _DMA = int(Unit.DMA)  # an int: compiled functions take no enumerations from outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SquashedWork:
-    """Cycles by unit, cycles by op (transfers left out), MACs and bytes of work that was for nothing."""
+    """Wasted work: cycles by unit, cycles by op (transfers left out), MACs and bytes."""
 
     cycles: Integers
     op_cycles: Integers
@@ -40,7 +41,7 @@ class SquashedWork:
 
 
 def squashed_work(program: TaskProgram, start: Integers, cut: Integers, times: Integers | None = None) -> SquashedWork:
-    """Return what was for nothing of runs with the starts [runs, tasks] (NONE: not begun) cut off in the cycles `cut`.
+    """Return the wasted work of runs with the starts [runs, tasks] (NONE: not begun), cut off in the cycles `cut`.
 
     Every cut is a case of its own that cuts off all runs; `times` says how often each of them happened, once
     without.
@@ -64,6 +65,21 @@ def squashed_work(program: TaskProgram, start: Integers, cut: Integers, times: I
         work,
     )
     return SquashedWork(cycles=cycles, op_cycles=op_cycles, macs=int(work[0]), n_bytes=int(work[1]))
+
+
+def squashed_layers(run: SentenceRun, first_layer: int, cut: Integers, times: Integers | None = None) -> SquashedWork:
+    """Return the squashed work of a run's layers from `first_layer` on (counted from 0), exits included.
+
+    `cut` and `times` as `squashed_work` has them; cycles by op are those of the layer's and then of the exit's ops.
+    """
+    layer = squashed_work(run.program.layer, run.layer_start[first_layer:], cut, times)
+    exit_ = squashed_work(run.program.exit, run.exit_start[first_layer:], cut, times)
+    return SquashedWork(
+        cycles=layer.cycles + exit_.cycles,
+        op_cycles=np.concatenate([layer.op_cycles, exit_.op_cycles]),
+        macs=layer.macs + exit_.macs,
+        n_bytes=layer.n_bytes + exit_.n_bytes,
+    )
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped

@@ -30,16 +30,11 @@ from hexit.quant.traces.store import Calibration, ModelCard, Store
 from hexit.quant.traces.trace import ExitTrace
 from hexit.quant.workload import Workload, encoder_workload
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import ExitTable, lone_sentence, simulate_sentence
 from hexit.sim.core.program import Program, Unit
-from hexit.sim.core.stream import (
-    ExitTable,
-    SentenceRun,
-    StreamResult,
-    exit_table,
-    lone_sentence,
-    simulate_sentence,
-    stream_work,
-)
+from hexit.sim.core.sentence import SentenceRun
+from hexit.sim.core.stream import StreamResult
+from hexit.sim.core.stream_work import stream_work
 from hexit.sim.job.built_unit import check_build, check_scale
 from hexit.sim.job.exit_path import (
     ExitPath,
@@ -229,6 +224,7 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
     )
     load = StreamLoad(setup=setup.stream, program_index=index, clock_mhz=setup.design.clock_mhz, seed=setup.seed)
     sentences = [lone_sentence(program, spec.evaluated_layers) for program in programs]
+    longest = lone_sentence(program, spec.evaluated_layers)
     last = setup.shape.n_layers
     stream = load.run(decision.exit_layer, sentences)
     full = load.run(np.full(source.trace.n_samples, last), [lone_sentence(program, (last,)) for program in programs])
@@ -241,8 +237,8 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         workload=checked.workload,
         exit_path=checked.exit_path,
         program=program,
-        sentence=simulate_sentence(program, spec.evaluated_layers),
-        table=exit_table(program, spec.evaluated_layers),
+        sentence=longest.run,
+        table=longest.table,
         programs=programs,
         drawn=load.drawn,
         stream=stream,

@@ -21,7 +21,8 @@ from hexit.quant.arrays import Floats, Integers
 from hexit.sim.core.levels import Levels, count_open
 from hexit.sim.core.program import UNIT_NAMES, Unit
 from hexit.sim.core.queueing import UNLIMITED
-from hexit.sim.core.stream import StreamResult, queue_spans, stream_levels
+from hexit.sim.core.stream import StreamResult
+from hexit.sim.core.stream_levels import queue_spans, stream_levels
 from hexit.sim.job.experiment import Outcome
 from hexit.sim.plots.style import (
     BLACK,

@@ -31,7 +31,8 @@ from hexit.quant.traces.trace import ExitTrace
 from hexit.quant.workload import parameter_counts
 from hexit.sim.core.program import NONE, UNIT_NAMES, Unit
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.core.stream import StreamResult, largest_queue, stream_levels
+from hexit.sim.core.stream import StreamResult
+from hexit.sim.core.stream_levels import largest_queue, stream_levels
 from hexit.sim.job.experiment import (
     Outcome,
     ProfileSource,

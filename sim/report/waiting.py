@@ -110,7 +110,7 @@ def engines_report(outcome: Outcome) -> EnginesReport | None:
     served = stream.start_cycle != NONE
     given = {"program_index": stream.program_index[served]}
     found = simulate_spatial(tables, stream.exit_layer[served], arrival[served], **given)
-    ends = found.tables[0].end_layer.tolist()
+    ends = found.costs[0].end_layer.tolist()
     shares = [
         cycles / found.total_cycles
         for cycles in (found.busy_cycles, found.blocked_cycles, found.squashed_cycles, found.starved_cycles)

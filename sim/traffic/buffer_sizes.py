@@ -66,7 +66,7 @@ def size_buffers(stream: SpatialResult, arrival: Integers, *, loss_fraction: flo
     """
     if not 0 <= loss_fraction < 1:
         raise ConfigError("loss_fraction", loss_fraction, "must be 0 or more and below 1", "Try 0.01")
-    tables, program = stream.tables, stream.tables[0].program
+    tables, program = stream.costs, stream.costs[0].program
 
     def run(depth: int) -> SpatialResult:
         return simulate_spatial(

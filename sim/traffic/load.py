@@ -14,8 +14,9 @@ import numpy as np
 
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
+from hexit.sim.core.lone_sentence import LoneSentence
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.core.stream import LoneSentence, StreamResult, run_stream
+from hexit.sim.core.stream import StreamResult, simulate_stream
 from hexit.sim.traffic.arrivals import Arrivals, ClosedLoop, PoissonArrivals, RecordedArrivals, arrival_cycles
 from hexit.sim.traffic.lengths import PADDED, LengthPolicy
 from hexit.sim.traffic.saturation import Saturation, saturate
@@ -99,7 +100,7 @@ class StreamLoad:
     def _run(
         self, exit_layer: Integers, sentences: Sequence[LoneSentence], drawn: Integers, arrivals: Integers | None
     ) -> StreamResult:
-        return run_stream(
+        return simulate_stream(
             sentences,
             exit_layer[drawn],
             arrivals,

@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 
 from hexit.quant.arrays import Floats
 from hexit.sim.core.program import UNIT_NAMES, Unit
-from hexit.sim.core.stream import stream_levels
+from hexit.sim.core.stream_levels import stream_levels
 from hexit.sim.plots.stream import (
     LEAST_UTILISATION,
     N_BINS,
