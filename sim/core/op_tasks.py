@@ -103,9 +103,9 @@ def _add_product(tasks: TaskList, op: MatMul, context: GroupContext) -> None:
         operands.append(_load(tasks, op, context, cut.last_of_panel)[cut.panel])
     numbers = tasks.append(
         Unit.ARRAY,
-        occupancy=cut.occupancy_cycles,
-        latency=cut.latency_cycles,
-        dependencies=operands,
+        cut.occupancy_cycles,
+        cut.latency_cycles,
+        operands,
         head=cut.task_head,
         panel=cut.panel,
         block=cut.block,
@@ -137,9 +137,9 @@ def _add_vector_op(
     occupancy = lanes.occupancy_cycles(heights[block], last_column + 1 - panel * width)
     numbers = tasks.append(
         unit,
-        occupancy=occupancy,
-        latency=occupancy + lanes.depth_cycles,
-        dependencies=[*(tasks.read(name, region) for name in op.inputs), *loads],
+        occupancy,
+        occupancy + lanes.depth_cycles,
+        [*(tasks.read(name, region) for name in op.inputs), *loads],
         head=head,
         panel=panel,
         block=block,
@@ -162,10 +162,9 @@ def _add_embedding(tasks: TaskList, op: Embed, context: GroupContext) -> None:
     """Append a gather of the tables' rows per row block, and their sums."""
     heights = tasks.block_heights(op.rows)
     row_bytes = packed_bytes(op.columns, context.quant.activation_bits)
-    loads = _append_costs(
-        tasks,
+    loads = tasks.append(
         Unit.DMA,
-        [gather_cost(int(height) * op.n_tables, row_bytes, context.channel) for height in heights],
+        *_cycles([gather_cost(int(height) * op.n_tables, row_bytes, context.channel) for height in heights]),
         block=np.arange(heights.size),
         n_bytes=heights * op.n_tables * row_bytes,
     )
@@ -187,19 +186,12 @@ def _add_exit_head(tasks: TaskList, op: ExitHead, context: GroupContext) -> None
     if op.pooled_rows > 1:
         lanes = vector_unit(op, context.accelerator)
         occupancy = lanes.occupancy_cycles(heights, op.hidden_size)
-        source = tasks.append(
-            Unit.HEAD,
-            occupancy=occupancy,
-            latency=occupancy + lanes.depth_cycles,
-            dependencies=[source],
-            panel=-1,
-            block=block,
-        )
+        source = tasks.append(Unit.HEAD, occupancy, occupancy + lanes.depth_cycles, [source], panel=-1, block=block)
     if context.head is None:
         outputs = _append_dense_passes(tasks, op, context, int(source[-1]))
     else:
         macs = op.hidden_size * sum(dense_outputs(op))
-        outputs = _append_costs(tasks, Unit.HEAD, [context.head], dependencies=[source[-1:]], macs=macs)
+        outputs = tasks.append(Unit.HEAD, *_cycles([context.head]), [source[-1:]], macs=macs)
     tasks.results[op.name] = Result(tasks=outputs[-1:].reshape(1, 1, 1))
 
 
@@ -216,9 +208,9 @@ def _append_dense_passes(tasks: TaskList, op: ExitHead, context: GroupContext, s
     occupancy = lanes.occupancy_cycles(width, op.hidden_size)
     return tasks.append(
         Unit.HEAD,
-        occupancy=occupancy,
-        latency=occupancy + lanes.depth_cycles,
-        dependencies=[inputs, *loads],
+        occupancy,
+        occupancy + lanes.depth_cycles,
+        [inputs, *loads],
         panel=panel,
         macs=op.hidden_size * width,
     )
@@ -228,7 +220,7 @@ def _add_decision(tasks: TaskList, op: ExitDecision, context: GroupContext) -> N
     zero = np.zeros(1, np.int64)
     everything = Region(n_heads=1, head=zero, width=0, last_column=zero, last_row=np.full(1, sys.maxsize))
     sources = [tasks.read(name, everything) for name in op.inputs]
-    tasks.decision = int(_append_costs(tasks, Unit.DECISION, [context.decision], dependencies=sources)[0])
+    tasks.decision = int(tasks.append(Unit.DECISION, *_cycles([context.decision]), sources)[0])
 
 
 def _load(tasks: TaskList, op: Op, context: GroupContext, last_use: Integers) -> Integers:
@@ -239,35 +231,15 @@ def _load(tasks: TaskList, op: Op, context: GroupContext, last_use: Integers) ->
     n_bytes = np.array(streamed_panels(op, context.quant, context.accelerator))
     releases = np.concatenate([tasks.releases, tasks.next_number + n_bytes.size + last_use])
     tasks.releases = releases[n_bytes.size :]
-    return _append_costs(
-        tasks,
+    return tasks.append(
         Unit.DMA,
-        [transfer_cost(int(size), context.channel) for size in n_bytes],
-        dependencies=[releases[: n_bytes.size]],
+        *_cycles([transfer_cost(int(size), context.channel) for size in n_bytes]),
+        [releases[: n_bytes.size]],
         panel=np.arange(n_bytes.size),
         n_bytes=n_bytes,
     )
 
 
-def _append_costs(
-    tasks: TaskList,
-    unit: Unit,
-    costs: Sequence[UnitCost],
-    *,
-    dependencies: Sequence[Integers] = (),
-    panel: Integers | int = 0,
-    block: Integers | int = 0,
-    macs: int = 0,
-    n_bytes: Integers | int = 0,
-) -> Integers:
-    """Append one task for each of `costs`."""
-    return tasks.append(
-        unit,
-        occupancy=np.array([cost.occupancy_cycles for cost in costs]),
-        latency=np.array([cost.latency_cycles for cost in costs]),
-        dependencies=dependencies,
-        panel=panel,
-        block=block,
-        macs=macs,
-        n_bytes=n_bytes,
-    )
+def _cycles(costs: Sequence[UnitCost]) -> tuple[Integers, Integers]:
+    """Occupancy and latency of one task for each of `costs`."""
+    return np.array([cost.occupancy_cycles for cost in costs]), np.array([cost.latency_cycles for cost in costs])

@@ -18,20 +18,7 @@ from hexit.quant.arrays import Integers
 from hexit.quant.workload import GROUP_INPUT, Op, output_shape
 from hexit.sim.core.program import GATE, NONE, TaskProgram, Unit
 
-_COLUMNS = (
-    "unit",
-    "occupancy",
-    "latency",
-    "op",
-    "head",
-    "panel",
-    "block",
-    "macs",
-    "n_bytes",
-    "group",
-    "turn",
-    "is_compute",
-)
+_TASK_COLUMNS = ("unit", "occupancy_cycles", "latency_cycles", "op", "head", "panel", "block", "macs", "n_bytes")
 _MAX_DEPENDENCIES = 3  # two operands, and the gate
 
 
@@ -89,7 +76,7 @@ class TaskList:
         self.releases: Integers = np.arange(1 + self.n_blocks, self.n_ports)
         self.next_number = self.n_ports
         self.decision = NONE
-        self._columns: dict[str, list[Integers]] = {name: [] for name in _COLUMNS}
+        self._parts: list[dict[str, Integers]] = []  # tasks of one call of `append`, by column
         self._dependencies: list[Integers] = []
         self._op = -1
         self._group = self._turn = 0
@@ -113,10 +100,10 @@ class TaskList:
     def append(
         self,
         unit: Unit,
-        *,
         occupancy: Integers,
         latency: Integers,
         dependencies: Sequence[Integers] = (),
+        *,
         head: Integers | int = 0,
         panel: Integers | int = 0,
         block: Integers | int = 0,
@@ -131,22 +118,21 @@ class TaskList:
         # A task that reads ports alone waits for the gate; all others wait for it through what they read.
         padded[:, -1] = np.where((padded < self.n_ports).all(axis=1), GATE, NONE)
         turn = self._turns(np.broadcast_to(head, numbers.shape), padded)
-        values = (
-            int(unit),
-            occupancy,
-            latency,
-            self._op,
-            head,
-            panel,
-            block,
-            macs,
-            n_bytes,
-            self._group,
-            turn,
-            int(unit != Unit.DMA),
-        )
-        for name, value in zip(_COLUMNS, values, strict=True):
-            self._columns[name].append(np.broadcast_to(np.asarray(value, np.int64), numbers.shape))
+        columns: dict[str, Integers | int] = {
+            "unit": int(unit),
+            "occupancy_cycles": occupancy,
+            "latency_cycles": latency,
+            "op": self._op,
+            "head": head,
+            "panel": panel,
+            "block": block,
+            "macs": macs,
+            "n_bytes": n_bytes,
+            "group": self._group,
+            "turn": turn,
+            "is_compute": int(unit != Unit.DMA),
+        }
+        self._parts.append({name: np.broadcast_to(values, numbers.shape) for name, values in columns.items()})
         self._dependencies.append(padded)
         self._group_turns.append(turn)
         self.next_number += numbers.size
@@ -164,7 +150,7 @@ class TaskList:
 
     def program(self, ops: tuple[Op, ...]) -> TaskProgram:
         """Return the program: tasks sorted into program order, dependencies renumbered."""
-        table = {name: np.concatenate(parts) for name, parts in self._columns.items()}
+        table = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
         keys = ("is_compute", "panel", "op", "turn", "group")  # last key first; equals stay in the order of appending
         order = np.lexsort([table[name] for name in keys])
         renumber = np.arange(self.next_number)
@@ -175,19 +161,11 @@ class TaskList:
             op_names=tuple(op.name for op in ops),
             n_blocks=self.n_blocks,
             n_ports=self.n_ports,
-            unit=table["unit"][order],
-            occupancy_cycles=table["occupancy"][order],
-            latency_cycles=table["latency"][order],
             first_dependency=np.concatenate([[0], np.cumsum(used.sum(axis=1))]),
             dependency=renumber[padded[used]],
             exports=renumber[np.concatenate([self._outputs(ops[-1]), self.releases])],
             decision=NONE if self.decision == NONE else int(renumber[self.decision]),
-            op=table["op"][order],
-            head=table["head"][order],
-            panel=table["panel"][order],
-            block=table["block"][order],
-            macs=table["macs"][order],
-            n_bytes=table["n_bytes"][order],
+            **{name: table[name][order] for name in _TASK_COLUMNS},
         )
 
     def _outputs(self, last: Op) -> Integers:

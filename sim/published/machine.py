@@ -87,12 +87,12 @@ def machine_cycles(machine: Machine, channel: MemoryChannel | None = None) -> Ma
     ops = machine_ops(machine)
     regions = tuple(_region_cycles(machine, region, ops, channel) for region in machine.regions)
     layer = machine.layer_extra_cycles
-    beside = 0
-    for region, found in zip(machine.regions, regions, strict=True):
-        beside = max(beside, found.cycles)
+    parallel = 0  # cycles of the regions that run in parallel
+    for region, cycles in zip(machine.regions, regions, strict=True):
+        parallel = max(parallel, cycles.cycles)
         if not region.parallel_with_next:
-            layer, beside = layer + beside, 0
-    layer += beside
+            layer, parallel = layer + parallel, 0
+    layer += parallel
     n_layers = 1 if machine.products else machine.network.encoder().n_layers
     return MachineCycles(regions=regions, layer_cycles=layer, network_cycles=n_layers * layer)
 

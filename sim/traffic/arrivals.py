@@ -1,6 +1,6 @@
 """When sentences arrive: patterns as records, read from one text, turned into whole cycles.
 
-    closed                    each arrives in the cycle in which it can start: never idle, nobody waits
+    closed                    each arrives in the cycle in which it can start: never idle, no waiting
     fixed:rate=R              one every 1/R seconds, the first at 0
     poisson:rate=R            gaps drawn from an exponential distribution of mean 1/R seconds
     bursts:rate=R,size=B      B in the same cycle; gaps between bursts exponential, of mean B/R seconds
@@ -49,14 +49,14 @@ class FixedRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoissonArrivals:
-    """Sentences that know nothing of each other."""
+    """Sentences that arrive independently of each other."""
 
     rate_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoissonBursts:
-    """Bursts of `burst_size` sentences that know nothing of each other."""
+    """Bursts of `burst_size` sentences, the bursts independent of each other."""
 
     rate_per_s: float
     burst_size: int

@@ -1,4 +1,4 @@
-"""The stream that a design is put under: which sentences of the data, when, at what length, and who may wait.
+"""The stream that a design serves: which sentences of the data, when, at what length, and how many may wait.
 
 `StreamSetup` is what a user says, `StreamLoad` that stream for the programs of a design, to be run with any exits and
 the lone sentences of these programs, which say which exits are evaluated.
@@ -28,7 +28,7 @@ DRAW_STREAM = 0  # beside the seed, so that the sentences drawn are independent 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSetup:
-    """How sentences come: when, who may wait, at what length, and how many.
+    """How sentences come: when, through what queue, at what length, and how many.
 
     `n_sentences` are drawn from the data with replacement; 0 takes the data once, in their order. `saturates`: search
     for the highest rate as well.
@@ -41,7 +41,7 @@ class StreamSetup:
     saturates: bool = False
 
     def __post_init__(self) -> None:
-        """Reject streams that nobody could feed."""
+        """Reject streams that cannot be drawn or fed."""
         if self.n_sentences < 0:
             raise ConfigError("--sentences", self.n_sentences, "must not be negative", "Try --sentences 100000")
         if self.n_sentences > MAX_SENTENCES:
@@ -66,7 +66,7 @@ def draw_sentences(n_samples: int, n_drawn: int, seed: int) -> Integers:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamLoad:
-    """A stream for the programs of one design; `program_index` [n_samples] says whose each sentence of the data is."""
+    """A stream for the programs of one design; `program_index` [n_samples]: that of each sentence of the data."""
 
     setup: StreamSetup
     program_index: Integers

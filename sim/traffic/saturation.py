@@ -1,6 +1,6 @@
 """The highest rate of arrivals that a design sustains.
 
-`capacity_per_s` is the rate of service while somebody always waits: sentences / time of the closed loop, for a lone
+`capacity_per_s` is the rate of service while the queue is never empty: sentences / time of the closed loop, for a lone
 server 1 / mean service time. Above it every queue grows for ever. At or below it a rate is sustained if, in a stream
 of that rate,
 
@@ -9,7 +9,7 @@ of that rate,
     quality   at most MAX_MISSED of the sentences were dropped or decided after their deadline
 
 The answer is the highest such rate, found by bisection to TOLERANCE of the capacity. Every rate draws the same
-pattern, stretched, so that a lone server without drops makes nobody wait less at a higher rate. Not modelled:
+pattern, stretched, so that at a higher rate no sentence of a lone server without drops waits less. Not modelled:
 confidence; the answer is that of one drawn stream.
 """
 

@@ -32,7 +32,7 @@ NO_SLOT = -1  # before the first event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UnitStreams:
+class EventStreams:
     """Independent streams of events, each into a unit that is empty at its cycle 0; flat arrays, stream after stream.
 
     Events of stream s are `slot` and `arrival_cycle` [first_event[s] : first_event[s + 1]], arrivals not negative but
@@ -63,8 +63,8 @@ class UnitStreams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UnitCycles:
-    """Cycles of each event, in the order of `UnitStreams`, counted from 0 in its own stream.
+class EventCycles:
+    """Cycles of each event, in the order of `EventStreams`, counted from 0 in its own stream.
 
     `accepted`: in_valid and in_ready; `visible`: first with out_valid; `taken`: out_valid and out_ready.
     """
@@ -74,7 +74,7 @@ class UnitCycles:
     taken: Integers
 
 
-def unit_cycles(timing: ExitUnitTiming, streams: UnitStreams) -> UnitCycles:
+def event_cycles(timing: ExitUnitTiming, streams: EventStreams) -> EventCycles:
     """Run every stream through a unit of this pipeline and return the cycles of its events."""
     accepted, visible, taken = (np.empty_like(streams.slot) for _ in range(3))
     _run_streams(
@@ -89,7 +89,7 @@ def unit_cycles(timing: ExitUnitTiming, streams: UnitStreams) -> UnitCycles:
         visible,
         taken,
     )
-    return UnitCycles(accepted=accepted, visible=visible, taken=taken)
+    return EventCycles(accepted=accepted, visible=visible, taken=taken)
 
 
 def stage_entries(timing: ExitUnitTiming, slots: Sequence[int]) -> Integers:
