@@ -180,7 +180,7 @@ def test_an_exit_that_does_not_exist_has_no_timeline(exit_layer: int) -> None:
 
 @given(programs(), st.data())
 @LAWS
-def test_engines_behind_each_other_have_units_and_panel_buffers_of_their_own(
+def test_engines_of_a_pipeline_have_units_and_panel_buffers_of_their_own(
     program: Program, data: st.DataObject
 ) -> None:
     n_engines = data.draw(st.integers(1, program.n_layers))

@@ -1,4 +1,4 @@
-"""Laws of whole streams, under every policy: stall, speculate, interleave, and engines behind each other."""
+"""Laws of whole streams, under every policy: stall, speculate, interleave, and spatial pipelines."""
 
 from __future__ import annotations
 
