@@ -180,9 +180,7 @@ def test_an_exit_that_does_not_exist_has_no_timeline(exit_layer: int) -> None:
 
 @given(programs(), st.data())
 @LAWS
-def test_engines_of_a_pipeline_have_units_and_panel_buffers_of_their_own(
-    program: Program, data: st.DataObject
-) -> None:
+def test_engines_of_a_pipeline_have_units_and_panel_buffers_of_their_own(program: Program, data: st.DataObject) -> None:
     n_engines = data.draw(st.integers(1, program.n_layers))
     overlap: ExitOverlap = data.draw(st.sampled_from(("stall", "speculate")))
     design = replace(program.accelerator, mapping="spatial", n_engines=n_engines, exit_overlap=overlap)
