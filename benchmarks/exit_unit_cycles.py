@@ -25,7 +25,7 @@ from hexit.hls.exit_unit.verilator import build_rtl
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.exits.facade import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
-from hexit.sim.analysis.exit_unit import UnitStreams, unit_cycles
+from hexit.sim.analysis.exit_events import EventStreams, event_cycles
 
 UNITS = (  # rule, classes, slots: pipelines of 1 to 20 stages, state in registers and in a memory
     ("fixed-depth", 2, 4),
@@ -48,9 +48,9 @@ def compare(spec: ExitUnitSpec, n_streams: int, seed: int, folder: Path) -> tupl
     """Events, cycles that differ, decisions that differ."""
     streams, golden = timed_streams(spec, n_streams, seed)
     said = build_rtl(spec, folder).run(streams)
-    model = unit_cycles(
+    model = event_cycles(
         unit_timing(spec),
-        UnitStreams(
+        EventStreams(
             slot=streams.slot,
             arrival_cycle=streams.arrival_cycle,
             first_event=streams.first_event,

@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from hexit.sim.core.schedule import Program, TaskProgram, Unit
+from hexit.sim.core.program import Program, TaskProgram, Unit
 
 
 @dataclass(slots=True, eq=False)

@@ -19,21 +19,21 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from heap_simulator import HeapSimulator
 
 from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.memory.channel import device_channel
 from hexit.hw_model.task_cycles import TaskCycles
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import lone_sentence
+from hexit.sim.core.program import Program, Unit
 from hexit.sim.core.recurrence import flatten, run_tasks
-from hexit.sim.core.schedule import Program, Unit, compile_program
-from hexit.sim.core.stream import StreamResult, exit_table, run_slots, simulate_stream
+from hexit.sim.core.stream import StreamResult, run_slots, simulate_stream
 from hexit.sim.traffic.arrivals import PoissonArrivals, arrival_cycles
-
-Ints = npt.NDArray[np.int64]
 
 DESIGN = "albert-base-zcu102"
 N_TOKENS = 128
@@ -53,11 +53,11 @@ def albert_base() -> Program:
     return compile_program(workload, design, channel, TaskCycles(occupancy_cycles=1, latency_cycles=2))
 
 
-def poisson_stream(program: Program) -> tuple[Ints, Ints]:
+def poisson_stream(program: Program) -> tuple[Integers, Integers]:
     """Return exit layers and arrival cycles of the stream."""
     leaves = np.random.default_rng(SEED).choice(np.arange(1, 13), N_SENTENCES, p=EXIT_SHARES)
     clock_mhz = program.accelerator.clock_mhz
-    mean_us = float(np.dot(exit_table(program).latency_cycles, EXIT_SHARES)) / clock_mhz
+    mean_us = float(np.dot(lone_sentence(program).table.latency_cycles, EXIT_SHARES)) / clock_mhz
     arrivals = arrival_cycles(PoissonArrivals(rate_per_s=LOAD / mean_us * 1e6), N_SENTENCES, clock_mhz, SEED)
     assert arrivals is not None
     return leaves, arrivals
@@ -77,7 +77,7 @@ def figures(result: StreamResult, clock_mhz: float) -> dict[str, float]:
 def whole_stream() -> dict[str, float]:
     """Compile, draw and simulate the stream, and return its figures."""
     program = albert_base()
-    return figures(simulate_stream(program, *poisson_stream(program)), program.accelerator.clock_mhz)
+    return figures(simulate_stream([lone_sentence(program)], *poisson_stream(program)), program.accelerator.clock_mhz)
 
 
 def seconds(action: Callable[[], object], repeats: int) -> float:
@@ -121,13 +121,13 @@ def print_beside_the_heap() -> int:
     leaves, arrivals = all_leaves[:N_BESIDE], all_arrivals[:N_BESIDE]
     heap = HeapSimulator(program, leaves.tolist(), arrivals.tolist())
     heap_s = seconds(heap.run, 1)
-    result = simulate_stream(program, leaves, arrivals)
-    start, finish, _ = run_slots(program, leaves, arrivals, 1)
+    result = simulate_stream([lone_sentence(program)], leaves, arrivals)
+    start, finish, _ = run_slots([program], leaves, arrivals, 1)
     same = (result.start_cycle == heap.start) & (result.finish_cycle == heap.finish)
     same &= (start == heap.start) & (finish == heap.finish)
-    own_s = seconds(lambda: simulate_stream(program, leaves, arrivals), 5)
-    slots_s = seconds(lambda: run_slots(program, leaves, arrivals, 1), 5)
-    million_s = seconds(lambda: simulate_stream(program, all_leaves, all_arrivals), 3)
+    own_s = seconds(lambda: simulate_stream([lone_sentence(program)], leaves, arrivals), 5)
+    slots_s = seconds(lambda: run_slots([program], leaves, arrivals, 1), 5)
+    million_s = seconds(lambda: simulate_stream([lone_sentence(program)], all_leaves, all_arrivals), 3)
     print(f"{N_BESIDE} sentences, {heap.n_tasks:,} tasks, in all three: {N_BESIDE - same.sum()} differ")
     print(f"  heap                      {heap_s:8.3f} s  {heap.n_tasks / heap_s / 1e6:8.3f} million tasks/s")
     print(

@@ -1,4 +1,4 @@
-"""Cycles of the folds of a product on a design's arrays: those of hw_model.array, with requantisation.
+"""Cycles of the folds of a matrix product on a design's arrays: those of hw_model.array, with requantisation.
 
 A fold at an edge takes as long as a full one. Results leave an array through `requantisation_lanes`, and a fold that
 finishes results keeps it busy until the last one is in the lanes:
@@ -29,7 +29,7 @@ def fold_cycles(
     it stays busy until they are out.
     """
     interval, behind = fold_interval(streamed, accelerator.array)
-    finishing = max(interval, _requantisation_cycles(streamed, accelerator))
+    finishing = max(interval, requantisation_cycles(streamed, accelerator))
     n_last = n_folds if n_finishing is None else n_finishing
     occupancy = (n_folds - n_last) * interval + n_last * finishing
     return TaskCycles(
@@ -37,8 +37,8 @@ def fold_cycles(
     )
 
 
-def _requantisation_cycles(streamed: int, accelerator: Accelerator) -> int:
-    """The cycles in which the results of a finishing fold enter the lanes, 0 without a limit."""
+def requantisation_cycles(streamed: int, accelerator: Accelerator) -> int:
+    """Return the cycles in which the results of a finishing fold enter the lanes, 0 without a limit."""
     array, lanes = accelerator.array, accelerator.requantisation_lanes
     rows = array.rows if array.dataflow == "output_stationary" else streamed
     return 0 if lanes is None else ceil_div(rows * array.fold_columns, lanes)

@@ -20,12 +20,15 @@ decision behind the head (hw_model.exit_unit.timing).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from hexit.hw_model.accelerator import Accelerator, VectorPreset
-from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles
+from hexit.quant.arrays import Integers
 from hexit.quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax
+
+Count = TypeVar("Count", int, Integers)
+VectorOp = Softmax | LayerNorm | Gelu | Add | Embed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,67 +55,59 @@ def vector_passes(accelerator: Accelerator) -> VectorPasses:
     return VECTOR_PRESETS[accelerator.vector_preset]
 
 
-def vector_cycles(rows: int, columns: int, lanes: int, depth_cycles: int, passes: tuple[int, ...] = (1,)) -> TaskCycles:
-    """Return the cost of `passes` over rows x columns elements: sum(passes) rows ceil(columns / lanes), plus depth."""
-    occupancy = sum(passes) * rows * ceil_div(columns, lanes)
-    return TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + depth_cycles)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorUnit:
+    """The unit that an op runs on: lanes, cycles of its pipeline, initiation intervals of all passes together."""
+
+    lanes: int
+    depth_cycles: int
+    interval_cycles: int
+
+    def occupancy_cycles(self, rows: Count, columns: Count | int) -> Count:
+        """Return the cycles of rows x columns elements: intervals x rows x ceil(columns / lanes).
+
+        Element-wise ops come tile by tile, so that their rows are at most `array_columns` wide.
+        """
+        return self.interval_cycles * rows * -(-columns // self.lanes)
 
 
-def softmax_cycles(op: Softmax, accelerator: Accelerator) -> TaskCycles:
-    """Return the cost of a whole softmax, every head: sum(passes) count rows ceil(columns / lanes), plus depth."""
-    return vector_cycles(
-        op.count * op.rows,
-        op.columns,
-        accelerator.softmax_lanes,
-        accelerator.softmax_depth_cycles,
-        vector_passes(accelerator).softmax,
-    )
+def vector_unit(op: VectorOp | ExitHead, accelerator: Accelerator) -> VectorUnit:
+    """Return the unit of a design on which an op runs.
 
-
-def layer_norm_cycles(op: LayerNorm, accelerator: Accelerator) -> TaskCycles:
-    """Return the cost of a whole layer normalisation: sum(passes) rows ceil(columns / lanes), plus depth."""
-    return vector_cycles(
-        op.rows,
-        op.columns,
-        accelerator.layer_norm_lanes,
-        accelerator.layer_norm_depth_cycles,
-        vector_passes(accelerator).layer_norm,
-    )
-
-
-def elementwise_cycles(op: Gelu | Add | Embed, accelerator: Accelerator) -> TaskCycles:
-    """Return the cost of a whole element-wise op, taken tile by tile as the array delivers its results.
-
-    A row of a tile is `array_columns` wide, so a row costs
-
-        floor(columns / array_columns) ceil(array_columns / lanes) + ceil((columns mod array_columns) / lanes)
-
-    times the initiation interval: ceil(columns / lanes) where lanes divides array_columns. An embedding sums
-    n_tables - 1 times over whole rows on the adder, in whole numbers at an interval of 1.
+    An embedding sums n_tables - 1 times over its rows on the adder, in whole numbers at an interval of 1. A head makes
+    one output (or pools one row) over all inputs after the other.
     """
-    passes = vector_passes(accelerator)
+    design, passes = accelerator, vector_passes(accelerator)
     match op:
+        case Softmax():
+            lanes, depth, intervals = design.softmax_lanes, design.softmax_depth_cycles, sum(passes.softmax)
+        case LayerNorm():
+            lanes, depth, intervals = design.layer_norm_lanes, design.layer_norm_depth_cycles, sum(passes.layer_norm)
         case Gelu():
-            lanes, depth, interval = accelerator.gelu_lanes, accelerator.gelu_depth_cycles, sum(passes.gelu)
+            lanes, depth, intervals = design.gelu_lanes, design.gelu_depth_cycles, sum(passes.gelu)
         case Add():
-            lanes, depth, interval = accelerator.add_lanes, accelerator.add_depth_cycles, sum(passes.add)
+            lanes, depth, intervals = design.add_lanes, design.add_depth_cycles, sum(passes.add)
         case Embed():
-            lanes, depth = accelerator.add_lanes, accelerator.add_depth_cycles
-            return vector_cycles(op.rows, op.columns, lanes, depth, (1,) * (op.n_tables - 1))
+            lanes, depth, intervals = design.add_lanes, design.add_depth_cycles, op.n_tables - 1
+        case ExitHead():
+            lanes, depth, intervals = design.head_lanes, design.head_depth_cycles, 1
         case _:
             assert_never(op)
-    full, rest = divmod(op.columns, accelerator.array_columns)
-    occupancy = interval * op.rows * (full * ceil_div(accelerator.array_columns, lanes) + ceil_div(rest, lanes))
-    return TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + depth)
+    return VectorUnit(lanes=lanes, depth_cycles=depth, interval_cycles=intervals)
+
+
+def dense_outputs(op: ExitHead) -> list[int]:
+    """Return the outputs of the dense passes of a head, in order: the pooler's if any, the classifier's."""
+    return [op.hidden_size] * op.pooler + [op.n_classes]
 
 
 def exit_head_cycles(op: ExitHead, accelerator: Accelerator) -> TaskCycles:
-    """Return the cost of a whole exit head: mean pooling if any, dense pass if any, classifier, in sequence."""
-    return _head_passes(op, accelerator, [*_pooled(op), *[op.hidden_size] * op.pooler, op.n_classes])
+    """Return the cycles of a whole exit head: mean pooling if any, dense pass if any, classifier, in sequence."""
+    return _head_passes(op, accelerator, [*_pooled(op), *dense_outputs(op)])
 
 
 def pooling_cycles(op: ExitHead, accelerator: Accelerator) -> TaskCycles:
-    """Return the cost of the mean over the tokens alone, nothing where the first token is taken."""
+    """Return the cycles of the mean over the tokens alone, nothing where the first token is taken."""
     return _head_passes(op, accelerator, _pooled(op))
 
 
@@ -121,6 +116,6 @@ def _pooled(op: ExitHead) -> list[int]:
 
 
 def _head_passes(op: ExitHead, accelerator: Accelerator, outputs: list[int]) -> TaskCycles:
-    occupancy = [n * ceil_div(op.hidden_size, accelerator.head_lanes) for n in outputs]
-    latency = sum(cycles + accelerator.head_depth_cycles for cycles in occupancy)
-    return TaskCycles(occupancy_cycles=sum(occupancy), latency_cycles=latency)
+    unit = vector_unit(op, accelerator)
+    occupancy = sum(unit.occupancy_cycles(n, op.hidden_size) for n in outputs)
+    return TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + len(outputs) * unit.depth_cycles)

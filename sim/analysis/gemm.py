@@ -1,6 +1,6 @@
-"""What a user asked of `hexit gemm`, and the answer: cycles of one product, part by part, and how far that is checked.
+"""`hexit gemm`: the options, and the cycles of one product, part by part, with what they have been checked against.
 
-Everything is hw_model.array; here a command line becomes an array and its count becomes words. Not answered: memory,
+The counts are those of hw_model.array; here options become an array and a count becomes formulas. Not answered: memory,
 requantisation and other work beside the array, which `hexit run` adds.
 """
 
@@ -123,7 +123,7 @@ class CyclesByPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GemmAnswer:
-    """The answer; the JSON keys are the field names.
+    """Cycles, time and utilisation of a product; the JSON keys are the field names.
 
     `total_cycles` are those that the preset's source counts, `elapsed_cycles` those that pass: one more where it counts
     from 0. `ideal_cycles` is the roofline: every multiplier busy in every cycle. Time and utilisation are of
@@ -155,7 +155,7 @@ class GemmAnswer:
 
 
 def answer(options: GemmOptions) -> GemmAnswer:
-    """Return the cycles of the product; ConfigError for an array, a preset or a size that cannot be."""
+    """Return the cycles of the product; ConfigError for an array, a preset or a size that does not exist."""
     array = _array(options)
     product = product_cycles(options.m, options.k, options.n, array, options.count)
     macs = options.count * options.m * options.k * options.n
@@ -238,7 +238,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _dataflow(options: GemmOptions) -> Dataflow:
-    """The data flow that is asked for, else the preset's first one."""
+    """The data flow of the options, else the preset's first one."""
     for short, name in SHORT_DATAFLOWS.items():
         if options.dataflow in (short, name):
             return name
@@ -248,8 +248,8 @@ def _dataflow(options: GemmOptions) -> Dataflow:
     return "output_stationary"
 
 
-def _chosen(given: bool | None, usual: bool) -> bool:
-    return usual if given is None else given
+def _chosen(option: bool | None, usual: bool) -> bool:
+    return usual if option is None else option
 
 
 def _form(name: str, text: str, usual: CycleForm) -> CycleForm:
@@ -309,8 +309,8 @@ def _timing(options: GemmOptions, array: SystolicArray) -> str:
 def _checked(options: GemmOptions, array: SystolicArray) -> str:
     shares = array.n_arrays > 1 or options.count > 1
     if options.preset and array.fold == fold_preset(options.preset, array.dataflow):
-        told = source(options.preset, array.dataflow)
-        return f"{told}; several arrays or products: {_STEPPER}" if shares else told
+        checked = source(options.preset, array.dataflow)
+        return f"{checked}; several arrays or products: {_STEPPER}" if shares else checked
     packed = array.products_per_position > 1 or array.columns_per_dsp > 1
     return _OURS if _is_our_rtl(array) and not shares and not packed else _STEPPER
 

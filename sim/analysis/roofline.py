@@ -4,8 +4,8 @@
     roof = min(macs_per_cycle of the unit, bytes_per_cycle of the channel x macs / bytes)
 
 Counted over every layer up to the exit, on the timeline of the sentence: an op whose tiles wait for each other, or
-for their weights, is slower for it only while a task of it runs; what nobody works on is in the point of the whole
-layers, which runs from their first task to the decision. An op without off-chip bytes has only the first roof.
+for their weights, is slower for it only while a task of it runs; idle time is in the point of the whole layers, which
+runs from their first task to the decision. An op without off-chip bytes has only the first roof.
 A unit is busy for all cycles of a task, so no point can lie above its roof.
 Not modelled: bytes on chip, the roof of the vector units (they make no products).
 """
@@ -19,9 +19,11 @@ from typing import Literal
 
 import numpy as np
 
+from hexit.quant.arrays import Integers
 from hexit.sim.core.levels import count_open
-from hexit.sim.core.schedule import NONE, Program, TaskProgram, Unit
-from hexit.sim.core.stream import Ints, SentenceRun, StreamResult
+from hexit.sim.core.program import NONE, Program, TaskProgram, Unit
+from hexit.sim.core.sentence import SentenceRun
+from hexit.sim.core.stream import StreamResult
 
 Worker = Literal["array", "head", "engine", "engines"]
 
@@ -73,19 +75,19 @@ class Roofline:
 def roofline(run: SentenceRun, exit_layer: int, stream: StreamResult) -> Roofline:
     """Return the roofs of a design and the points of a sentence that exits after `exit_layer` (from 1)."""
     program = run.program
-    asked = np.flatnonzero(run.decision_cycle[:exit_layer] != NONE)
+    evaluated = np.flatnonzero(run.decision_cycle[:exit_layer] != NONE)
     layers = program.layer, run.layer_start[:exit_layer]
-    exits = program.exit, run.exit_start[asked]
-    found: dict[tuple[Worker, int, int, int], list[str]] = {}
+    exits = program.exit, run.exit_start[evaluated]
+    alike: dict[tuple[Worker, int, int, int], list[str]] = {}
     for group, starts in ((program.prologue, run.prologue_start[None]), layers, exits):
         for op, name in enumerate(group.op_names):
             macs, cycles, n_bytes = _measured(group, starts, group.op == op)
             if macs:
                 unit: Worker = "head" if group is program.exit else "array"
-                found.setdefault((unit, macs, cycles, n_bytes), []).append(name)
+                alike.setdefault((unit, macs, cycles, n_bytes), []).append(name)
     ops = [
         RooflinePoint(names=tuple(names), unit=unit, macs=macs, cycles=cycles, n_bytes=n_bytes)
-        for (unit, macs, cycles, n_bytes), names in found.items()
+        for (unit, macs, cycles, n_bytes), names in alike.items()
     ]
     whole = RooflinePoint(
         names=(LAYERS,),
@@ -110,7 +112,7 @@ def roofline(run: SentenceRun, exit_layer: int, stream: StreamResult) -> Rooflin
     )
 
 
-def _measured(group: TaskProgram, starts: Ints, mine: Ints) -> tuple[int, int, int]:
+def _measured(group: TaskProgram, starts: Integers, mine: Integers) -> tuple[int, int, int]:
     """MACs, cycles in which any of the tasks `mine` runs, and off-chip bytes, over all runs [runs, tasks]."""
     begin = starts[:, mine].reshape(-1)
     occupancy = np.tile(group.occupancy_cycles[mine], starts.shape[0])

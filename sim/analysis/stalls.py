@@ -2,7 +2,7 @@
 
     latency = busy[u] + squashed[u] + sum over causes of waiting[u, cause]      exactly, for each unit u
 
-(of engines behind each other: latency x engines, each unit being that of all of them).
+(of a spatial pipeline: latency x engines, each unit being that of all of its engines).
 
 A unit takes its tasks in program order, so it waits between two of them, and the wait belongs to the dependency of
 the later one that was there last:
@@ -14,7 +14,7 @@ the later one that was there last:
     own pipeline    the unit's own earlier result is still on its way through the pipeline
     no work         nothing for the unit before the decision: none is left, or the sentence is not in its engine yet
 
-A transfer is told apart more finely, so that the waits for memory are those that a faster memory could shorten. While
+Waits for transfers are split further, so that those for memory are the ones that a faster memory could shorten. While
 another operand is missing too, that operand is the cause. While the DMA itself waited, its own cause counts: a unit
 behind a transfer that had no panel buffer waits for the weight buffer. So a memory without limits never stalls
 anything. Results that arrive in the same cycle count to the unit that stands later in `Unit`, to a transfer last.
@@ -28,15 +28,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.memory.channel import UNLIMITED
-from hexit.hw_model.spatial import layers_per_engine
-from hexit.quant.errors import ConfigError
-from hexit.sim.core.schedule import NONE, UNIT_NAMES, Ints, TaskProgram, Unit
-from hexit.sim.core.stream import SentenceRun, simulate_sentence
+from hexit.quant.arrays import Flags, Integers
+from hexit.sim.core.lone_sentence import simulate_sentence
+from hexit.sim.core.program import NONE, UNIT_NAMES, TaskProgram, Unit
+from hexit.sim.core.sentence import SentenceRun
 
-_Executed = tuple[int, TaskProgram, int, Ints]
+_Executed = tuple[int, TaskProgram, int, Integers]
 
 N_UNITS = len(Unit)
 WEIGHT_BUFFER, PIPELINE, NO_WORK = range(N_UNITS, N_UNITS + 3)  # below them a cause is the unit that is waited for
@@ -62,11 +61,11 @@ class StallBreakdown:
 
     latency_cycles: int
     n_engines: int
-    busy_cycles: Ints
-    squashed_cycles: Ints
-    waiting_cycles: Ints
+    busy_cycles: Integers
+    squashed_cycles: Integers
+    waiting_cycles: Integers
     op_names: tuple[str, ...]
-    op_waiting_cycles: Ints
+    op_waiting_cycles: Integers
 
     @property
     def whole_cycles(self) -> int:
@@ -109,21 +108,21 @@ class KernelAndTransfers:
 class _Events:
     """Results (first the ports, then the tasks of a group): when they are there, their task's start, its unit."""
 
-    time: Ints
-    start: Ints
-    unit: Ints
+    time: Integers
+    start: Integers
+    unit: Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Waits:
     """Waits of tasks from `free` to `start` for `cause`; `transfer_start`: when a transfer they read began, or NONE."""
 
-    unit: Ints
-    op: Ints
-    free: Ints
-    start: Ints
-    cause: Ints
-    transfer_start: Ints
+    unit: Integers
+    op: Integers
+    free: Integers
+    start: Integers
+    cause: Integers
+    transfer_start: Integers
 
 
 def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
@@ -131,8 +130,8 @@ def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
 
     Raises ConfigError for an exit that is not evaluated.
     """
-    latency, program = _latency(run, exit_layer), run.program
-    op_names = tuple(name for group in (program.prologue, program.layer, program.exit) for name in group.op_names)
+    latency, program = run.latency_cycles(exit_layer), run.program
+    op_names = tuple(name for group in program.groups for name in group.op_names)
     engines = [_engine_breakdown(run, groups, exit_layer, latency, op_names) for groups in _groups_by_engine(run)]
     busy, squashed, waiting, op_waiting = (
         np.sum([getattr(engine, name) for engine in engines], axis=0)
@@ -215,7 +214,7 @@ def kernel_and_transfers(run: SentenceRun, exit_layer: int) -> KernelAndTransfer
 
     The kernel is the same program whose transfers take no time. Raises ConfigError for an exit that is not evaluated.
     """
-    latency, program = _latency(run, exit_layer), run.program
+    latency, program = run.latency_cycles(exit_layer), run.program
     kernel = replace(
         program,
         channel=UNLIMITED,
@@ -223,8 +222,7 @@ def kernel_and_transfers(run: SentenceRun, exit_layer: int) -> KernelAndTransfer
         layer=_without_transfers(program.layer),
         exit=_without_transfers(program.exit),
     )
-    evaluated = np.flatnonzero(run.decision_cycle != NONE) + 1
-    alone = simulate_sentence(kernel, tuple(evaluated.tolist()))
+    alone = simulate_sentence(kernel, run.evaluated_layers)
     transfers = [
         (group.latency_cycles[on_dma].sum(), group.occupancy_cycles[on_dma].sum())
         for layer, group, _, _ in _executed(run)
@@ -234,21 +232,14 @@ def kernel_and_transfers(run: SentenceRun, exit_layer: int) -> KernelAndTransfer
     transfer_cycles, dma_busy_cycles = np.sum(transfers, axis=0).tolist()
     return KernelAndTransfers(
         latency_cycles=latency,
-        kernel_cycles=_latency(alone, exit_layer),
+        kernel_cycles=alone.latency_cycles(exit_layer),
         transfer_cycles=transfer_cycles,
         dma_busy_cycles=dma_busy_cycles,
     )
 
 
-def _latency(run: SentenceRun, exit_layer: int) -> int:
-    legal = (np.flatnonzero(run.decision_cycle != NONE) + 1).tolist()
-    if exit_layer not in legal:
-        raise ConfigError("exit_layer", exit_layer, f"must be one of the exits {legal}", "Pick one of these")
-    return int(run.decision_cycle[exit_layer - 1])
-
-
 def _executed(run: SentenceRun) -> Iterator[_Executed]:
-    """Layer (0: the prologue), group, number of its first op among all, and starts, in the engine's order."""
+    """Layer (0: the prologue), group, number of its first op among all, and starts, in the order of execution."""
     program = run.program
     first_layer_op = len(program.prologue.op_names)
     yield 0, program.prologue, 0, run.prologue_start
@@ -259,16 +250,15 @@ def _executed(run: SentenceRun) -> Iterator[_Executed]:
 
 
 def _groups_by_engine(run: SentenceRun) -> list[list[_Executed]]:
-    """The executed groups of each engine, in the engine's order; the prologue is the first one's."""
-    program, design = run.program, run.program.accelerator
-    ends = np.cumsum(layers_per_engine(program.n_layers, design.n_engines, design.engine_layers))
+    """The executed groups of each engine, in the order of execution; the prologue is the first one's."""
+    ends = run.program.end_layer
     engines: list[list[_Executed]] = [[] for _ in ends]
     for executed in _executed(run):
         engines[int(np.searchsorted(ends, max(1, executed[0])))].append(executed)
     return engines
 
 
-def _free_before(unit: Ints, end: Ints, free: Ints) -> Ints:
+def _free_before(unit: Integers, end: Integers, free: Integers) -> Integers:
     """Cycle in which each task's unit is done with the task before, or `free` from earlier groups."""
     order = np.argsort(unit, kind="stable")
     before = np.empty_like(end)
@@ -279,7 +269,7 @@ def _free_before(unit: Ints, end: Ints, free: Ints) -> Ints:
 
 
 def _group_waits(
-    group: TaskProgram, events: _Events, free: Ints, begun: npt.NDArray[np.bool_], first_op: int
+    group: TaskProgram, events: _Events, free: Integers, begun: Flags, first_op: int
 ) -> tuple[_Waits, _Waits]:
     """The waits of a group's tasks for all but transfers, and behind them those for transfers alone."""
     read, segments = group.dependency, group.first_dependency[:-1]
@@ -304,7 +294,7 @@ def _group_waits(
     return _chosen(everything, begun & (alone > free)), _chosen(transfers, begun & (start > alone))
 
 
-def _chosen(waits: _Waits, chosen: npt.NDArray[np.bool_]) -> _Waits:
+def _chosen(waits: _Waits, chosen: Flags) -> _Waits:
     return _Waits(**{field.name: getattr(waits, field.name)[chosen] for field in fields(_Waits)})
 
 
@@ -321,7 +311,7 @@ def _join(parts: list[_Waits]) -> _Waits:
     )
 
 
-def _count(waits: _Waits, n_ops: int) -> tuple[Ints, Ints]:
+def _count(waits: _Waits, n_ops: int) -> tuple[Integers, Integers]:
     """Waiting cycles [unit, cause], and of the compute units [op, cause]."""
     gap = waits.start - waits.free
     by_cause = np.zeros((len(CAUSES), gap.size), np.int64)
@@ -338,17 +328,17 @@ def _count(waits: _Waits, n_ops: int) -> tuple[Ints, Ints]:
     return _sum_columns(by_cause, waits.unit, N_UNITS), _sum_columns(by_cause[:, compute], waits.op[compute], n_ops)
 
 
-def _held(start: Ints, held: Ints, cycle: Ints) -> Ints:
+def _held(start: Integers, held: Integers, cycle: Integers) -> Integers:
     """Cycles before each `cycle` that a unit was held back: `held` cycles in front of each start, in order."""
     before = np.concatenate([[0], np.cumsum(held)])
     following = np.searchsorted(start, cycle)
     last = np.minimum(following, start.size - 1)
     within = np.clip(cycle - (start[last] - held[last]), 0, held[last])
-    total: Ints = before[following] + np.where(following < start.size, within, 0)
+    total: Integers = before[following] + np.where(following < start.size, within, 0)
     return total
 
 
-def _sum_columns(by_cause: Ints, row: Ints, n_rows: int) -> Ints:
+def _sum_columns(by_cause: Integers, row: Integers, n_rows: int) -> Integers:
     sums = [np.bincount(row, weights=cycles, minlength=n_rows) for cycles in by_cause]
     return np.stack(sums, axis=1).astype(np.int64)
 
@@ -362,7 +352,7 @@ def _without_transfers(group: TaskProgram) -> TaskProgram:
     )
 
 
-def _cause_rows(name: str, waits: Ints, latency: int) -> list[StallRow]:
+def _cause_rows(name: str, waits: Integers, latency: int) -> list[StallRow]:
     by_size = np.argsort(-waits, kind="stable").tolist()
     return _rows(name, {CAUSES[cause]: waits[cause] for cause in by_size}, latency)
 

@@ -19,14 +19,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.spatial import layers_per_engine
-from hexit.quant.errors import ConfigError
+from hexit.quant.arrays import Flags, Integers
 from hexit.sim.core.levels import count_open
-from hexit.sim.core.schedule import NONE, UNIT_NAMES, TaskProgram, Unit
-from hexit.sim.core.stream import Ints, SentenceRun
+from hexit.sim.core.program import NONE, UNIT_NAMES, TaskProgram, Unit
+from hexit.sim.core.sentence import SentenceRun
 
 PANELS = "weight panels in use"
 WAITING = "tasks ready for"  # and the unit's name
@@ -39,7 +37,7 @@ class Interval:
     """One task on its unit: busy from `start_cycle` to `end_cycle`, result at `ready_cycle`.
 
     `layer` is 0 in the prologue. A squashed task ends, without a result, in the cycle of the decision. `engine` counts
-    from 1, through engines behind each other.
+    from 1, through a spatial pipeline.
     """
 
     engine: int
@@ -98,8 +96,8 @@ class _Group:
     program: TaskProgram
     engine: int
     layer: int
-    start: Ints
-    operands: Ints
+    start: Integers
+    operands: Integers
 
 
 def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
@@ -107,11 +105,7 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
 
     Raises ConfigError where `run` has no such exit.
     """
-    program = run.program
-    if not 1 <= exit_layer <= program.n_layers or run.decision_cycle[exit_layer - 1] == NONE:
-        legal = (np.flatnonzero(run.decision_cycle != NONE) + 1).tolist()
-        raise ConfigError("exit_layer", exit_layer, f"must be one of the exits {legal}", "Pick one of these")
-    decision = int(run.decision_cycle[exit_layer - 1])
+    program, decision = run.program, run.latency_cycles(exit_layer)
     groups = list(_groups(run))
     intervals: list[Interval] = []
     flows: list[Flow] = []
@@ -136,16 +130,15 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
 
 def _groups(run: SentenceRun) -> Iterator[_Group]:
     """The programs of a sentence in the order in which they ran, each fed with the results of those before it."""
-    program, design = run.program, run.program.accelerator
-    waits = design.exit_overlap != "speculate"
+    program = run.program
+    waits = program.accelerator.exit_overlap != "speculate"
     ports = np.zeros(program.prologue.n_ports, np.int64)
-    last_layer = np.cumsum(layers_per_engine(program.n_layers, design.n_engines, design.engine_layers))
 
-    def ran(group: TaskProgram, layer: int, start: Ints) -> _Group:
+    def ran(group: TaskProgram, layer: int, start: Integers) -> _Group:
         time = np.concatenate([ports, start + group.latency_cycles])
         operands = np.maximum.reduceat(time[group.dependency], group.first_dependency[:-1])
         ports[1:] = time[group.exports]
-        engine = 1 + int(np.searchsorted(last_layer, max(layer, 1)))
+        engine = 1 + int(np.searchsorted(program.end_layer, max(layer, 1)))
         return _Group(program=group, engine=engine, layer=layer, start=start, operands=operands)
 
     yield ran(program.prologue, 0, run.prologue_start)
@@ -164,7 +157,7 @@ def _append_group(
     decision: int,
     *,
     squashed: bool,
-) -> Ints:
+) -> Integers:
     """Append the tasks of one program that began (before the decision, where squashed), and its weight arrows.
 
     Returns the place of each task among the intervals, NONE where it did not begin.
@@ -213,11 +206,11 @@ def _append_group(
     return place
 
 
-def _begun(group: _Group, decision: int, *, squashed: bool) -> npt.NDArray[np.bool_]:
+def _begun(group: _Group, decision: int, *, squashed: bool) -> Flags:
     return group.start < decision if squashed else np.ones_like(group.start, np.bool_)
 
 
-def _readers(program: TaskProgram) -> Ints:
+def _readers(program: TaskProgram) -> Integers:
     """The task that each entry of `dependency` belongs to."""
     return np.repeat(np.arange(program.n_tasks), np.diff(program.first_dependency))
 
@@ -229,11 +222,11 @@ def _uses(program: TaskProgram, *, last: bool) -> tuple[list[int], list[int]]:
     loads, readers = source[is_load], _readers(program)[is_load]
     if last:
         loads, readers = loads[::-1], readers[::-1]
-    found, first = np.unique(loads, return_index=True)
-    return found.tolist(), readers[first].tolist()
+    distinct, first = np.unique(loads, return_index=True)
+    return distinct.tolist(), readers[first].tolist()
 
 
-def _exit_flows(layer: TaskProgram, exit_: TaskProgram, layer_place: Ints, place: Ints) -> list[Flow]:
+def _exit_flows(layer: TaskProgram, exit_: TaskProgram, layer_place: Integers, place: Integers) -> list[Flow]:
     """Arrows from each result of the layer or of the head that an op of the exit reads to its first reader there."""
     reader = _readers(exit_)
     number = exit_.dependency
@@ -254,7 +247,7 @@ def _exit_flows(layer: TaskProgram, exit_: TaskProgram, layer_place: Ints, place
     ]
 
 
-def _panels(groups: list[_Group]) -> tuple[Ints, Ints]:
+def _panels(groups: list[_Group]) -> tuple[Integers, Integers]:
     """Start of the transfer and release of the buffer of every weight panel."""
     begin, end = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for group in groups:
@@ -265,7 +258,7 @@ def _panels(groups: list[_Group]) -> tuple[Ints, Ints]:
     return np.concatenate(begin), np.concatenate(end)
 
 
-def _waits_for_buffer(program: TaskProgram) -> npt.NDArray[np.bool_]:
+def _waits_for_buffer(program: TaskProgram) -> Flags:
     """Which tasks wait for a release, from a port or by a task: transfers of panels do, look-ups do not."""
     by_anything = (program.dependency > program.n_blocks).astype(np.int64)
     waits = np.add.reduceat(by_anything, program.first_dependency[:-1]) > 0
@@ -286,7 +279,7 @@ def _counters(groups: list[_Group], design: Accelerator, decision: int) -> Itera
             yield _counter(engine, f"{WAITING} {name}", None, ready[mine], start[mine], decision)
 
 
-def _counter(engine: int, name: str, capacity: int | None, begin: Ints, end: Ints, decision: int) -> Counter:
+def _counter(engine: int, name: str, capacity: int | None, begin: Integers, end: Integers, decision: int) -> Counter:
     levels = count_open(np.minimum(begin, decision), np.minimum(end, decision))
     return Counter(
         engine=engine,

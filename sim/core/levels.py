@@ -10,19 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from hexit.quant.arrays import Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Levels:
     """A step function: `level[i]` from `cycle[i]` up to `cycle[i + 1]`, 0 before the first; the last level is 0."""
 
-    cycle: Ints
-    level: Ints
+    cycle: Integers
+    level: Integers
 
-    def integral(self, at: Ints) -> Ints:
+    def integral(self, at: Integers) -> Integers:
         """Return the sum of the level over all cycles before each cycle of `at`."""
         if not self.cycle.size:
             return np.zeros_like(at)
@@ -31,7 +30,7 @@ class Levels:
         inside = before[index] + self.level[index] * (at - self.cycle[index])
         return np.where(index < 0, 0, inside)
 
-    def maxima(self, edges: Ints) -> Ints:
+    def maxima(self, edges: Integers) -> Integers:
         """Return the highest level in each of the windows [edges[i], edges[i + 1])."""
         level = np.concatenate([[0], self.level])
         first = np.searchsorted(self.cycle, edges[:-1], side="right")
@@ -40,7 +39,7 @@ class Levels:
         return np.maximum.reduceat(np.concatenate([level, [0]]), bounds)[::2]
 
 
-def count_open(begin: Ints, end: Ints) -> Levels:
+def count_open(begin: Integers, end: Integers) -> Levels:
     """Return how many intervals [begin, end) are open over time; empty ones never are."""
     cycle, place = np.unique(np.concatenate([begin, end]), return_inverse=True)
     change = np.bincount(place[: begin.size], minlength=cycle.size) - np.bincount(

@@ -1,4 +1,4 @@
-"""Who is dropped where sentences wait, by name.
+"""Which sentences a queue drops, by name.
 
 Apart from sim.core.queueing, so that a command line loads no compiler.
 """

@@ -1,16 +1,16 @@
-"""Who waits and who is turned away.
+"""The queue of sentences in front of a design: which wait, and which are dropped.
 
 Sentences enter in the order of arrival. When sentence j is next to enter, every earlier one has its start, so that
 
     waiting(j) = number of earlier sentences in the queue in the cycle arrival[j]
-    full         start[j] > arrival[j] and waiting(j) >= n_places      j has to wait and finds no place
+    full         start[j] > arrival[j] and waiting(j) >= n_places      j has to wait and the queue is full
     late         start[j] - arrival[j] > deadline                      its service could only start past its deadline
 
 are decided with what is known. A served sentence leaves the queue in the cycle of its start, and not before those in
-front of it; a late one waits for its deadline and leaves then, unserved (nobody knows before how long those in front
+front of it; a late one waits for its deadline and leaves then, unserved (it is not known before how long those in front
 take); a sentence that found the queue full was never in it. One that starts in the cycle of its arrival needs no
 place. `enter` is that decision: a lone server calls it (`serve`), so do sentences that take turns
-(sim.core.recurrence) and engines behind each other (sim.core.spatial).
+(sim.core.recurrence) and spatial pipelines (sim.core.spatial).
 
 Not modelled: priorities, a batch that waits until it is full, service that is broken off at the deadline.
 """
@@ -24,12 +24,11 @@ from typing import NamedTuple, get_args
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.policies import DropPolicy
 
-Ints = npt.NDArray[np.int64]
 DROP_POLICIES: tuple[DropPolicy, ...] = get_args(DropPolicy)
 
 SERVED, FULL, LATE = 0, 1, 2  # verdicts
@@ -48,8 +47,8 @@ class Admission(NamedTuple):
 class Queue(NamedTuple):
     """The queue while a stream runs: `left_cycle` of everyone who entered it, and how many entered and left."""
 
-    left_cycle: Ints
-    counts: Ints
+    left_cycle: Integers
+    counts: Integers
 
 
 def empty_queue(n_sentences: int) -> Queue:
@@ -59,10 +58,10 @@ def empty_queue(n_sentences: int) -> Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionPolicy:
-    """What a user says of queue and deadline: waiting places (None: no limit), microseconds, who is dropped.
+    """Queue and deadline as a user gives them: waiting places (None: no limit), microseconds, what is dropped.
 
-    `drop` ``full``: a sentence that has to wait and finds no place. ``late``: also one whose service could only start
-    past its deadline. ``never``: nobody; a deadline is then only counted.
+    `drop` ``full``: a sentence that has to wait while the queue is full. ``late``: also one whose service could only
+    start past its deadline. ``never``: none; misses of a deadline are then only counted.
     """
 
     n_places: int | None = None
@@ -70,7 +69,7 @@ class AdmissionPolicy:
     drop: DropPolicy = "never"
 
     def __post_init__(self) -> None:
-        """Reject policies that nothing could follow."""
+        """Reject policies that contradict themselves."""
         if self.drop not in DROP_POLICIES:
             raise ConfigError("--drop", self.drop, f"must be one of {', '.join(DROP_POLICIES)}", "Try --drop full")
         if self.n_places is not None and self.n_places < 0:
@@ -117,7 +116,9 @@ def enter(admission: Admission, queue: Queue, arrival: int, start: int) -> int:
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def serve(admission: Admission, queue: Queue, arrival: Ints, service: Ints, start: Ints, verdict: Ints) -> None:
+def serve(
+    admission: Admission, queue: Queue, arrival: Integers, service: Integers, start: Integers, verdict: Integers
+) -> None:
     """Run a lone server: start[j] = max(arrival[j], end of the service before), for sentences that are admitted.
 
     Fills `start` (of a dropped sentence: the cycle in which it would have started) and `verdict`.

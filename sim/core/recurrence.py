@@ -1,4 +1,4 @@
-"""The engine: a max-plus recurrence over flat programs, in whole cycles.
+"""The recurrence that gives every task its start: max and plus over flat programs, in whole cycles.
 
 For the tasks of a program, in program order:
 
@@ -11,7 +11,7 @@ dependency is an index. Because there is nothing but max and plus, the model is 
 shorter task or one dependency less never makes anything later.
 
 A sentence is `prologue, (layer, exit) x n`, each group fed with the exports of the one before. Sentences of different
-lengths have programs of their own; `Flat` holds the groups of all of them behind each other, three per program.
+lengths have programs of their own; `Flat` holds the groups of all of them in a row, three per program.
 Not modelled: units that reorder their tasks.
 """
 
@@ -22,19 +22,17 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
-from hexit.sim.core.queueing import SERVED, Admission, Queue, enter
-from hexit.sim.core.schedule import TaskProgram
-
-Ints = npt.NDArray[np.int64]
+from hexit.quant.arrays import Flags, Integers
+from hexit.sim.core.program import TaskProgram
+from hexit.sim.core.queueing import SERVED, UNLIMITED, Admission, Queue, enter
 
 EMPTY = -1  # a slot without a sentence
 PROLOGUE, LAYER, EXIT, N_GROUPS = 0, 1, 2, 3  # order of the groups of a program
 
 
 class Flat(NamedTuple):
-    """The arrays of several `TaskProgram`s that the recurrence reads, one group behind the other.
+    """The arrays of several `TaskProgram`s that the recurrence reads, one group after the other.
 
     By group g: tasks `first_task[g] : first_task[g + 1]`, exports `first_export[g] : first_export[g + 1]`, numbers of
     ports and row blocks, and the exit decision. By task: the rest; `dependency`, `exports` and `decision` count
@@ -43,17 +41,17 @@ class Flat(NamedTuple):
 
     most_tasks: int
     most_ports: int
-    first_task: Ints
-    first_export: Ints
-    n_ports: Ints
-    n_blocks: Ints
-    decision: Ints
-    exports: Ints
-    unit: Ints
-    occupancy: Ints
-    latency: Ints
-    first_dependency: Ints
-    dependency: Ints
+    first_task: Integers
+    first_export: Integers
+    n_ports: Integers
+    n_blocks: Integers
+    decision: Integers
+    exports: Integers
+    unit: Integers
+    occupancy: Integers
+    latency: Integers
+    first_dependency: Integers
+    dependency: Integers
 
 
 def flatten(groups: Sequence[TaskProgram]) -> Flat:
@@ -79,12 +77,12 @@ def flatten(groups: Sequence[TaskProgram]) -> Flat:
     )
 
 
-def _offsets(sizes: Sequence[int]) -> Ints:
+def _offsets(sizes: Sequence[int]) -> Integers:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def run_tasks(flat: Flat, group: int, ports: Ints, free: Ints, start: Ints, time: Ints) -> None:
+def run_tasks(flat: Flat, group: int, ports: Integers, free: Integers, start: Integers, time: Integers) -> None:
     """Run one group: fill `start` (per task) and `time` (ports, then tasks), advance `free` (per unit)."""
     n_ports, first = flat.n_ports[group], flat.first_task[group]
     for port in range(n_ports):  # loops, not slices: numba compiles them in a tenth of the time
@@ -100,7 +98,7 @@ def run_tasks(flat: Flat, group: int, ports: Ints, free: Ints, start: Ints, time
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def run_group(flat: Flat, group: int, ports: Ints, free: Ints, start: Ints, time: Ints) -> None:
+def run_group(flat: Flat, group: int, ports: Integers, free: Integers, start: Integers, time: Integers) -> None:
     """Run one group and turn `ports` into those of the next one; the gate stays as it is."""
     run_tasks(flat, group, ports, free, start, time)
     first = flat.first_export[group]
@@ -111,13 +109,13 @@ def run_group(flat: Flat, group: int, ports: Ints, free: Ints, start: Ints, time
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def run_sentence(
     flat: Flat,
-    evaluated: npt.NDArray[np.bool_],
+    evaluated: Flags,
     waits: bool,
-    free: Ints,
-    prologue_start: Ints,
-    layer_start: Ints,
-    exit_start: Ints,
-) -> Ints:
+    free: Integers,
+    prologue_start: Integers,
+    layer_start: Integers,
+    exit_start: Integers,
+) -> Integers:
     """Run one sentence through all layers from cycle 0 on units that are `free`, and return the decisions' cycles.
 
     `flat` holds its program alone. The exit after a layer runs where `evaluated` says so; with `waits` the next
@@ -140,20 +138,74 @@ def run_sentence(
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def run_turn(
+    flat: Flat,
+    first_group: int,
+    with_prologue: bool,
+    with_exit: bool,
+    ports: Integers,
+    releases: Integers,
+    free: Integers,
+    start: Integers,
+    time: Integers,
+) -> int:
+    """Run one layer of a sentence, with its prologue and its exit if so, and return the decision, EMPTY without.
+
+    `ports` are the sentence's own, `releases` those of the weight buffers of all sentences; both advance.
+    """
+    first_release, decision = 1 + flat.n_blocks[first_group + LAYER], EMPTY
+    for index in range(releases.size):
+        ports[first_release + index] = releases[index]
+    if with_prologue:
+        run_group(flat, first_group + PROLOGUE, ports, free, start, time)
+    run_group(flat, first_group + LAYER, ports, free, start, time)
+    if with_exit:
+        run_group(flat, first_group + EXIT, ports, free, start, time)
+        decision = time[flat.decision[first_group + EXIT]]
+    for index in range(releases.size):
+        releases[index] = ports[first_release + index]
+    return decision
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def admit(
+    waiting: int,
+    until: int,
+    earliest: int,
+    arrival: Integers,
+    admission: Admission,
+    queue: Queue,
+    start: Integers,
+    verdict: Integers,
+) -> int:
+    """Return the first sentence from `waiting` on that is admitted, or the first one that arrives after `until`.
+
+    Fills the `start`, not before `earliest`, and the `verdict` of all sentences up to the admitted one.
+    """
+    while waiting < arrival.size and arrival[waiting] <= until:
+        start[waiting] = max(arrival[waiting], earliest)
+        verdict[waiting] = enter(admission, queue, arrival[waiting], start[waiting])
+        if verdict[waiting] == SERVED:
+            break
+        waiting += 1
+    return waiting
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def run_interleaved(
     flat: Flat,
-    evaluated: npt.NDArray[np.bool_],
-    program: Ints,
-    exit_layer: Ints,
-    arrival: Ints,
+    evaluated: Flags,
+    program: Integers,
+    exit_layer: Integers,
+    arrival: Integers,
     admission: Admission,
     queue: Queue,
     n_slots: int,
     array: int,
-    free: Ints,
-    start: Ints,
-    finish: Ints,
-    verdict: Ints,
+    free: Integers,
+    start: Integers,
+    finish: Integers,
+    verdict: Integers,
 ) -> None:
     """Run a stream with `n_slots` resident sentences that take turns, one layer and its exit per turn.
 
@@ -165,44 +217,31 @@ def run_interleaved(
     per sentence; a dropped one has the start that it would have had, and no finish.
     """
     task_start, time = np.empty(flat.most_tasks, np.int64), np.empty(flat.most_ports + flat.most_tasks, np.int64)
-    sentence = np.empty(n_slots, np.int64)
+    sentence = np.full(n_slots, EMPTY, np.int64)
     n_done = np.zeros(n_slots, np.int64)  # layers behind the slot's sentence
     gates = np.zeros(n_slots, np.int64)  # last decision in the slot
     ports = np.zeros((n_slots, flat.most_ports), np.int64)
     releases = np.zeros(flat.n_ports[LAYER] - 1 - flat.n_blocks[LAYER], np.int64)  # weight buffers, of all slots
-    for slot in range(n_slots):
-        sentence[slot] = EMPTY
-    next_sentence, n_resident, slot = 0, 0, 0
-    while next_sentence < exit_layer.size or n_resident > 0:
+    waiting, n_resident, slot = 0, 0, 0
+    while waiting < exit_layer.size or n_resident > 0:
         mine, enters = ports[slot], False
-        while (
-            sentence[slot] == EMPTY
-            and next_sentence < exit_layer.size
-            and (n_resident == 0 or arrival[next_sentence] <= free[array])
-        ):
-            start[next_sentence] = max(arrival[next_sentence], gates[slot])
-            verdict[next_sentence] = enter(admission, queue, arrival[next_sentence], start[next_sentence])
-            if verdict[next_sentence] == SERVED:
-                sentence[slot], n_done[slot], enters = next_sentence, 0, True
-                n_resident += 1
-            next_sentence += 1
-        if sentence[slot] != EMPTY:
-            first_group = N_GROUPS * program[sentence[slot]]
-            first_release = 1 + flat.n_blocks[first_group + LAYER]
-            for index in range(releases.size):
-                mine[first_release + index] = releases[index]
-            if enters:
-                mine[0] = start[sentence[slot]]
-                run_group(flat, first_group + PROLOGUE, mine, free, task_start, time)
-            run_group(flat, first_group + LAYER, mine, free, task_start, time)
-            if evaluated[n_done[slot]]:
-                run_group(flat, first_group + EXIT, mine, free, task_start, time)
-                mine[0] = gates[slot] = time[flat.decision[first_group + EXIT]]
-            for index in range(releases.size):
-                releases[index] = mine[first_release + index]
+        if sentence[slot] == EMPTY:
+            until = free[array] if n_resident else UNLIMITED
+            waiting = admit(waiting, until, gates[slot], arrival, admission, queue, start, verdict)
+            enters = waiting < arrival.size and arrival[waiting] <= until
+        if enters:
+            sentence[slot], n_done[slot], mine[0] = waiting, 0, start[waiting]
+            n_resident += 1
+            waiting += 1
+        current = sentence[slot]
+        if current != EMPTY:
+            first_group, with_exit = N_GROUPS * program[current], evaluated[n_done[slot]]
+            decision = run_turn(flat, first_group, enters, with_exit, mine, releases, free, task_start, time)
+            if with_exit:
+                mine[0] = gates[slot] = decision
             n_done[slot] += 1
-            if n_done[slot] == exit_layer[sentence[slot]]:
-                finish[sentence[slot]] = gates[slot]
+            if n_done[slot] == exit_layer[current]:
+                finish[current] = gates[slot]
                 sentence[slot] = EMPTY
                 n_resident -= 1
         slot = (slot + 1) % n_slots

@@ -1,4 +1,4 @@
-"""Streams through several engines behind each other: a FIFO of hidden states between two of them, exits in between.
+"""Streams through a spatial pipeline of engines: a FIFO of hidden states between two of them, exits in between.
 
 Sentence i, engine g, offsets in an engine from sim.core.spatial_costs; `places` is the design's fifo_sentences:
 
@@ -33,16 +33,13 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Flags, Integers
 from hexit.sim.core.levels import Levels, count_open
+from hexit.sim.core.program import NONE
 from hexit.sim.core.queueing import SERVED, Admission, Queue, empty_queue, enter
-from hexit.sim.core.schedule import NONE, Unit
 from hexit.sim.core.spatial_costs import SpatialCosts
-from hexit.sim.core.squash import SquashedWork, squashed_work
-
-Ints = npt.NDArray[np.int64]
-
+from hexit.sim.core.squash import SquashedWork, squashed_layers
 
 NEVER = int(np.iinfo(np.int64).max)
 
@@ -50,35 +47,35 @@ NEVER = int(np.iinfo(np.int64).max)
 class Offsets(NamedTuple):
     """The cycles of all programs, [programs, engines] or [programs, layers]; engines and layers count from 0."""
 
-    hand_over: Ints
-    service: Ints
-    decision: Ints
-    engine: Ints
-    end_layer: Ints
+    hand_over: Integers
+    service: Integers
+    decision: Integers
+    engine: Integers
+    end_layer: Integers
 
 
 class Visits(NamedTuple):
     """By sentence and engine: entry [n, engines] and hand-over to the next one [n, engines - 1]; NONE where never."""
 
-    entered: Ints
-    handed: Ints
+    entered: Integers
+    handed: Integers
 
 
 class Fifos(NamedTuple):
     """The FIFO in front of each engine as a ring: when each place will be given up, [engines, places]."""
 
-    given_up: Ints
-    oldest: Ints
-    taken: Ints
+    given_up: Integers
+    oldest: Integers
+    taken: Integers
 
 
 class EngineCycles(NamedTuple):
     """By engine: cycles of useful service, waiting for a place behind, of squashed service; and FIFO high marks."""
 
-    busy: Ints
-    blocked: Ints
-    squashed: Ints
-    fifo_high: Ints
+    busy: Integers
+    blocked: Integers
+    squashed: Integers
+    fifo_high: Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,42 +86,42 @@ class SpatialResult:
     that were dropped from the FIFO. By engine: `busy_cycles` in service of sentences that went on or left,
     `blocked_cycles` done but without a place behind (or, where exits are left out, before the decision of the engine
     in front), `squashed_cycles` in service of sentences that left meanwhile; with `starved_cycles` they are the whole
-    time. `squashed` is all work that was for nothing, by program. `total_cycles` ends
+    time. `squashed` is all wasted work, by program. `total_cycles` ends
     with the last decision.
     """
 
-    tables: tuple[SpatialCosts, ...]
-    program_index: Ints
-    exit_layer: Ints
-    verdict: Ints
-    entered_cycle: Ints
-    handed_cycle: Ints
-    finish_cycle: Ints
-    delivered_cycle: Ints
-    busy_cycles: Ints
-    blocked_cycles: Ints
-    squashed_cycles: Ints
-    fifo_high_water: Ints
+    costs: tuple[SpatialCosts, ...]
+    program_index: Integers
+    exit_layer: Integers
+    verdict: Integers
+    entered_cycle: Integers
+    handed_cycle: Integers
+    finish_cycle: Integers
+    delivered_cycle: Integers
+    busy_cycles: Integers
+    blocked_cycles: Integers
+    squashed_cycles: Integers
+    fifo_high_water: Integers
     squashed: tuple[SquashedWork, ...]
     total_cycles: int
 
     @property
-    def start_cycle(self) -> Ints:
+    def start_cycle(self) -> Integers:
         """Entry into the first engine; of a dropped sentence the cycle in which it would have entered."""
         return self.entered_cycle[:, 0]
 
     @property
-    def served(self) -> npt.NDArray[np.bool_]:
+    def served(self) -> Flags:
         """Which sentences were admitted."""
         return np.asarray(self.verdict == SERVED)
 
     @property
     def n_engines(self) -> int:
-        """Engines behind each other."""
+        """Engines of the pipeline."""
         return int(self.busy_cycles.size)
 
     @property
-    def starved_cycles(self) -> Ints:
+    def starved_cycles(self) -> Integers:
         """Cycles in which each engine had no sentence."""
         return self.total_cycles - self.busy_cycles - self.blocked_cycles - self.squashed_cycles
 
@@ -143,10 +140,10 @@ class SpatialResult:
         """Return how many hidden states at the end of a share, the last one left out, wait for their decision."""
         begins, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         hidden, service = (
-            np.stack([getattr(table, name) for table in self.tables])[self.program_index]
+            np.stack([getattr(engines, name) for engines in self.costs])[self.program_index]
             for name in ("hidden_cycles", "service_cycles")
         )
-        for engine, end in enumerate(self.tables[0].end_layer[:-1].tolist()):
+        for engine, end in enumerate(self.costs[0].end_layer[:-1].tolist()):
             there = self.served & (self.exit_layer >= end)
             begins.append((self.entered_cycle[:, engine] + hidden[:, engine])[there])
             ends.append((self.entered_cycle[:, engine] + service[:, engine])[there])
@@ -154,36 +151,36 @@ class SpatialResult:
 
 
 def simulate_spatial(
-    tables: Sequence[SpatialCosts],
-    exit_layer: Ints,
-    arrival: Ints,
+    costs: Sequence[SpatialCosts],
+    exit_layer: Integers,
+    arrival: Integers,
     admission: Admission = Admission(),  # noqa: B008  # immutable
     *,
-    program_index: Ints | None = None,
+    program_index: Integers | None = None,
     fifo_sentences: int | None = None,
 ) -> SpatialResult:
     """Run sentences that exit after the given layers (from 1) through the engines of a design.
 
-    `tables`: one per program of the stream (sentences of different lengths), `program_index` says whose each sentence
+    `costs`: one per program of the stream (sentences of different lengths), `program_index` says whose each sentence
     is, the first one's without. `arrival` must not fall; a closed loop has zeros. `fifo_sentences` goes before the
     design's. Results leave in the design's `result_order`.
     """
-    n, n_engines = exit_layer.size, tables[0].n_engines
-    design = tables[0].program.accelerator
+    n, n_engines = exit_layer.size, costs[0].n_engines
+    design = costs[0].program.accelerator
     index = np.zeros(n, np.int64) if program_index is None else program_index
     places = min(design.fifo_sentences if fifo_sentences is None else fifo_sentences, max(n, 1))
     visits = Visits(np.full((n, n_engines), NONE, np.int64), np.full((n, n_engines - 1), NONE, np.int64))
     cycles = EngineCycles(*(np.zeros(size, np.int64) for size in (n_engines, n_engines, n_engines, n_engines - 1)))
     finish, verdict = np.full(n, NONE, np.int64), np.empty(n, np.int64)
     run_engines(
-        offsets(tables), index, exit_layer, arrival, places, admission, empty_queue(n), visits, cycles, finish, verdict
+        offsets(costs), index, exit_layer, arrival, places, admission, empty_queue(n), visits, cycles, finish, verdict
     )
     served = verdict == SERVED
     delivered = finish
     if design.result_order == "in_order":
         delivered = np.where(served, np.maximum.accumulate(finish), NONE)
     return SpatialResult(
-        tables=tuple(tables),
+        costs=tuple(costs),
         program_index=index,
         exit_layer=exit_layer,
         verdict=verdict,
@@ -196,20 +193,20 @@ def simulate_spatial(
         squashed_cycles=cycles.squashed,
         fifo_high_water=cycles.fifo_high,
         squashed=tuple(
-            _squashed(table, served & (index == program), exit_layer, visits.entered, finish)
-            for program, table in enumerate(tables)
+            _squashed(engines, served & (index == program), exit_layer, visits.entered, finish)
+            for program, engines in enumerate(costs)
         ),
         total_cycles=int(finish.max(initial=0)),
     )
 
 
-def offsets(tables: Sequence[SpatialCosts]) -> Offsets:
-    """Return the tables of all programs as the compiled function takes them."""
+def offsets(costs: Sequence[SpatialCosts]) -> Offsets:
+    """Return the cycles of all programs as the compiled function takes them."""
     hand_over, service, decision = (
-        np.stack([getattr(table, f"{name}_cycle{suffix}") for table in tables])
+        np.stack([getattr(engines, f"{name}_cycle{suffix}") for engines in costs])
         for name, suffix in (("hand_over", "s"), ("service", "s"), ("decision", ""))
     )
-    return Offsets(hand_over, service, decision, tables[0].engine, tables[0].end_layer)
+    return Offsets(hand_over, service, decision, costs[0].engine, costs[0].end_layer)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
@@ -246,16 +243,16 @@ def hand_on(fifos: Fifos, engine: int, ready: int, leaves: int) -> int:
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def run_engines(
     offset: Offsets,
-    program: Ints,
-    exit_layer: Ints,
-    arrival: Ints,
+    program: Integers,
+    exit_layer: Integers,
+    arrival: Integers,
     n_places: int,
     admission: Admission,
     queue: Queue,
     visits: Visits,
     cycles: EngineCycles,
-    finish: Ints,
-    verdict: Ints,
+    finish: Integers,
+    verdict: Integers,
 ) -> None:
     """Fill `visits`, `cycles`, `finish` and `verdict`, which come as NONE and 0, sentence by sentence.
 
@@ -304,32 +301,20 @@ def run_engines(
 
 
 def _squashed(
-    table: SpatialCosts, mine: npt.NDArray[np.bool_], exit_layer: Ints, entered: Ints, finish: Ints
+    costs: SpatialCosts, mine: Flags, exit_layer: Integers, entered: Integers, finish: Integers
 ) -> SquashedWork:
     """Add up what was cut off of the sentences `mine`: in the engine of the exit, and in the engine behind."""
-    program, engine_of = table.program, table.engine
-    n_ops = len(program.layer.op_names) + len(program.exit.op_names)
-    total = SquashedWork(cycles=np.zeros(len(Unit), np.int64), op_cycles=np.zeros(n_ops, np.int64), macs=0, n_bytes=0)
+    engine_of = costs.engine
+    total = squashed_layers(costs.runs[0], 0, np.zeros(0, np.int64))
     n_left = np.bincount(exit_layer[mine] - 1, minlength=engine_of.size)
     for layer in np.flatnonzero(n_left).tolist():
         engine = int(engine_of[layer])
         first = layer + 1 - int(np.searchsorted(engine_of, engine))
-        total += _cut_off(table, engine, first, table.decision_cycle[layer : layer + 1], n_left[layer : layer + 1])
-    for engine in range(1, table.n_engines):
-        for_nothing = mine & (engine_of[exit_layer - 1] < engine) & (entered[:, engine] != NONE)
-        cut, times = np.unique((finish - entered[:, engine])[for_nothing], return_counts=True)
-        total += _cut_off(table, engine, 0, cut, times)
+        total += squashed_layers(
+            costs.runs[engine], first, costs.decision_cycle[layer : layer + 1], n_left[layer : layer + 1]
+        )
+    for engine in range(1, costs.n_engines):
+        squashed = mine & (engine_of[exit_layer - 1] < engine) & (entered[:, engine] != NONE)
+        cut, times = np.unique((finish - entered[:, engine])[squashed], return_counts=True)
+        total += squashed_layers(costs.runs[engine], 0, cut, times)
     return total
-
-
-def _cut_off(table: SpatialCosts, engine: int, first_layer: int, cut: Ints, times: Ints) -> SquashedWork:
-    """Return the squashed work of an engine's layers from its `first_layer` on, for cuts so long after the entry."""
-    run, program = table.runs[engine], table.program
-    layer = squashed_work(program.layer, run.layer_start[first_layer:], cut, times)
-    exit_ = squashed_work(program.exit, run.exit_start[first_layer:], cut, times)
-    return SquashedWork(
-        cycles=layer.cycles + exit_.cycles,
-        op_cycles=np.concatenate([layer.op_cycles, exit_.op_cycles]),
-        macs=layer.macs + exit_.macs,
-        n_bytes=layer.n_bytes + exit_.n_bytes,
-    )

@@ -1,4 +1,4 @@
-"""What each of several engines behind each other takes for its share of a sentence's layers, from the engine itself.
+"""Cycles that each engine of a spatial pipeline takes for its share of a sentence's layers.
 
 The shares are those of hw_model.spatial, the first engine has the prologue as well. In an engine a sentence runs
 exactly as it does alone on a design of that engine, from cycle 0 in which it enters:
@@ -20,121 +20,80 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from hexit.hw_model.spatial import layers_per_engine
-from hexit.sim.core.recurrence import flatten, run_sentence
-from hexit.sim.core.schedule import NONE, Program, TaskProgram, Unit
-
-Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EngineRun:
-    """Starts of the tasks of one engine's share, [tasks], [layers, tasks], [layers, tasks], from its entry on."""
-
-    prologue_start: Ints
-    layer_start: Ints
-    exit_start: Ints
+from hexit.quant.arrays import Flags, Integers
+from hexit.sim.core.program import NONE, Program, TaskProgram
+from hexit.sim.core.sentence import SentenceRun, run_layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpatialCosts:
     """The cycles of every engine and layer, as the module says; `end_layer[g]`: layers up to and with engine g.
 
-    `decision_cycle` is NONE for exits that are not evaluated. `runs` are the engines' tasks.
+    `decision_cycle` is NONE for exits that are not evaluated. `runs`: each engine's share, from its entry on.
     """
 
     program: Program
-    end_layer: Ints
-    hidden_cycles: Ints
-    hand_over_cycles: Ints
-    service_cycles: Ints
-    decision_cycle: Ints
-    runs: tuple[EngineRun, ...]
+    end_layer: Integers
+    hidden_cycles: Integers
+    hand_over_cycles: Integers
+    service_cycles: Integers
+    decision_cycle: Integers
+    runs: tuple[SentenceRun, ...]
 
     @property
     def n_engines(self) -> int:
-        """Engines behind each other."""
+        """Engines of the pipeline."""
         return int(self.end_layer.size)
 
     @property
-    def engine(self) -> Ints:
+    def engine(self) -> Integers:
         """The engine of every layer, both counted from 0."""
         return np.repeat(np.arange(self.n_engines), np.diff(self.end_layer, prepend=0))
 
 
-def spatial_costs(program: Program, evaluated: npt.NDArray[np.bool_]) -> SpatialCosts:
+def spatial_costs(program: Program, evaluated: Flags) -> SpatialCosts:
     """Run every engine's share once; `evaluated` says after which layers an exit decides, the last one included."""
-    design = program.accelerator
-    speculates = design.exit_overlap == "speculate"
-    end_layer = np.cumsum(layers_per_engine(program.n_layers, design.n_engines, design.engine_layers))
-    outputs = program.layer.exports[: program.layer.n_blocks] - program.layer.n_ports
-    prologue = program.prologue
-    runs: list[EngineRun] = []
-    hidden, hand_over, service = (np.empty_like(end_layer) for _ in range(3))
-    decision = np.empty(program.n_layers, np.int64)
-    first = 0
-    for engine, end in enumerate(end_layer.tolist()):
-        run = EngineRun(
-            prologue_start=np.empty(prologue.n_tasks, np.int64),
-            layer_start=np.empty((end - first, program.layer.n_tasks), np.int64),
-            exit_start=np.full((end - first, program.exit.n_tasks), NONE, np.int64),
-        )
-        decisions = run_sentence(
-            flatten((prologue, program.layer, program.exit)),
-            evaluated[first:end],
-            not speculates,
-            np.zeros(len(Unit), np.int64),
-            run.prologue_start,
-            run.layer_start,
-            run.exit_start,
-        )
-        hidden[engine] = (run.layer_start[-1, outputs] + program.layer.latency_cycles[outputs]).max()
-        service[engine] = max(hidden[engine], decisions.max())
-        settled = decisions[:-1] if speculates else decisions
-        hand_over[engine] = max(hidden[engine], settled.max(initial=0))
-        decision[first:end] = decisions
-        runs.append(run)
-        prologue, first = _no_ops(program.layer), end
+    end_layer, layer = program.end_layer, program.layer
+    prologues = [program.prologue, *[_no_ops(layer)] * (end_layer.size - 1)]
+    shares = np.split(evaluated, end_layer[:-1])
+    runs = [run_layers(program, share, prologue) for share, prologue in zip(shares, prologues, strict=True)]
+    outputs = layer.exports[: layer.n_blocks] - layer.n_ports
+    hidden = np.array([(run.layer_start[-1, outputs] + layer.latency_cycles[outputs]).max() for run in runs])
+    pending = 1 if program.accelerator.exit_overlap == "speculate" else 0  # decisions that fall behind the hand-over
+    decided = [run.decision_cycle[: run.decision_cycle.size - pending].max(initial=0) for run in runs]
     return SpatialCosts(
         program=program,
         end_layer=end_layer,
         hidden_cycles=hidden,
-        hand_over_cycles=hand_over,
-        service_cycles=service,
-        decision_cycle=decision,
+        hand_over_cycles=np.maximum(hidden, decided),
+        service_cycles=np.maximum(hidden, [run.decision_cycle.max() for run in runs]),
+        decision_cycle=np.concatenate([run.decision_cycle for run in runs]),
         runs=tuple(runs),
     )
 
 
-def lone_entry_cycle(table: SpatialCosts) -> Ints:
+def lone_entry_cycle(costs: SpatialCosts) -> Integers:
     """Return when a sentence alone on the design enters each engine."""
-    entry = np.zeros(table.n_engines, np.int64)
+    entry = np.zeros(costs.n_engines, np.int64)
     decided = 0
-    for engine in range(table.n_engines - 1):
-        entry[engine + 1] = max(entry[engine] + table.hand_over_cycles[engine], decided)
-        decided = entry[engine] + table.service_cycles[engine]
+    for engine in range(costs.n_engines - 1):
+        entry[engine + 1] = max(entry[engine] + costs.hand_over_cycles[engine], decided)
+        decided = entry[engine] + costs.service_cycles[engine]
     return entry
 
 
-def lone_run(table: SpatialCosts) -> tuple[EngineRun, Ints]:
-    """Return the starts of all tasks of a sentence alone on the design, and the cycle of every decision.
-
-    As `sim.core.stream.simulate_sentence` has them: [tasks], [layers, tasks], [layers, tasks]; NONE for exits that are
-    not evaluated.
-    """
-    entry = lone_entry_cycle(table)
-    of_layer = entry[table.engine]
-    layer_start, exit_start = (
-        np.concatenate([getattr(run, name) for run in table.runs]) for name in ("layer_start", "exit_start")
+def spatial_run(costs: SpatialCosts) -> SentenceRun:
+    """Return the run of a sentence alone on the design, through all engines."""
+    entry = lone_entry_cycle(costs)[costs.engine]
+    exit_start = np.concatenate([run.exit_start for run in costs.runs])
+    return SentenceRun(
+        program=costs.program,
+        prologue_start=costs.runs[0].prologue_start,
+        layer_start=np.concatenate([run.layer_start for run in costs.runs]) + entry[:, None],
+        exit_start=np.where(exit_start == NONE, NONE, exit_start + entry[:, None]),
+        decision_cycle=np.where(costs.decision_cycle == NONE, NONE, costs.decision_cycle + entry),
     )
-    run = EngineRun(
-        prologue_start=table.runs[0].prologue_start,
-        layer_start=layer_start + of_layer[:, None],
-        exit_start=np.where(exit_start == NONE, NONE, exit_start + of_layer[:, None]),
-    )
-    return run, np.where(table.decision_cycle == NONE, NONE, table.decision_cycle + of_layer)
 
 
 def _no_ops(layer: TaskProgram) -> TaskProgram:

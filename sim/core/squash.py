@@ -13,21 +13,20 @@ from typing import Self
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
-from hexit.sim.core.schedule import NONE, TaskProgram, Unit
-
-Ints = npt.NDArray[np.int64]
+from hexit.quant.arrays import Integers
+from hexit.sim.core.program import NONE, TaskProgram, Unit
+from hexit.sim.core.sentence import SentenceRun
 
 _DMA = int(Unit.DMA)  # an int: compiled functions take no enumerations from outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SquashedWork:
-    """Cycles by unit, cycles by op (transfers left out), MACs and bytes of work that was for nothing."""
+    """Wasted work: cycles by unit, cycles by op (transfers left out), MACs and bytes."""
 
-    cycles: Ints
-    op_cycles: Ints
+    cycles: Integers
+    op_cycles: Integers
     macs: int
     n_bytes: int
 
@@ -41,8 +40,8 @@ class SquashedWork:
         )
 
 
-def squashed_work(program: TaskProgram, start: Ints, cut: Ints, times: Ints | None = None) -> SquashedWork:
-    """Return what was for nothing of runs with the starts [runs, tasks] (NONE: not begun) cut off in the cycles `cut`.
+def squashed_work(program: TaskProgram, start: Integers, cut: Integers, times: Integers | None = None) -> SquashedWork:
+    """Return the wasted work of runs with the starts [runs, tasks] (NONE: not begun), cut off in the cycles `cut`.
 
     Every cut is a case of its own that cuts off all runs; `times` says how often each of them happened, once
     without.
@@ -68,19 +67,34 @@ def squashed_work(program: TaskProgram, start: Ints, cut: Ints, times: Ints | No
     return SquashedWork(cycles=cycles, op_cycles=op_cycles, macs=int(work[0]), n_bytes=int(work[1]))
 
 
+def squashed_layers(run: SentenceRun, first_layer: int, cut: Integers, times: Integers | None = None) -> SquashedWork:
+    """Return the squashed work of a run's layers from `first_layer` on (counted from 0), exits included.
+
+    `cut` and `times` as `squashed_work` has them; cycles by op are those of the layer's and then of the exit's ops.
+    """
+    layer = squashed_work(run.program.layer, run.layer_start[first_layer:], cut, times)
+    exit_ = squashed_work(run.program.exit, run.exit_start[first_layer:], cut, times)
+    return SquashedWork(
+        cycles=layer.cycles + exit_.cycles,
+        op_cycles=np.concatenate([layer.op_cycles, exit_.op_cycles]),
+        macs=layer.macs + exit_.macs,
+        n_bytes=layer.n_bytes + exit_.n_bytes,
+    )
+
+
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def _add_squashed(
-    unit: Ints,
-    op: Ints,
-    occupancy: Ints,
-    macs: Ints,
-    n_bytes: Ints,
-    start: Ints,
-    cut: Ints,
-    times: Ints,
-    cycles: Ints,
-    op_cycles: Ints,
-    work: Ints,
+    unit: Integers,
+    op: Integers,
+    occupancy: Integers,
+    macs: Integers,
+    n_bytes: Integers,
+    start: Integers,
+    cut: Integers,
+    times: Integers,
+    cycles: Integers,
+    op_cycles: Integers,
+    work: Integers,
 ) -> None:
     """Add up over runs, tasks and the falling cycles `cut`; `work` is MACs, bytes."""
     for run in range(start.shape[0]):

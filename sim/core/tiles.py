@@ -24,15 +24,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import Dataflow, SystolicArray, product_cycles
 from hexit.hw_model.gemm import fold_cycles
 from hexit.hw_model.rounding import ceil_div
+from hexit.quant.arrays import Flags, Integers
 from hexit.quant.workload import MatMul
 
-Ints = npt.NDArray[np.int64]
 Axis = Literal["m", "n", "k"]
 
 LOOPS: dict[Dataflow, tuple[Axis, Axis]] = {  # outer, inner; values of the third axis stream through a fold
@@ -52,19 +51,19 @@ class ProductTasks:
     `panel_columns` and blocks of `block_rows`; `last_of_panel` the last task that needs a streamed panel.
     """
 
-    head: Ints
-    last_row: Ints
-    last_column: Ints
-    last_k: Ints
-    first_tile: Ints
-    occupancy_cycles: Ints
-    latency_cycles: Ints
-    macs: Ints
-    task_head: Ints
-    panel: Ints
-    block: Ints
-    last_of_panel: Ints
-    finished: Ints
+    head: Integers
+    last_row: Integers
+    last_column: Integers
+    last_k: Integers
+    first_tile: Integers
+    occupancy_cycles: Integers
+    latency_cycles: Integers
+    macs: Integers
+    task_head: Integers
+    panel: Integers
+    block: Integers
+    last_of_panel: Integers
+    finished: Integers
     panel_columns: int
     block_rows: int
 
@@ -89,8 +88,8 @@ def cut_product(op: MatMul, accelerator: Accelerator, merged: int) -> ProductTas
     head, outer, chunk = (index.reshape(-1) for index in np.indices((op.count, n_outer, n_chunks)))
     sizes: dict[Axis, int] = {"m": op.m, "n": op.n, "k": op.k}
     steps = _fold_steps(array)
-    first: dict[Axis, Ints] = {axis: np.zeros_like(head) for axis in sizes}
-    last: dict[Axis, Ints] = {axis: np.full_like(head, size - 1) for axis, size in sizes.items()}
+    first: dict[Axis, Integers] = {axis: np.zeros_like(head) for axis in sizes}
+    last: dict[Axis, Integers] = {axis: np.full_like(head, size - 1) for axis, size in sizes.items()}
     for axis, index, step in ((outer_axis, outer, steps[outer_axis]), (inner_axis, chunk, steps[inner_axis] * merged)):
         first[axis] = index * step
         last[axis] = np.minimum(first[axis] + step, sizes[axis]) - 1
@@ -148,7 +147,7 @@ def _loop_folds(op: MatMul, array: SystolicArray) -> tuple[int, int]:
     return ceil_div(sizes[outer], steps[outer]), ceil_div(sizes[inner], steps[inner])
 
 
-def _finishing_rounds(op: MatMul, array: SystolicArray) -> npt.NDArray[np.bool_]:
+def _finishing_rounds(op: MatMul, array: SystolicArray) -> Flags:
     """Whether results are finished in a round, for all rounds of a product."""
     n_outer, n_inner = _loop_folds(op, array)
     _, outer, inner = (index.reshape(-1) for index in np.indices((op.count, n_outer, n_inner)))
@@ -162,7 +161,7 @@ def _finishing_rounds(op: MatMul, array: SystolicArray) -> npt.NDArray[np.bool_]
     return np.logical_or.reduceat(finishes, np.arange(0, outer.size, array.n_arrays))
 
 
-def _finished(task: Ints, array: SystolicArray, merged: int) -> tuple[Ints, int, int]:
+def _finished(task: Integers, array: SystolicArray, merged: int) -> tuple[Integers, int, int]:
     """Return the task that finishes [product, column panel, row block], columns of a panel and rows of a block."""
     if array.fold.stages_operands:  # results are read out when all are there
         return task[:, -1:, -1:], sys.maxsize, sys.maxsize

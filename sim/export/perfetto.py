@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from hexit.sim.analysis.timeline import Flow, Interval, Timeline
-from hexit.sim.core.schedule import UNIT_NAMES
+from hexit.sim.core.program import UNIT_NAMES
 
 Level = Literal["op", "tile"]
 Event = dict[str, Any]

@@ -25,7 +25,7 @@ from fractions import Fraction
 from vcd import VCDWriter
 
 from hexit.sim.analysis.timeline import PANELS, WAITING, Interval, Timeline
-from hexit.sim.core.schedule import UNIT_NAMES, Unit
+from hexit.sim.core.program import UNIT_NAMES, Unit
 
 IDLE = "idle"
 INTEGER_BITS = 32

@@ -5,7 +5,7 @@ pipeline and area are those of the design. The logit scale comes with the record
 checked with `nominal_scale`. The oracle has no unit: it is charged as the one of a fixed depth that computes every
 exit.
 
-Not here: when the parts work (sim.core.schedule), what a stream of events does to the unit (sim.analysis.exit_unit).
+Not here: when the parts work (sim.core.recurrence), streams of events through the unit (sim.analysis.exit_events).
 """
 
 from __future__ import annotations

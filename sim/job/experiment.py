@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.area.estimate import ResourceEstimate, estimate
@@ -22,6 +21,7 @@ from hexit.hw_model.energy import EnergyBreakdown, energy_model, energy_uj
 from hexit.hw_model.exit_unit.build import ExitUnitBuild
 from hexit.hw_model.memory.channel import device_channel
 from hexit.hw_model.task_cycles import TaskCycles
+from hexit.quant.arrays import Integers
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.scores import pearson
 from hexit.quant.data.tasks import TextSet
@@ -32,15 +32,12 @@ from hexit.quant.traces.profile import Profile, decide_profile, profile_trace
 from hexit.quant.traces.store import Calibration, ModelCard, Store
 from hexit.quant.traces.trace import ExitTrace
 from hexit.quant.workload import Workload, encoder_workload
-from hexit.sim.core.schedule import Program, Unit, compile_program
-from hexit.sim.core.stream import (
-    ExitTable,
-    SentenceRun,
-    StreamResult,
-    exit_table,
-    simulate_sentence,
-    stream_work,
-)
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import ExitTable, lone_sentence, simulate_sentence
+from hexit.sim.core.program import Program, Unit
+from hexit.sim.core.sentence import SentenceRun
+from hexit.sim.core.stream import StreamResult
+from hexit.sim.core.stream_work import stream_work
 from hexit.sim.job.built_unit import check_build, check_scale
 from hexit.sim.job.exit_path import (
     ExitPath,
@@ -56,8 +53,6 @@ from hexit.sim.traffic.arrivals import arrival_cycles
 from hexit.sim.traffic.lengths import compile_lengths, hardware_lengths
 from hexit.sim.traffic.load import StreamLoad, StreamSetup
 from hexit.sim.traffic.saturation import Saturation
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +131,7 @@ class Outcome:
     sentence: SentenceRun
     table: ExitTable
     programs: tuple[Program, ...]
-    drawn: Ints
+    drawn: Integers
     stream: StreamResult
     full: StreamResult
     saturation: Saturation | None
@@ -230,10 +225,13 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         ),
         lengths,
     )
-    load = StreamLoad(setup=setup.stream, programs=programs, program_index=index, seed=setup.seed)
-    stream = load.run(decision.exit_layer, spec.evaluated_layers)
-    full = load.run(np.full(source.trace.n_samples, setup.shape.n_layers), (setup.shape.n_layers,))
-    searched = load.search(decision.exit_layer, spec.evaluated_layers) if setup.stream.saturates else None
+    load = StreamLoad(setup=setup.stream, program_index=index, clock_mhz=setup.design.clock_mhz, seed=setup.seed)
+    sentences = [lone_sentence(program, spec.evaluated_layers) for program in programs]
+    longest = lone_sentence(program, spec.evaluated_layers)
+    last = setup.shape.n_layers
+    stream = load.run(decision.exit_layer, sentences)
+    full = load.run(np.full(source.trace.n_samples, last), [lone_sentence(program, (last,)) for program in programs])
+    searched = load.search(decision.exit_layer, sentences) if setup.stream.saturates else None
     return Outcome(
         setup=setup,
         source=source,
@@ -242,8 +240,8 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
         workload=checked.workload,
         exit_path=checked.exit_path,
         program=program,
-        sentence=simulate_sentence(program, spec.evaluated_layers),
-        table=exit_table(program, spec.evaluated_layers),
+        sentence=longest.run,
+        table=longest.table,
         programs=programs,
         drawn=load.drawn,
         stream=stream,

@@ -3,8 +3,8 @@
     pipeline   the stages in order with what each computes, the loop of the state, and events on their way through
     area       LUTs and flip-flops of each rule's unit, as synthesised, the chosen one marked
 
-The lower half of the pipeline is a run of the cycle model (sim.analysis.exit_unit): two sentences take turns, then one
-of them sends two layers in a row.
+The lower half of the pipeline is a run of the cycle model (sim.analysis.exit_events): two sentences take turns, then
+one of them sends two layers in a row.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.exits.facade import RULES, ElbertExit
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.files import write_whole
-from hexit.sim.analysis.exit_unit import stage_entries
+from hexit.sim.analysis.exit_events import stage_entries
 from hexit.sim.plots.style import (
     BLACK,
     BLUE,

@@ -35,7 +35,7 @@ from hexit.quant.files import write_whole
 from hexit.quant.traces.store import Progress
 from hexit.quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax
 from hexit.sim.analysis.timeline import Interval, Timeline, sentence_timeline
-from hexit.sim.core.schedule import NONE, UNIT_NAMES, Unit
+from hexit.sim.core.program import NONE, UNIT_NAMES, Unit
 from hexit.sim.job.experiment import Outcome, RulePoint, decide_source, is_bound, shown_exit, sweep_rules
 from hexit.sim.plots.roofline import draw_roofline
 from hexit.sim.plots.stalls import draw_stalls

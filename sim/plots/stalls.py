@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from hexit.quant.arrays import Floats
 from hexit.sim.analysis.stalls import CAUSES, NO_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown, stall_breakdown
-from hexit.sim.core.schedule import UNIT_NAMES, Unit
+from hexit.sim.core.program import UNIT_NAMES, Unit
 from hexit.sim.job.experiment import Outcome, shown_exit
 from hexit.sim.plots.style import (
     BLACK,
@@ -114,7 +114,7 @@ def _op_bars(axes: Axes, found: StallBreakdown, ops: list[int]) -> set[int]:
     return used
 
 
-def _causes(axes: Axes, row: int, end: float, width: npt.NDArray[np.float64], seen: float) -> set[int]:
+def _causes(axes: Axes, row: int, end: float, width: Floats, seen: float) -> set[int]:
     """Draw the waits of a bar from `end` on, `width` by cause; return the causes that are wide enough to be seen."""
     for cause, look in CAUSE_LOOKS.items():
         end = _piece(axes, row, end, float(width[cause]), look)

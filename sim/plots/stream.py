@@ -13,15 +13,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.sim.core.levels import Levels, count_open
+from hexit.sim.core.program import UNIT_NAMES, Unit
 from hexit.sim.core.queueing import UNLIMITED
-from hexit.sim.core.schedule import UNIT_NAMES, Unit
-from hexit.sim.core.stream import Ints, StreamResult, queue_spans, stream_levels
+from hexit.sim.core.stream import StreamResult
+from hexit.sim.core.stream_levels import queue_spans, stream_levels
 from hexit.sim.job.experiment import Outcome
 from hexit.sim.plots.style import (
     BLACK,
@@ -68,12 +69,12 @@ def waiting_sentences(stream: StreamResult) -> Levels:
     return count_open(*queue_spans(stream))
 
 
-def bin_edges(last_cycle: int) -> Ints:
+def bin_edges(last_cycle: int) -> Integers:
     """Return the edges of at most N_BINS equal parts of the cycles up to the last one."""
     return np.unique(np.linspace(0, last_cycle, N_BINS + 1).astype(np.int64))
 
 
-def tail(latency_cycles: Ints, n_points: int = N_TAIL) -> tuple[Ints, npt.NDArray[np.float64]]:
+def tail(latency_cycles: Integers, n_points: int = N_TAIL) -> tuple[Integers, Floats]:
     """Return latencies, rising, and the fraction of all that are longer than each; at most `n_points` of them.
 
     Exact at every latency that is returned: ranks are thinned evenly in the logarithm of the fraction, so that the
@@ -130,7 +131,7 @@ def draw_latency(outcome: Outcome, report: Report) -> Figure:
     axes = figure.add_subplot()
     served = stream.served
     service = stream.finish_cycle[served] - stream.start_cycle[served]
-    curves: dict[str, tuple[Ints, dict[str, Any]]] = {
+    curves: dict[str, tuple[Integers, dict[str, Any]]] = {
         "without early exit": (outcome.full.served_latency_cycles, {"color": GREY, "linestyle": "--"}),
         "in service": (service, {"color": SKY}),
         "with early exits": (stream.served_latency_cycles, {"color": BLUE, "linewidth": 1.6}),
@@ -155,14 +156,14 @@ def draw_latency(outcome: Outcome, report: Report) -> Figure:
     return figure
 
 
-def _step_down(axes: Axes, value: Ints, longer: npt.NDArray[np.float64], clock_mhz: float, **look: Any) -> None:
+def _step_down(axes: Axes, value: Integers, longer: Floats, clock_mhz: float, **look: Any) -> None:
     """Draw a curve from 100 % at the shortest latency down; the last step ends at the lower edge."""
     milliseconds = value / clock_mhz / 1000
     x, y = np.concatenate([milliseconds[:1], milliseconds]), np.concatenate([[1.0], longer])
     axes.step(x, 100 * np.maximum(y, 1e-9), where="post", **look)
 
 
-def _mark_percentiles(axes: Axes, latencies: Ints, clock_mhz: float) -> None:
+def _mark_percentiles(axes: Axes, latencies: Integers, clock_mhz: float) -> None:
     """Mark the percentiles that so many sentences have, each with its value beside it."""
     for percentile in PERCENTILES:
         if latencies.size * (100 - percentile) < 100:

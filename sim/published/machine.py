@@ -22,16 +22,14 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.machine.description import Machine, Region, Stage
 from hexit.hw_model.machine.op_cycles import OpCycles, machine_ops, op_cycles
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.rounding import ceil_div
+from hexit.quant.arrays import Flags, Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import Op, output_shape
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +88,12 @@ def machine_cycles(machine: Machine, channel: MemoryChannel | None = None) -> Ma
     ops = machine_ops(machine)
     regions = tuple(_region_cycles(machine, region, ops, channel) for region in machine.regions)
     layer = machine.layer_extra_cycles
-    beside = 0
-    for region, found in zip(machine.regions, regions, strict=True):
-        beside = max(beside, found.cycles)
+    parallel = 0  # cycles of the regions that run in parallel
+    for region, cycles in zip(machine.regions, regions, strict=True):
+        parallel = max(parallel, cycles.cycles)
         if not region.parallel_with_next:
-            layer, beside = layer + beside, 0
-    layer += beside
+            layer, parallel = layer + parallel, 0
+    layer += parallel
     n_layers = 1 if machine.products else machine.network.encoder().n_layers
     return MachineCycles(regions=regions, layer_cycles=layer, network_cycles=n_layers * layer)
 
@@ -130,7 +128,7 @@ def _region_cycles(machine: Machine, region: Region, ops: dict[str, Op], channel
     )
 
 
-def busy_cycles(stages: tuple[StageCycles, ...], n_packs: int) -> Ints:
+def busy_cycles(stages: tuple[StageCycles, ...], n_packs: int) -> Integers:
     """Return the cycles of each stage for each pack, [stage, pack]."""
     return np.array([[stage.pack_cycles] * (n_packs - 1) + [stage.last_pack_cycles] for stage in stages], np.int64)
 
@@ -158,12 +156,12 @@ def _stage_ops(
     return tuple(op for done in per_head for op in done), _overlapped(region, busy) + stage.call_cycles
 
 
-def _overlapped(region: Region, busy: Ints) -> int:
+def _overlapped(region: Region, busy: Integers) -> int:
     """Cycles of a region whose stages are `busy` [stage, pack] cycles."""
     return int(region_times(region, busy)[1].max(initial=0)) + region.start_cycles
 
 
-def region_times(region: Region, busy: Ints) -> tuple[Ints, Ints]:
+def region_times(region: Region, busy: Integers) -> tuple[Integers, Integers]:
     """Return start and end [stage, pack] of a region whose stages are `busy` [stage, pack] cycles."""
     if region.overlap == "sequential":
         end = np.cumsum(busy.T).reshape(busy.T.shape).T  # pack by pack, in each of them stage by stage
@@ -174,7 +172,7 @@ def region_times(region: Region, busy: Ints) -> tuple[Ints, Ints]:
     return start, end
 
 
-def stage_links(region: Region) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def stage_links(region: Region) -> tuple[Integers, Flags]:
     """First-result cycles by stage, and before[s, t]: stage t takes results of stage s, which stands earlier."""
     position = {stage.name: index for index, stage in enumerate(region.stages)}
     before = np.zeros((len(position), len(position)), np.bool_)
@@ -190,8 +188,8 @@ def stage_links(region: Region) -> tuple[Ints, npt.NDArray[np.bool_]]:
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def pack_times(
-    busy: Ints, first_result: Ints, before: npt.NDArray[np.bool_], handshake: int, fifo_packs: int, streams: bool
-) -> tuple[Ints, Ints]:
+    busy: Integers, first_result: Integers, before: Flags, handshake: int, fifo_packs: int, streams: bool
+) -> tuple[Integers, Integers]:
     """Return start and end [stage, pack] by the recurrence of this module; `busy` is [stage, pack]."""
     n_stages, n_packs = busy.shape
     start, end = np.zeros_like(busy), np.zeros_like(busy)

@@ -1,8 +1,8 @@
 """SCALE-Sim 3.0.0 run for real, in an environment of its own: its cycles of matrix products, to compare ours with.
 
 SCALE-Sim needs older numpy, numba and pandas than hexit, so it is installed into a virtual environment in the cache
-folder and runs there as another process. One array and one layer per run, bandwidth calculated, no traces. Told is its
-column "Total Cycles", the index of the last cycle counted from 0; its DRAM prefetch is not.
+folder and runs there as another process. One array and one layer per run, bandwidth calculated, no traces. Its cycles
+are the column "Total Cycles", the index of the last cycle counted from 0, without its DRAM prefetch.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class ScaleSimJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleSimRun:
-    """What SCALE-Sim says of one job, and the processor time that it took, its start not included."""
+    """Cycles that SCALE-Sim counts for one job, and the processor time that it took, its start not included."""
 
     cycles: int
     cpu_s: float
@@ -116,7 +116,7 @@ def environment_python(cache: Path | None = None) -> Path:
 
 
 def is_installed(python: Path) -> bool:
-    """Tell whether an interpreter can load SCALE-Sim."""
+    """Return whether an interpreter can load SCALE-Sim."""
     if not python.is_file():
         return False
     return subprocess.run([python, "-c", "import scalesim.scale_sim"], capture_output=True, check=False).returncode == 0
@@ -137,17 +137,17 @@ def install_scale_sim(cache: Path | None = None) -> Path:
     ):
         try:
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
-            told = "" if ran.returncode == 0 else ran.stderr.strip() or ran.stdout.strip() or "no reason told"
+            failure = "" if ran.returncode == 0 else ran.stderr.strip() or ran.stdout.strip() or "no reason given"
         except OSError as error:
-            told = str(error.strerror)
-        if told:
-            requirement = f"cannot be installed ({told.splitlines()[-1]})"
+            failure = str(error.strerror)
+        if failure:
+            requirement = f"cannot be installed ({failure.splitlines()[-1]})"
             raise ConfigError("scale-sim", str(folder), requirement, "See whether pip reaches PyPI")
     return python
 
 
 def run_scale_sim(jobs: Sequence[ScaleSimJob], python: Path | None = None) -> list[ScaleSimRun]:
-    """Return what SCALE-Sim says of every job, all in one process of the interpreter `python`.
+    """Return cycles and time of every job, all run in one process of the interpreter `python`.
 
     Without `python` the environment in the cache folder is used. Seconds for a product of some hundred rows, minutes
     for those of a BERT. Raises ConfigError where SCALE-Sim is not installed or fails.
@@ -168,11 +168,11 @@ def run_scale_sim(jobs: Sequence[ScaleSimJob], python: Path | None = None) -> li
         command = [str(python), "-c", _SCRIPT, str(times), *map(str, folders)]
         ran = subprocess.run(command, cwd=name, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
         if ran.returncode or not times.is_file():
-            told = (ran.stderr.strip() or "no reason told").splitlines()[-1]
-            raise ConfigError("scale-sim", str(python), f"fails ({told})", f"Install {' '.join(REQUIREMENTS)}")
+            failure = (ran.stderr.strip() or "no reason given").splitlines()[-1]
+            raise ConfigError("scale-sim", str(python), f"fails ({failure})", f"Install {' '.join(REQUIREMENTS)}")
         seconds = json.loads(times.read_text(encoding="utf-8"))
         cycles = [_total_cycles(folder / "run" / "COMPUTE_REPORT.csv") for folder in folders]
-    return [ScaleSimRun(cycles=told, cpu_s=spent) for told, spent in zip(cycles, seconds, strict=True)]
+    return [ScaleSimRun(cycles=count, cpu_s=spent) for count, spent in zip(cycles, seconds, strict=True)]
 
 
 def _total_cycles(report: Path) -> int:

@@ -77,7 +77,7 @@ class Validation:
     @property
     def misses(self) -> tuple[tuple[str, ValidationRow], ...]:
         """Rows outside their tolerance, with the name of their machine."""
-        return tuple((found.machine.name, row) for found in self.machines for row in found.rows if not row.holds)
+        return tuple((one.machine.name, row) for one in self.machines for row in one.rows if not row.holds)
 
 
 def validate(names: tuple[str, ...] = (), scale_sim: Path | None = None) -> Validation:
@@ -195,21 +195,21 @@ def markdown(validation: Validation, heading: str) -> str:
     """Return the page that shows every row, `heading` first."""
     lines = [heading.rstrip(), ""]
     lines += ["| machine | figure | predicted | published | error | within | role |", "|---|---|---|---|---|---|---|"]
-    for found in validation.machines:
-        for row in found.rows:
+    for validated in validation.machines:
+        for row in validated.rows:
             figure = f"{row.of}, {row.unit}" + (", with memory" if row.with_memory else "")
             within = "exact" if row.tolerance_fraction == 0 else f"{row.tolerance_fraction:.4g}"
             values = (value_text(value, row.unit) for value in (row.predicted, row.published))
             error = error_text(row) + ("" if row.holds else " **missed**")
-            cells = (found.machine.name, figure, *values, error, within, row.role)
+            cells = (validated.machine.name, figure, *values, error, within, row.role)
             lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "## How each machine was configured", ""]
-    for found in validation.machines:
+    for machine in (validated.machine for validated in validation.machines):
         lines += [
-            f"**{found.machine.name}**: {found.machine.title}.",
-            f"Source: {found.machine.source}.",
-            f"Evidence: {found.machine.evidence}.",
-            f"Configured: {found.machine.configured}.",
+            f"**{machine.name}**: {machine.title}.",
+            f"Source: {machine.source}.",
+            f"Evidence: {machine.evidence}.",
+            f"Configured: {machine.configured}.",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"

@@ -29,9 +29,10 @@ from hexit.quant.records import to_json
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.trace import ExitTrace
 from hexit.quant.workload import parameter_counts
+from hexit.sim.core.program import NONE, UNIT_NAMES, Unit
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.core.schedule import NONE, UNIT_NAMES, Unit
-from hexit.sim.core.stream import StreamResult, largest_queue, stream_levels
+from hexit.sim.core.stream import StreamResult
+from hexit.sim.core.stream_levels import largest_queue, stream_levels
 from hexit.sim.job.experiment import (
     Outcome,
     ProfileSource,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexit.sim.analysis.stalls import kernel_and_transfers, op_stall_rows, stall_breakdown, stall_rows
-from hexit.sim.core.schedule import NONE, Unit
+from hexit.sim.core.program import NONE, Unit
 from hexit.sim.core.spatial import simulate_spatial
 from hexit.sim.core.spatial_costs import spatial_costs
 from hexit.sim.job.experiment import Outcome, shown_exit
@@ -110,12 +110,12 @@ def engines_report(outcome: Outcome) -> EnginesReport | None:
     served = stream.start_cycle != NONE
     given = {"program_index": stream.program_index[served]}
     found = simulate_spatial(tables, stream.exit_layer[served], arrival[served], **given)
-    ends = found.tables[0].end_layer.tolist()
+    ends = found.costs[0].end_layer.tolist()
     shares = [
         cycles / found.total_cycles
         for cycles in (found.busy_cycles, found.blocked_cycles, found.squashed_cycles, found.starved_cycles)
     ]
-    buffers = size_buffers(tables, stream.exit_layer, arrival, **given) if served.all() else None
+    buffers = size_buffers(found, arrival) if served.all() else None
     return EnginesReport(
         engines=tuple(
             EngineReport(

@@ -1,6 +1,6 @@
 """When sentences arrive: patterns as records, read from one text, turned into whole cycles.
 
-    closed                    each arrives in the cycle in which it can start: never idle, nobody waits
+    closed                    each arrives in the cycle in which it can start: never idle, no waiting
     fixed:rate=R              one every 1/R seconds, the first at 0
     poisson:rate=R            gaps drawn from an exponential distribution of mean 1/R seconds
     bursts:rate=R,size=B      B in the same cycle; gaps between bursts exponential, of mean B/R seconds
@@ -24,11 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
-
-Ints = npt.NDArray[np.int64]
 
 FLAG = "--arrivals"
 COLUMN = "arrival_us"
@@ -51,14 +49,14 @@ class FixedRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoissonArrivals:
-    """Sentences that know nothing of each other."""
+    """Sentences that arrive independently of each other."""
 
     rate_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoissonBursts:
-    """Bursts of `burst_size` sentences that know nothing of each other."""
+    """Bursts of `burst_size` sentences, the bursts independent of each other."""
 
     rate_per_s: float
     burst_size: int
@@ -70,7 +68,7 @@ class RecordedArrivals:
 
     file_name: str
     content_hash: str
-    arrival_us: npt.NDArray[np.float64]
+    arrival_us: Floats
 
 
 RatedArrivals = FixedRate | PoissonArrivals | PoissonBursts
@@ -178,7 +176,7 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def arrival_cycles(arrivals: Arrivals, n_sentences: int, clock_mhz: float, seed: int) -> Ints | None:
+def arrival_cycles(arrivals: Arrivals, n_sentences: int, clock_mhz: float, seed: int) -> Integers | None:
     """Return the cycle in which each of `n_sentences` arrives, not falling; None in a closed loop.
 
     Raises ConfigError for a file with fewer arrivals, and for streams of more than `MAX_CYCLE` cycles.

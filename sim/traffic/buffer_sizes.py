@@ -1,4 +1,4 @@
-"""The buffers that a stream of exits needs on engines behind each other, from the simulation of that stream.
+"""The buffers that a stream of exits needs on a spatial pipeline, from the simulation of that stream.
 
     reorder buffer       most results that wait at a time for those of earlier sentences, if results leave in order
     conditional buffer   most hidden states that wait at a time for the decision whether they go on
@@ -16,20 +16,16 @@ Not modelled: words and flags of the buffers' own control; depths that differ fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from functools import cache
 
 from hexit.hw_model.area.memory_blocks import bram18_blocks
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import Workload, packed_bytes
 from hexit.sim.core.levels import Levels
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
-from hexit.sim.core.spatial_costs import SpatialCosts
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +41,7 @@ class FifoPoint:
 class BufferSizes:
     """What a stream needs: numbers of results and of hidden states, bytes, 18 Kb block RAMs.
 
-    `fifo_sentences` is the least depth that loses at most the share asked for against `points[-1]`, whose FIFOs are
+    `fifo_sentences` is the least depth that loses at most the accepted share against `points[-1]`, whose FIFOs are
     never full; `fifo_high_water` are the most hidden states in each FIFO then. `*_bytes` and `*_bram18` are
     those of one FIFO of that depth, and of all undecided hidden states.
     """
@@ -63,70 +59,66 @@ class BufferSizes:
     points: tuple[FifoPoint, ...]
 
 
-def size_buffers(
-    tables: Sequence[SpatialCosts],
-    exit_layer: Ints,
-    arrival: Ints,
-    *,
-    program_index: Ints | None = None,
-    loss_fraction: float = 0.0,
-) -> BufferSizes:
-    """Size the buffers for a stream, every sentence of which is admitted; arguments as `simulate_spatial` has them.
+def size_buffers(stream: SpatialResult, arrival: Integers, *, loss_fraction: float = 0.0) -> BufferSizes:
+    """Size the buffers for a stream, every sentence of which is admitted, that came in the cycles `arrival`.
 
     `loss_fraction`: share of the throughput that a shorter FIFO may cost. The reorder and conditional buffers are
-    those of the design's own `fifo_sentences`. Points of the table: 1, 2, 4, ... places, the size found, never full.
+    those of the design's own `fifo_sentences`, with which `stream` ran. Points of the table: 1, 2, 4, ... places, the
+    size found, never full.
     """
     if not 0 <= loss_fraction < 1:
         raise ConfigError("loss_fraction", loss_fraction, "must be 0 or more and below 1", "Try 0.01")
+    design = stream.costs[0].program.accelerator
+    n = int(stream.exit_layer.size)
 
-    def run(depth: int | None) -> SpatialResult:
-        return simulate_spatial(tables, exit_layer, arrival, program_index=program_index, fifo_sentences=depth)
+    def run(depth: int) -> SpatialResult:
+        return simulate_spatial(
+            stream.costs, stream.exit_layer, arrival, program_index=stream.program_index, fifo_sentences=depth
+        )
 
-    n = int(exit_layer.size)
     unlimited = run(n)
-    deepest = max(1, *unlimited.fifo_high_water.tolist()) if unlimited.fifo_high_water.size else 1
-    cycles = {deepest: unlimited.total_cycles}
+    deepest = int(unlimited.fifo_high_water.max(initial=1))
+    simulated = {design.fifo_sentences: stream.total_cycles, deepest: unlimited.total_cycles}
 
+    @cache
     def total_cycles(depth: int) -> int:
-        if depth not in cycles:
-            cycles[depth] = run(depth).total_cycles
-        return cycles[depth]
+        return simulated[depth] if depth in simulated else run(depth).total_cycles
 
-    shallow, enough = 0, deepest  # `shallow` is too shallow, `enough` is not
-    while enough - shallow > 1:
-        depth = (shallow + enough) // 2
-        if total_cycles(depth) * (1 - loss_fraction) <= unlimited.total_cycles:
-            enough = depth
-        else:
-            shallow = depth
+    enough = _least_depth(deepest, lambda depth: total_cycles(depth) * (1 - loss_fraction) <= unlimited.total_cycles)
     powers = [1 << power for power in range(enough.bit_length()) if 1 << power < enough]
-    program = tables[0].program
-    clock_mhz = program.accelerator.clock_mhz
     points = tuple(
         FifoPoint(
             fifo_sentences=depth,
             total_cycles=total_cycles(depth),
-            sentences_per_s=n / total_cycles(depth) * clock_mhz * 1e6,
+            sentences_per_s=n / total_cycles(depth) * design.clock_mhz * 1e6,
         )
         for depth in sorted({*powers, enough, deepest})
     )
-    own = run(None)
-    workload = max((table.program.workload for table in tables), key=lambda load: load.sequence_length)
+    workload = max((costs.program.workload for costs in stream.costs), key=lambda load: load.sequence_length)
     state_bytes = hidden_state_bytes(workload)
-    results, undecided = _highest(own.reorder_level()), _highest(own.undecided_level())
+    results, undecided = _highest(stream.reorder_level()), _highest(stream.undecided_level())
     return BufferSizes(
         reorder_results=results,
         reorder_bytes=packed_bytes(results, result_bits(workload)),
         hidden_state_bytes=state_bytes,
         conditional_states=undecided,
         conditional_bytes=undecided * state_bytes,
-        conditional_bram18=_hidden_state_bram18(workload, undecided, program.accelerator.array_columns),
+        conditional_bram18=_hidden_state_bram18(workload, undecided, design.array_columns),
         fifo_sentences=enough,
         fifo_bytes=enough * state_bytes,
-        fifo_bram18=_hidden_state_bram18(workload, enough, program.accelerator.array_columns),
+        fifo_bram18=_hidden_state_bram18(workload, enough, design.array_columns),
         fifo_high_water=tuple(unlimited.fifo_high_water.tolist()),
         points=points,
     )
+
+
+def _least_depth(deepest: int, holds: Callable[[int], bool]) -> int:
+    """The least depth up to `deepest`, for which it holds, from which on it `holds`."""
+    too_shallow, enough = 0, deepest
+    while enough - too_shallow > 1:
+        depth = (too_shallow + enough) // 2
+        too_shallow, enough = (too_shallow, depth) if holds(depth) else (depth, enough)
+    return enough
 
 
 def hidden_state_bytes(workload: Workload) -> int:

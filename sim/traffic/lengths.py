@@ -17,10 +17,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.sim.core.schedule import Program
-
-Ints = npt.NDArray[np.int64]
+from hexit.sim.core.program import Program
 
 FLAG = "--lengths"
 KINDS = ("padded", "exact", "buckets")
@@ -64,7 +63,7 @@ def format_lengths(policy: LengthPolicy) -> str:
     return f"buckets:{','.join(map(str, policy.bucket_tokens))}" if policy.bucket_tokens else "padded"
 
 
-def hardware_lengths(policy: LengthPolicy, n_tokens: npt.ArrayLike, sequence_length: int) -> Ints:
+def hardware_lengths(policy: LengthPolicy, n_tokens: npt.ArrayLike, sequence_length: int) -> Integers:
     """Return the tokens that the hardware works on [n] of sentences with `n_tokens` [n], cut at `sequence_length`.
 
     Raises ConfigError for a bucket that no sentence could need.
@@ -80,7 +79,7 @@ def hardware_lengths(policy: LengthPolicy, n_tokens: npt.ArrayLike, sequence_len
     return np.asarray(buckets[np.searchsorted(buckets, tokens)], dtype=np.int64)
 
 
-def compile_lengths(compiled: Callable[[int], Program], lengths: Ints) -> tuple[tuple[Program, ...], Ints]:
+def compile_lengths(compiled: Callable[[int], Program], lengths: Integers) -> tuple[tuple[Program, ...], Integers]:
     """Return a program of each distinct length, from the shortest on, and the index of each sentence's one [n]."""
     distinct, index = np.unique(lengths, return_inverse=True)
     return tuple(compiled(int(length)) for length in distinct), np.asarray(index, dtype=np.int64)

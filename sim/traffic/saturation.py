@@ -1,6 +1,6 @@
 """The highest rate of arrivals that a design sustains.
 
-`capacity_per_s` is the rate of service while somebody always waits: sentences / time of the closed loop, for a lone
+`capacity_per_s` is the rate of service while the queue is never empty: sentences / time of the closed loop, for a lone
 server 1 / mean service time. Above it every queue grows for ever. At or below it a rate is sustained if, in a stream
 of that rate,
 
@@ -9,7 +9,7 @@ of that rate,
     quality   at most MAX_MISSED of the sentences were dropped or decided after their deadline
 
 The answer is the highest such rate, found by bisection to TOLERANCE of the capacity. Every rate draws the same
-pattern, stretched, so that a lone server without drops makes nobody wait less at a higher rate. Not modelled:
+pattern, stretched, so that at a higher rate no sentence of a lone server without drops waits less. Not modelled:
 confidence; the answer is that of one drawn stream.
 """
 
@@ -20,12 +20,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hexit.quant.arrays import Integers
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.traffic.arrivals import RatedArrivals, arrival_cycles, format_arrivals
-
-Ints = npt.NDArray[np.int64]
 
 MAX_WAIT = 0.01  # share of the time in which the stream arrived
 MAX_MISSED = 0.01  # share of the sentences, dropped or late: the deadline is kept at the 99th percentile
@@ -44,7 +42,11 @@ class Saturation:
 
 
 def saturate(
-    run: Callable[[Ints | None], StreamResult], pattern: RatedArrivals, n_sentences: int, clock_mhz: float, seed: int
+    run: Callable[[Integers | None], StreamResult],
+    pattern: RatedArrivals,
+    n_sentences: int,
+    clock_mhz: float,
+    seed: int,
 ) -> Saturation:
     """Return the highest rate of `pattern` that is sustained; its own rate does not matter.
 

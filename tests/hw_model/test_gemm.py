@@ -1,137 +1,23 @@
 from __future__ import annotations
 
-import doctest
-import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-import support.oracles_gemm
-from hexit.hw_model.accelerator import Accelerator, load_design
-from hexit.hw_model.array import ArrayPreset, Dataflow, product_cycles
-from hexit.hw_model.gemm import fold_cycles, roofline_cycles
+from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.gemm import fold_cycles
 from hexit.hw_model.task_cycles import TaskCycles
-from hexit.quant.config import QuantConfig
-from hexit.quant.workload import ALBERT_BASE, MatMul, encoder_workload, op_macs
-from support.oracles_engine import folds
-from support.oracles_gemm import matmul_cycles, n_finishing_rounds, n_folds
-from support.strategies import LAWS, designs, in_every_data_flow
 
-BARE = replace(load_design("default"), fold_overhead_cycles=0)
-SIZE = st.integers(1, 40)
-
-
-def product(m: int, k: int, n: int, count: int = 1) -> MatMul:
-    return MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
-
-
-def naive_systolic(m: int, k: int, n: int, rows: int, columns: int) -> int:
-    """Step an output-stationary array: the operands of PE (r, c) of a fold meet r + c cycles after its corner's."""
-    last = 0
-    start = 0
-    for _ in range(0, m, rows):
-        for _ in range(0, n, columns):
-            last = max(start + step + r + c for step in range(k) for r in range(rows) for c in range(columns))
-            start += k
-    return last + 1
-
-
-@given(SIZE, st.integers(1, 8), SIZE, st.integers(1, 6), st.integers(1, 6))
-@LAWS
-def test_overlapped_folds_equal_a_stepped_array(m: int, k: int, n: int, rows: int, columns: int) -> None:
-    design = replace(BARE, array_rows=rows, array_columns=columns)
-    assert matmul_cycles(product(m, k, n), design) == naive_systolic(m, k, n, rows, columns)
-
-
-@pytest.mark.parametrize(
-    ("dataflow", "preset", "cycles"),
-    [
-        ("output_stationary", "scalesim_os", 11_259_576),
-        ("weight_stationary", "scalesim_ws", 18_413_496),
-        ("input_stationary", "scalesim_is", 11_591_352),
-    ],
-)
-def test_the_72_products_of_albert_base_take_scale_sims_cycles(
-    dataflow: Dataflow, preset: ArrayPreset, cycles: int
-) -> None:
-    design = replace(BARE, dataflow=dataflow, array_preset=preset)
-    linears = [
-        op
-        for op in encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128).layer
-        if isinstance(op, MatMul) and op.weights
-    ]
-    assert len(linears) * 12 == 72
-    assert 12 * sum(matmul_cycles(op, design) for op in linears) == cycles  # SCALE-Sim 3.0.0, 32 x 32
+BARE = replace(load_design("default"), array_rows=4, array_columns=4, fold_overhead_cycles=0)
 
 
 @pytest.mark.parametrize(("overlap", "cycles"), [(True, 2 * (8 + 3) + 6), (False, 2 * (8 + 3 + 6))])
 def test_overhead_is_paid_by_every_fold(overlap: bool, cycles: int) -> None:
-    design = replace(BARE, array_rows=4, array_columns=4, overlap_folds=overlap, fold_overhead_cycles=3)
-    assert matmul_cycles(product(4, 8, 5), design) == cycles
+    design = replace(BARE, overlap_folds=overlap, fold_overhead_cycles=3)
     assert fold_cycles(8, design, 2).latency_cycles == cycles
-
-
-@given(SIZE, SIZE, SIZE, st.integers(1, 4), designs())
-@LAWS
-def test_rounds_that_finish_results_equal_those_of_an_enumeration(
-    m: int, k: int, n: int, count: int, design: Accelerator
-) -> None:
-    op = product(m, k, n, count)
-    for flow, n_arrays in itertools.product(in_every_data_flow(design), (1, 3, 7)):
-        variant = replace(flow, n_arrays=n_arrays)
-        finishes = [fold.ks[-1] == k - 1 for fold in folds(op, variant)]
-        rounds = [finishes[first : first + n_arrays] for first in range(0, len(finishes), n_arrays)]
-        assert n_finishing_rounds(op, variant) == sum(map(any, rounds))
-
-
-@given(SIZE, SIZE, SIZE, st.integers(1, 4), designs())
-@LAWS
-def test_a_product_takes_its_rounds_one_after_the_other(
-    m: int, k: int, n: int, count: int, design: Accelerator
-) -> None:
-    """With and without a limit of the lanes: finishing rounds are stretched, everything else stays."""
-    op, free = product(m, k, n, count), replace(design, requantisation_lanes=None, requantisation_depth_cycles=0)
-    plain = product_cycles(m, k, n, design.array, count)
-    assert matmul_cycles(op, free) == plain.total
-    streamed = plain.folds.streamed
-    results = design.array_columns * (design.array_rows if design.dataflow == "output_stationary" else streamed)
-    through_lanes = -(-results // design.requantisation_lanes) if design.requantisation_lanes else 0
-    interval = fold_cycles(streamed, free).occupancy_cycles
-    stretch = n_finishing_rounds(op, design) * max(0, through_lanes - interval)
-    assert matmul_cycles(op, design) == plain.total + stretch + design.requantisation_depth_cycles
 
 
 def test_results_that_queue_for_the_lanes_hold_the_array() -> None:
     """16 results of a 4 x 4 fold through 2 lanes: 8 cycles where k takes 5, then the way out and 3 stages."""
-    design = replace(BARE, array_rows=4, array_columns=4, requantisation_lanes=2, requantisation_depth_cycles=3)
+    design = replace(BARE, requantisation_lanes=2, requantisation_depth_cycles=3)
     assert fold_cycles(5, design, 2) == TaskCycles(occupancy_cycles=16, latency_cycles=16 + 6 + 3)
-    assert matmul_cycles(product(8, 5, 4), design) == 16 + 6 + 3
-    stationary = replace(design, dataflow="weight_stationary")
-    # two slices of k, 5 rows through each, 20 results behind the second: 5 and 10 cycles
-    assert matmul_cycles(product(5, 8, 4), stationary) == 5 + 10 + 6 + 3
-
-
-def test_the_example_in_the_docstring_holds() -> None:
-    assert doctest.testmod(support.oracles_gemm) == (0, 4)
-
-
-def test_attention_on_an_hls_array_takes_its_synthesised_cycles_but_for_a_constant() -> None:
-    """HeteroCL_Transformer, U280, csynth, 16 of 512 tokens: scores 2,308 (K + 7), context 2,108 cycles (K + 6)."""
-    array = replace(BARE, array_rows=16, array_columns=16)
-    scores = matmul_cycles(product(16, 64, 512), replace(array, fold_overhead_cycles=7))
-    context = matmul_cycles(product(16, 512, 64), replace(array, fold_overhead_cycles=6))
-    assert (2_308 - scores, 2_108 - context) == (6, 6)  # cycles around the array, not of it
-
-
-def test_an_edge_fold_costs_a_whole_one() -> None:
-    assert n_folds(product(33, 7, 65, count=3), BARE) == 3 * 2 * 3
-
-
-@given(SIZE, SIZE, SIZE, st.integers(1, 3), designs())
-@LAWS
-def test_no_product_beats_the_roofline(m: int, k: int, n: int, count: int, design: Accelerator) -> None:
-    op = product(m, k, n, count)
-    index_offset = product_cycles(m, k, n, design.array, count).index_offset
-    assert matmul_cycles(op, design) - index_offset >= roofline_cycles(op_macs(op), design)

@@ -19,7 +19,7 @@ from hexit.quant.workload import (
     Softmax,
     output_shape,
 )
-from hexit.sim.core.schedule import Program, TaskProgram, Unit
+from hexit.sim.core.program import Program, TaskProgram, Unit
 
 Element = tuple[str, int, int, int]  # result, head, row, column
 

@@ -1,4 +1,4 @@
-"""A naive model of engines behind each other: every engine and FIFO looked at in every cycle, until nothing moves."""
+"""A naive model of a spatial pipeline: every engine and FIFO looked at in every cycle, until nothing moves."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from hexit.sim.core.program import Program, TaskProgram
 from hexit.sim.core.queueing import FULL, LATE, SERVED
-from hexit.sim.core.schedule import Program, TaskProgram
 from support.oracles_engine import Machine, Task, add_program, exported
 
 Served = tuple[int, int]  # verdict, start (-1 where dropped)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.task_cycles import TaskCycles
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
-from hexit.sim.core.schedule import NONE, Program, compile_program
-from hexit.sim.core.spatial import Ints
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import NONE, Program
 from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs
 from support.strategies import DECISION, programs
 
@@ -128,7 +129,7 @@ def made_up(
 
 
 @st.composite
-def streams(draw: st.DrawFn, table: SpatialCosts, longest_gap: int = 12) -> tuple[Ints, Ints]:
+def streams(draw: st.DrawFn, table: SpatialCosts, longest_gap: int = 12) -> tuple[Integers, Integers]:
     legal = (np.flatnonzero(table.decision_cycle != NONE) + 1).tolist()
     exits = draw(st.lists(st.sampled_from(legal), min_size=1, max_size=12))
     gaps = [draw(st.sampled_from([0, 0, longest_gap // 4, longest_gap])) for _ in exits]

@@ -15,7 +15,8 @@ from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import VECTOR_PRESETS
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.workload import Workload, encoder_workload
-from hexit.sim.core.schedule import Program, compile_program
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program
 
 DECISION = TaskCycles(occupancy_cycles=1, latency_cycles=2)  # two logits, one compare
 LAWS = settings(derandomize=True, deadline=None, max_examples=40)

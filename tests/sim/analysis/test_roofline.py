@@ -15,12 +15,14 @@ from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload, op_macs
 from hexit.sim.analysis.roofline import LAYERS, SENTENCES, roofline
 from hexit.sim.analysis.timeline import sentence_timeline
-from hexit.sim.core.schedule import Program, compile_program
-from hexit.sim.core.stream import simulate_sentence, simulate_stream
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
+from hexit.sim.core.program import Program
 from hexit.sim.job.experiment import shown_exit
 from hexit.sim.plots.roofline import draw_roofline
 from support.outcomes import SPATIAL, STREAMED, drawn, marks, outcome
 from support.strategies import DECISION, LAWS, exits_of, programs
+from support.streams import stream_of
 
 
 @given(programs(), st.data())
@@ -34,7 +36,7 @@ def test_a_point_is_what_its_op_does_in_the_cycles_in_which_a_task_of_it_runs(
     running: dict[str, set[int]] = {}
     for interval in kept:
         running.setdefault(interval.op, set()).update(range(interval.start_cycle, interval.end_cycle))
-    *ops, layers, _ = roofline(run, exit_layer, simulate_stream(program, [exit_layer])).points
+    *ops, layers, _ = roofline(run, exit_layer, stream_of(program, [exit_layer])).points
     groups = (*program.workload.prologue, *program.workload.layer, *program.workload.exit)
     products = {op.name for op in groups if op_macs(op)}
     assert sorted(name for point in ops for name in point.names) == sorted(products)
@@ -56,7 +58,7 @@ def test_a_point_is_what_its_op_does_in_the_cycles_in_which_a_task_of_it_runs(
 @LAWS
 def test_no_point_lies_above_its_roof(program: Program, data: st.DataObject) -> None:
     leaves = data.draw(exits_of(program))
-    stream = simulate_stream(program, leaves)
+    stream = stream_of(program, leaves)
     found = roofline(simulate_sentence(program), leaves[0], stream)
     assert (found.array_macs, found.bytes_per_cycle) == (program.accelerator.n_macs, program.channel.bytes_per_cycle)
     assert found.head_macs <= program.accelerator.head_lanes
@@ -69,7 +71,7 @@ def test_a_roof_is_the_lower_of_compute_and_memory() -> None:
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
     channel = MemoryChannel(bytes_per_cycle=64.0, latency_cycles=20)
     program = compile_program(workload, design, channel, DECISION)
-    found = roofline(simulate_sentence(program), 1, simulate_stream(program, [1]))
+    found = roofline(simulate_sentence(program), 1, stream_of(program, [1]))
     points = {name: point for point in found.points for name in point.names}
     assert found.roof(points["scores"]) == 1024  # no bytes: 32 x 32 MACs alone
     assert found.roof(points["ffn_in"]) == 1024  # 128 MACs for each byte of 64 per cycle

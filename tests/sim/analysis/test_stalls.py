@@ -23,9 +23,12 @@ from hexit.sim.analysis.stalls import (
     stall_breakdown,
     stall_rows,
 )
-from hexit.sim.core.schedule import NONE, UNIT_NAMES, Program, TaskProgram, Unit, compile_program
-from hexit.sim.core.stream import SentenceRun, exit_table, simulate_sentence
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
+from hexit.sim.core.program import NONE, UNIT_NAMES, Program, TaskProgram, Unit
+from hexit.sim.core.sentence import SentenceRun
 from support.strategies import DECISION, LAWS, programs
+from support.streams import table_of
 
 
 @dataclass(eq=False)
@@ -141,7 +144,7 @@ def test_every_cycle_of_every_unit_has_one_cause_and_none_is_negative(program: P
 @LAWS
 def test_busy_and_squashed_are_those_of_the_exit_table(program: Program, data: st.DataObject) -> None:
     run, exit_layer = drawn_exit(program, data)
-    table = exit_table(program, tuple((np.flatnonzero(run.decision_cycle != NONE) + 1).tolist()))
+    table = table_of(program, tuple((np.flatnonzero(run.decision_cycle != NONE) + 1).tolist()))
     found = stall_breakdown(run, exit_layer)
     assert found.busy_cycles.tolist() == table.busy_cycles[exit_layer - 1].tolist()
     assert found.squashed_cycles.tolist() == table.wasted_cycles[exit_layer - 1].tolist()

@@ -16,10 +16,13 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
 from hexit.quant.workload import ALBERT_BASE, ExitHead, LayerNorm, encoder_workload
 from hexit.sim.analysis.timeline import PANELS, WAITING, Timeline, sentence_timeline
-from hexit.sim.core.schedule import UNIT_NAMES, Program, TaskProgram, Unit, compile_program
-from hexit.sim.core.stream import SentenceRun, exit_table, simulate_sentence
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
+from hexit.sim.core.program import UNIT_NAMES, Program, TaskProgram, Unit
+from hexit.sim.core.sentence import SentenceRun
 from support.oracles_engine import Machine, Task, add_program, exported
 from support.strategies import DECISION, LAWS, programs
+from support.streams import table_of
 
 EMBEDDING = 0  # first op of a prologue: its look-ups go to no panel buffer
 
@@ -55,7 +58,7 @@ def albert_run() -> SentenceRun:
 def test_intervals_on_a_unit_never_overlap_and_add_up(program: Program, data: st.DataObject) -> None:
     exit_layer = data.draw(st.integers(1, program.n_layers))
     timeline = sentence_timeline(simulate_sentence(program), exit_layer)
-    table = exit_table(program)
+    table = table_of(program)
     for unit, name in enumerate(UNIT_NAMES):
         mine = [i for i in timeline.intervals if i.unit == name]
         assert all(before.end_cycle <= after.start_cycle for before, after in pairwise(mine))
@@ -177,9 +180,7 @@ def test_an_exit_that_does_not_exist_has_no_timeline(exit_layer: int) -> None:
 
 @given(programs(), st.data())
 @LAWS
-def test_engines_behind_each_other_have_units_and_panel_buffers_of_their_own(
-    program: Program, data: st.DataObject
-) -> None:
+def test_engines_of_a_pipeline_have_units_and_panel_buffers_of_their_own(program: Program, data: st.DataObject) -> None:
     n_engines = data.draw(st.integers(1, program.n_layers))
     overlap: ExitOverlap = data.draw(st.sampled_from(("stall", "speculate")))
     design = replace(program.accelerator, mapping="spatial", n_engines=n_engines, exit_overlap=overlap)

@@ -17,10 +17,12 @@ from hexit.quant.config import QuantConfig
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
 from hexit.sim.analysis.stalls import CAUSES, kernel_and_transfers, stall_breakdown
-from hexit.sim.core.schedule import Program, Unit, compile_program
-from hexit.sim.core.stream import exit_table, simulate_sentence
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
+from hexit.sim.core.program import Program, Unit
 from hexit.sim.published.machine import pack_times
 from support.strategies import DECISION, LAWS, programs
+from support.streams import table_of
 
 WORKLOAD = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
 ZCU102 = load_device("zcu102")
@@ -69,7 +71,7 @@ def test_a_smaller_weight_buffer_never_loads_less() -> None:
     """ZigZag #52: less memory, fewer load cycles; SCALE-Sim #27: traffic independent of the buffer's size."""
     traffic, latency = [], []
     for kib in (10_000, 8_000, 7_200, 6_000, 4_000, 2_000, 1_000, 400):
-        table = exit_table(albert(replace(STREAMING, weight_placement="auto", weight_buffer_kib=kib)))
+        table = table_of(albert(replace(STREAMING, weight_placement="auto", weight_buffer_kib=kib)))
         traffic.append(int(table.off_chip_bytes[-1]))
         latency.append(int(table.latency_cycles[-1]))
     assert traffic == sorted(traffic)
@@ -85,7 +87,7 @@ def test_a_smaller_weight_buffer_never_loads_less_on_any_design(program: Program
     tables = []
     for design in (whole, replace(whole, weight_buffer_kib=kib)):
         try:
-            tables.append(exit_table(compile_program(program.workload, design, program.channel, DECISION)))
+            tables.append(table_of(compile_program(program.workload, design, program.channel, DECISION)))
         except DoesNotFit:
             assume(False)
     large, small = tables
@@ -106,7 +108,7 @@ def test_stages_side_by_side_take_the_slowest_not_the_sum(busy: list[int], n_pac
 @LAWS
 def test_latency_is_between_the_busiest_unit_and_the_sum_of_all(program: Program) -> None:
     """FINN #1614 for a sentence: max(busy) <= total <= sum(latencies)."""
-    table = exit_table(program)
+    table = table_of(program)
     groups = (program.prologue, program.layer, program.exit)
     most = sum(int(g.latency_cycles.sum()) * n for g, n in zip(groups, (1, *[program.n_layers] * 2), strict=True))
     assert table.busy_cycles[-1].max() <= table.latency_cycles[-1] <= most
@@ -147,7 +149,7 @@ def test_a_layer_is_compiled_once_and_reused() -> None:
     deeper = encoder_workload(replace(ALBERT_BASE, n_layers=48), QuantConfig.uniform(8), 128)
     same = compile_program(deeper, STREAMING, program.channel, DECISION)
     assert same.layer.n_tasks == program.layer.n_tasks
-    cycles = np.diff(exit_table(same).latency_cycles)
+    cycles = np.diff(table_of(same).latency_cycles)
     assert np.unique(cycles).size == 1
 
 
@@ -163,11 +165,11 @@ def test_every_energy_constant_has_a_unit_and_a_source() -> None:
 
 def test_power_is_that_of_a_board() -> None:
     """Brainsmith #80: 334 W on a small part. A busy FQ-BERT-sized design stays near its published 9.8 W."""
-    from hexit.sim.core.stream import simulate_stream
     from hexit.sim.job.experiment import stream_energy
+    from support.streams import stream_of
 
     program = albert(STREAMING)
-    stream = simulate_stream(program, [12] * 10)
+    stream = stream_of(program, [12] * 10)
     breakdown = stream_energy((program,), ZCU102, stream)
     watts = breakdown.average_power_mw(stream.total_cycles / STREAMING.clock_mhz) / 1000
     assert ZCU102.static_power_mw / 1000 < watts < 2 * 9.8

@@ -1,4 +1,4 @@
-"""Laws of whole streams, under every policy: stall, speculate, interleave, and engines behind each other."""
+"""Laws of whole streams, under every policy: stall, speculate, interleave, and spatial pipelines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from hexit.hw_model.gemm import roofline_cycles
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import Workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import SERVED
-from hexit.sim.core.schedule import Program, compile_program
-from hexit.sim.core.stream import exit_table, simulate_stream
 from support.strategies import DECISION, LAWS, channels, designs, exits_of, workloads
+from support.streams import stream_of, table_of
 
 
 @st.composite
@@ -60,7 +61,7 @@ def test_nothing_is_negative_and_nobody_is_served_before_he_comes(
     stream: tuple[Program, list[int], list[int] | None],
 ) -> None:
     program, leaves, arrivals = stream
-    found = simulate_stream(program, leaves, arrivals)
+    found = stream_of(program, leaves, arrivals)
     assert (found.verdict == SERVED).all()
     assert (found.arrival_cycle <= found.start_cycle).all()
     assert (found.start_cycle < found.finish_cycle).all()
@@ -74,7 +75,7 @@ def test_no_stream_beats_the_rooflines_and_units_work_one_thing_at_a_time(
     stream: tuple[Program, list[int], list[int] | None],
 ) -> None:
     program, leaves, arrivals = stream
-    found = simulate_stream(program, leaves, arrivals)
+    found = stream_of(program, leaves, arrivals)
     engines, workload = program.accelerator.n_engines, program.workload
     on_arrays = len(leaves) * workload.prologue_macs + sum(leaves) * workload.layer_macs
     assert found.total_cycles * engines >= roofline_cycles(on_arrays, program.accelerator)
@@ -88,7 +89,7 @@ def test_work_is_that_of_the_sentences_whatever_the_policy(
     stream: tuple[Program, list[int], list[int] | None],
 ) -> None:
     program, leaves, arrivals = stream
-    found = simulate_stream(program, leaves, arrivals)
+    found = stream_of(program, leaves, arrivals)
     assert found.macs == sum(program.workload.sentence_macs(layer) for layer in leaves)
     groups = (program.prologue, program.layer, program.exit)
     times = (len(leaves), sum(leaves), sum(leaves))
@@ -103,7 +104,7 @@ def test_more_bandwidth_is_never_slower_in_a_closed_loop(
     program, leaves, _ = stream
     wide = replace(program.channel, bytes_per_cycle=program.channel.bytes_per_cycle * factor)
     faster = compile_program(program.workload, program.accelerator, wide, DECISION)
-    assert (simulate_stream(faster, leaves).finish_cycle <= simulate_stream(program, leaves).finish_cycle).all()
+    assert (stream_of(faster, leaves).finish_cycle <= stream_of(program, leaves).finish_cycle).all()
 
 
 @given(workloads(), designs(), channels())
@@ -112,7 +113,7 @@ def test_speculation_is_never_slower_than_stalling_for_a_lone_sentence(
     workload: Workload, design: Accelerator, channel: MemoryChannel
 ) -> None:
     stalls, speculates = (
-        exit_table(compiled(workload, replace(design, exit_overlap=overlap), channel))
+        table_of(compiled(workload, replace(design, exit_overlap=overlap), channel))
         for overlap in ("stall", "speculate")
     )
     assert (speculates.latency_cycles <= stalls.latency_cycles).all()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.queueing import (
     FULL,
@@ -15,7 +16,6 @@ from hexit.sim.core.queueing import (
     UNLIMITED,
     Admission,
     AdmissionPolicy,
-    Ints,
     empty_queue,
     enter,
     serve,
@@ -28,13 +28,15 @@ CLOCK_MHZ = 200.0
 SERVICE = 20_000  # cycles: 10,000 sentences a second
 
 
-def served(arrival: list[int] | Ints, service: list[int] | Ints, admission: Admission) -> tuple[Ints, Ints]:
+def served(
+    arrival: list[int] | Integers, service: list[int] | Integers, admission: Admission
+) -> tuple[Integers, Integers]:
     start, verdict = np.empty(len(arrival), np.int64), np.empty(len(arrival), np.int64)
     serve(admission, empty_queue(len(arrival)), np.asarray(arrival), np.asarray(service), start, verdict)
     return start, verdict
 
 
-def waits(pattern: RatedArrivals, n: int) -> Ints:
+def waits(pattern: RatedArrivals, n: int) -> Integers:
     arrival = arrival_cycles(pattern, n, CLOCK_MHZ, seed=1)
     assert arrival is not None
     return served(arrival, np.full(n, SERVICE), Admission())[0] - arrival

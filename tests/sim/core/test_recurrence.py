@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import Add, LayerNorm, MatMul
+from hexit.sim.core.compile import compile_ops
+from hexit.sim.core.program import UNIT_NAMES, Program, TaskProgram, Unit
 from hexit.sim.core.queueing import Admission, empty_queue
 from hexit.sim.core.recurrence import flatten, run_interleaved, run_sentence, run_tasks
-from hexit.sim.core.schedule import UNIT_NAMES, Ints, Program, TaskProgram, Unit, compile_ops
 from support.oracles_engine import naive_starts
 from support.strategies import LAWS, programs
 
@@ -36,7 +38,7 @@ DESIGN = Accelerator(
 )
 
 
-def idle() -> Ints:
+def idle() -> Integers:
     return np.zeros(len(Unit), np.int64)
 
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexit.hw_model.spatial import layers_per_engine
+from hexit.quant.arrays import Integers
 from hexit.sim.core.levels import Levels
+from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import FULL, LATE, SERVED, UNLIMITED, Admission
-from hexit.sim.core.schedule import NONE, Program, Unit
-from hexit.sim.core.spatial import Ints, SpatialResult, simulate_spatial
-from hexit.sim.core.spatial_costs import SpatialCosts, lone_run, spatial_costs
-from hexit.sim.core.stream import exit_table, simulate_stream
+from hexit.sim.core.spatial import SpatialResult, simulate_spatial
+from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs, spatial_run
 from support.oracles_spatial import Machine
 from support.spatial_tables import (
     albert_table,
@@ -24,9 +24,10 @@ from support.spatial_tables import (
     with_design,
 )
 from support.strategies import LAWS, exits_of, programs
+from support.streams import stream_of, table_of
 
 
-def run(table: SpatialCosts, stream: tuple[Ints, Ints], n_places: int | None = None) -> SpatialResult:
+def run(table: SpatialCosts, stream: tuple[Integers, Integers], n_places: int | None = None) -> SpatialResult:
     return simulate_spatial([table], *stream, fifo_sentences=n_places)
 
 
@@ -40,7 +41,7 @@ def test_one_engine_is_the_temporal_design(program: Program, overlap: str, data:
     temporal = with_design(program, exit_overlap=overlap)
     leaves = np.array(data.draw(exits_of(program)))
     arrival = np.cumsum([data.draw(st.integers(0, 2000)) for _ in leaves])
-    expected = simulate_stream(temporal, leaves, arrival)
+    expected = stream_of(temporal, leaves, arrival)
     result = run(spatial(program, 1, overlap), (leaves, arrival))
     assert (result.start_cycle == expected.start_cycle).all()
     assert (result.finish_cycle == expected.finish_cycle).all()
@@ -207,12 +208,12 @@ def test_a_slow_exit_holds_the_hand_over_back_for_all_decisions_but_the_last() -
 def test_a_lone_sentence_costs_what_its_table_says(program: Program, data: st.DataObject) -> None:
     n_engines = data.draw(st.integers(1, program.n_layers))
     overlap = data.draw(st.sampled_from(["stall", "speculate"]))
-    temporal = exit_table(with_design(program, exit_overlap=overlap)).latency_cycles
+    temporal = table_of(with_design(program, exit_overlap=overlap)).latency_cycles
     table = spatial(program, n_engines, overlap)
     alone = [
         int(run(table, (np.array([k]), np.zeros(1, np.int64))).finish_cycle[0]) for k in range(1, program.n_layers + 1)
     ]
-    assert alone == lone_run(table)[1].tolist()
+    assert alone == spatial_run(table).decision_cycle.tolist()
     if overlap == "stall":  # a hand-over starts nothing sooner; who speculates has more channels and heads, though
         assert (alone >= temporal).all()
 

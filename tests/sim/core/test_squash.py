@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hexit.sim.core.schedule import NONE, TaskProgram, Unit
+from hexit.sim.core.program import NONE, TaskProgram, Unit
 from hexit.sim.core.squash import squashed_work
 
 NOTHING = np.zeros(2, np.int64)

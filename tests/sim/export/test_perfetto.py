@@ -13,8 +13,10 @@ from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
 from hexit.sim.analysis.timeline import PANELS, sentence_timeline
-from hexit.sim.core.schedule import UNIT_NAMES, Program, compile_program
-from hexit.sim.core.stream import SentenceRun, simulate_sentence
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
+from hexit.sim.core.program import UNIT_NAMES, Program
+from hexit.sim.core.sentence import SentenceRun
 from hexit.sim.export.perfetto import Level, chrome_trace, chrome_trace_json
 from support.strategies import DECISION, LAWS, programs
 

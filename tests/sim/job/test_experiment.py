@@ -9,7 +9,7 @@ import pytest
 from hexit.quant.data.scores import exit_scores, pearson
 from hexit.quant.exits.facade import RULES, OracleExit
 from hexit.quant.traces.store import silent
-from hexit.sim.core.schedule import Unit
+from hexit.sim.core.program import Unit
 from hexit.sim.job.experiment import (
     Outcome,
     TextSource,

@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 
 from hexit.quant.traces.store import silent
 from hexit.sim.analysis.timeline import sentence_timeline
-from hexit.sim.core.schedule import UNIT_NAMES, Program, Unit
-from hexit.sim.core.stream import simulate_sentence
+from hexit.sim.core.lone_sentence import simulate_sentence
+from hexit.sim.core.program import UNIT_NAMES, Program, Unit
 from hexit.sim.job.experiment import Outcome, evaluate, layer_breakdown, shown_exit, sweep_rules
 from hexit.sim.plots.run import PICTURES, STREAM_PICTURES, draw_all, merged_slices, pictures_of, unit_op_cycles
 from hexit.sim.plots.style import METADATA

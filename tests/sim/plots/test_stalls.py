@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from hexit.sim.analysis.stalls import CAUSES, NO_WORK, stall_breakdown
-from hexit.sim.core.schedule import UNIT_NAMES, Unit
+from hexit.sim.core.program import UNIT_NAMES, Unit
 from hexit.sim.job.experiment import shown_exit
 from hexit.sim.plots.stalls import CAUSE_LOOKS, array_ops, draw_stalls
 from support.outcomes import STREAMED, drawn, outcome

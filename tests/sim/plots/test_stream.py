@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 from matplotlib.text import Annotation
 
-from hexit.sim.core.schedule import UNIT_NAMES, Unit
-from hexit.sim.core.stream import stream_levels
+from hexit.quant.arrays import Floats
+from hexit.sim.core.program import UNIT_NAMES, Unit
+from hexit.sim.core.stream_levels import stream_levels
 from hexit.sim.plots.stream import (
     LEAST_UTILISATION,
     N_BINS,
@@ -27,7 +27,7 @@ from hexit.sim.report.record import build_report
 from support.outcomes import drawn, marks, outcome, waiting_outcome
 from support.strategies import LAWS
 
-Reals = npt.NDArray[np.float64]
+Reals = Floats
 
 
 def steps(axes: Axes) -> dict[str, tuple[Reals, Reals]]:

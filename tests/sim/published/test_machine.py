@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,18 +16,18 @@ from hexit.hw_model.machine.files import list_machines, load_machine
 from hexit.hw_model.machine.loops import Loop
 from hexit.hw_model.machine.op_cycles import machine_channel
 from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
 from hexit.sim.published.machine import machine_cycles, pack_times
 from support.strategies import LAWS
 
-Ints = npt.NDArray[np.int64]
 CHAIN = np.eye(3, k=1, dtype=np.bool_)
 BUSY = st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=3, max_size=3)
 PUBLISHED = list_machines()
 
 
-def stepped_ends(busy: Ints, handshake: int, fifo_packs: int) -> Ints:
+def stepped_ends(busy: Integers, handshake: int, fifo_packs: int) -> Integers:
     """A chain of stages looked at in every cycle: who can start starts, who is through hands its pack on."""
     n_stages, n_packs = busy.shape
     start, end = (np.full(busy.shape, -1, np.int64) for _ in range(2))

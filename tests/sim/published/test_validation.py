@@ -16,13 +16,13 @@ from hexit.hw_model.memory.channel import device_channel
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import BERT_BASE, encoder_workload
-from hexit.sim.core.schedule import compile_program
-from hexit.sim.core.stream import exit_table
+from hexit.sim.core.compile import compile_program
 from hexit.sim.published.machine import machine_cycles
 from hexit.sim.published.validation import markdown, page_heading, predicted_cycles, validate, validate_machine
 from support.command_line import hexit
 from support.paths import ROOT
 from support.strategies import DECISION
+from support.streams import table_of
 
 PAGE = ROOT / "docs" / "validation.md"
 BOUNDS = {  # what the project promises of published machines, whatever tolerance a file states
@@ -117,7 +117,7 @@ def test_the_simulator_itself_comes_near_a_published_board() -> None:
     design = load_design("fq-bert-zcu102")
     workload = encoder_workload(BERT_BASE, QuantConfig(weight_bits=4, activation_bits=8), 128)
     program = compile_program(workload, design, device_channel(design, load_device("zcu102")), DECISION)
-    latency_ms = exit_table(program, (12,)).latency_cycles[-1] / design.clock_mhz / 1000
+    latency_ms = table_of(program, (12,)).latency_cycles[-1] / design.clock_mhz / 1000
     assert latency_ms == pytest.approx(43.89, rel=0.08)
     assert latency_ms < 43.89
     check_fit(estimate(workload, design, load_device("zcu102"), Resources()), load_device("zcu102"))

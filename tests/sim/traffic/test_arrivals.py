@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.sim.traffic.arrivals import (
     Arrivals,
     ClosedLoop,
     FixedRate,
-    Ints,
     PoissonArrivals,
     PoissonBursts,
     RecordedArrivals,
@@ -27,7 +27,7 @@ PATTERNS: dict[str, Arrivals] = {
 }
 
 
-def cycles(arrivals: Arrivals, n: int, clock_mhz: float = 200.0, seed: int = 0) -> Ints:
+def cycles(arrivals: Arrivals, n: int, clock_mhz: float = 200.0, seed: int = 0) -> Integers:
     found = arrival_cycles(arrivals, n, clock_mhz, seed)
     assert found is not None
     assert found.shape == (n,)

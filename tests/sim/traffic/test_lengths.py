@@ -15,9 +15,11 @@ from hexit.hw_model.work import group_work
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import SERVED, Admission
-from hexit.sim.core.schedule import Program, compile_program
-from hexit.sim.core.stream import exit_table, run_slots, simulate_stream, stream_work
+from hexit.sim.core.stream import run_slots
+from hexit.sim.core.stream_work import stream_work
 from hexit.sim.traffic.lengths import (
     EXACT,
     PADDED,
@@ -30,6 +32,7 @@ from hexit.sim.traffic.lengths import (
 from support.command_line import Simulate
 from support.oracles_stream import naive_turns
 from support.strategies import DECISION, LAWS, programs
+from support.streams import stream_of, table_of
 
 EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}  # sentences leave after layers 1 and 2 of the tiny model
 CHANNEL = MemoryChannel(bytes_per_cycle=76.8, latency_cycles=20)
@@ -71,7 +74,7 @@ def test_buckets_lie_between_exact_and_padded() -> None:
 def test_a_longer_sentence_is_never_faster(program: Program, length: int) -> None:
     """So a bucket is never faster than the exact length in it, and never slower than padding to the longest."""
     short, long = sorted([length, program.workload.sequence_length])
-    tables = [exit_table(of_length(program, n)) for n in (short, long)]
+    tables = [table_of(of_length(program, n)) for n in (short, long)]
     for column in ("latency_cycles", "macs", "off_chip_bytes", "busy_cycles"):
         assert (getattr(tables[0], column) <= getattr(tables[1], column)).all(), column
 
@@ -98,7 +101,7 @@ def test_turns_of_several_lengths_equal_a_machine_stepped_cycle_by_cycle(
     several = interleaved(program, [1, 3, 6], n_slots)
     index = data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=5))
     leaves = data.draw(st.lists(st.integers(1, program.n_layers), min_size=len(index), max_size=len(index)))
-    result = simulate_stream(several, leaves, program_index=index)
+    result = stream_of(several, leaves, program_index=index)
     found = list(zip(result.start_cycle.tolist(), result.finish_cycle.tolist(), strict=True))
     assert found == naive_turns(several, index, leaves, n_slots)
 
@@ -108,7 +111,7 @@ def test_turns_of_several_lengths_equal_a_machine_stepped_cycle_by_cycle(
 def test_one_slot_is_the_lone_server_also_with_lengths_and_drops(program: Program, data: st.DataObject) -> None:
     several = interleaved(program, [2, 5], 1)
     n = data.draw(st.integers(1, 8))
-    longest = int(exit_table(several[1]).latency_cycles[-1])
+    longest = int(table_of(several[1]).latency_cycles[-1])
     index, leaves, gaps = (
         np.array(data.draw(st.lists(st.integers(*between), min_size=n, max_size=n)))
         for between in ((0, 1), (1, program.n_layers), (0, longest))
@@ -117,7 +120,7 @@ def test_one_slot_is_the_lone_server_also_with_lengths_and_drops(program: Progra
         data.draw(st.integers(0, 3)), data.draw(st.integers(0, 2 * longest)), data.draw(st.booleans())
     )
     arrival = np.cumsum(gaps)
-    result = simulate_stream(several, leaves, arrival, program_index=index, admission=admission)
+    result = stream_of(several, leaves, arrival, program_index=index, admission=admission)
     start, finish, verdict = run_slots(several, leaves, arrival, 1, program_index=index, admission=admission)
     served = verdict == SERVED
     assert (result.verdict == verdict).all()
@@ -132,10 +135,10 @@ def test_nobody_is_lost_and_work_is_that_of_the_served(program: Program, data: s
     leaves, index = (
         np.array(data.draw(st.lists(st.integers(*b), min_size=9, max_size=9))) for b in ((1, program.n_layers), (0, 1))
     )
-    service = int(exit_table(several[0]).latency_cycles[0])
+    service = int(table_of(several[0]).latency_cycles[0])
     arrival = np.arange(9) * data.draw(st.integers(0, service))
     admission = Admission(data.draw(st.integers(0, 2)), data.draw(st.integers(0, service)), data.draw(st.booleans()))
-    result = simulate_stream(several, leaves, arrival, program_index=index, admission=admission)
+    result = stream_of(several, leaves, arrival, program_index=index, admission=admission)
     assert result.n_served + result.n_dropped_full + result.n_dropped_late == 9
     assert result.verdict[0] == SERVED
     served = result.served

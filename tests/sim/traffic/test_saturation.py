@@ -11,15 +11,18 @@ import pytest
 from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.task_cycles import TaskCycles
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import Admission
-from hexit.sim.core.schedule import Program, compile_program
-from hexit.sim.core.stream import Ints, StreamResult, exit_table, simulate_stream
+from hexit.sim.core.stream import StreamResult
 from hexit.sim.traffic.arrivals import FixedRate, PoissonArrivals, PoissonBursts, RatedArrivals
 from hexit.sim.traffic.saturation import TOLERANCE, Saturation, highest_rate, saturate
 from support.command_line import Simulate
+from support.streams import stream_of, table_of
 
 CLOCK_MHZ = 200.0
 N = 20_000
@@ -36,14 +39,14 @@ def albert() -> Program:
 def found(pattern: RatedArrivals, leaves: list[int], admission: Admission = Admission()) -> Saturation:  # noqa: B008
     layers = np.resize(leaves, N)
 
-    def run(arrivals: Ints | None) -> StreamResult:
-        return simulate_stream(albert(), layers, arrivals, admission=admission)
+    def run(arrivals: Integers | None) -> StreamResult:
+        return stream_of(albert(), layers, arrivals, admission=admission)
 
     return saturate(run, pattern, N, CLOCK_MHZ, seed=0)
 
 
 def service_us(layer: int) -> float:
-    return float(exit_table(albert()).latency_cycles[layer - 1] / CLOCK_MHZ)
+    return float(table_of(albert()).latency_cycles[layer - 1] / CLOCK_MHZ)
 
 
 def test_bisection_ends_within_its_tolerance() -> None:

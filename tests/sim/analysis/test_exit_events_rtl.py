@@ -12,7 +12,7 @@ from hexit.hls.exit_unit.verilator import build_rtl
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.exits.facade import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
-from hexit.sim.analysis.exit_unit import UnitStreams, unit_cycles
+from hexit.sim.analysis.exit_events import EventStreams, event_cycles
 
 N_STREAMS = 200  # of each unit; benchmarks/exit_unit_cycles.py runs 10,000
 WINDOW = "elbert:bias=bias_3,window=8,range_limit=0.2"
@@ -40,9 +40,9 @@ def test_every_event_has_the_cycles_of_the_rtl_under_back_pressure(name: str, tm
     assert (timing.latency_cycles, timing.state_cycles) == expected
     streams, golden = timed_streams(spec, N_STREAMS, seed=len(name))
     said = build_rtl(spec, tmp_path).run(streams)
-    model = unit_cycles(
+    model = event_cycles(
         timing,
-        UnitStreams(
+        EventStreams(
             slot=streams.slot,
             arrival_cycle=streams.arrival_cycle,
             first_event=streams.first_event,

@@ -8,20 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hexit.sim.core.schedule
+import hexit.sim.core.compile
 from hexit.hw_model.accelerator import Accelerator, load_design
-from hexit.hw_model.array import DATAFLOWS, Dataflow, product_cycles, staging_cycles
+from hexit.hw_model.array import DATAFLOWS, Dataflow, staging_cycles
 from hexit.hw_model.gemm import roofline_cycles
 from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel
 from hexit.hw_model.memory.transfers import transfer_cycles
 from hexit.hw_model.task_cycles import TaskCycles
-from hexit.hw_model.vector import (
-    elementwise_cycles,
-    exit_head_cycles,
-    layer_norm_cycles,
-    pooling_cycles,
-    softmax_cycles,
-)
+from hexit.hw_model.vector import exit_head_cycles, pooling_cycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
 from hexit.quant.workload import (
@@ -37,32 +31,16 @@ from hexit.quant.workload import (
     encoder_workload,
     group_vector_bytes,
     group_weight_bytes,
-    output_shape,
 )
-from hexit.sim.core.schedule import NONE, Program, TaskProgram, Unit, compile_ops, compile_program
-from support.oracles_engine import data_ready, naive_starts
-from support.oracles_gemm import matmul_cycles, n_folds
+from hexit.sim.core.compile import compile_ops, compile_program
+from hexit.sim.core.program import NONE, Program, TaskProgram, Unit
+from support.op_programs import INT8, finish_cycle, one_op, product, whole_product_cycles
+from support.oracles_engine import data_ready, folds, naive_starts
+from support.oracles_vector import stepped_head_cycles, stepped_vector_cycles
 from support.strategies import DECISION, LAWS, channels, designs, in_every_data_flow, programs, workloads
 
-INT8 = QuantConfig.uniform(8)
 DEFAULT = load_design("default")
 SIZE = st.integers(1, 12)
-
-
-def finish_cycle(program: TaskProgram) -> int:
-    return int(max(naive_starts(program) + program.latency_cycles))
-
-
-def one_op(
-    op: Op,
-    design: Accelerator,
-    channel: MemoryChannel = UNLIMITED,
-    *,
-    streamed: bool = False,
-    merged: int | None = None,
-) -> TaskProgram:
-    rows = max(output_shape(op)[1], op.pooled_rows if isinstance(op, ExitHead) else 1)
-    return compile_ops((op,), INT8, design, channel, rows=rows, streamed=streamed, merged=merged)
 
 
 @given(SIZE, SIZE, SIZE, st.integers(1, 3), designs(), st.integers(1, 4))
@@ -70,44 +48,49 @@ def one_op(
 def test_one_product_equals_its_closed_form_however_its_folds_are_merged(
     m: int, k: int, n: int, count: int, design: Accelerator, merged: int
 ) -> None:
-    op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
+    op = product(m, k, n, count)
     flows = in_every_data_flow(design)
     queueing = [replace(flow, requantisation_lanes=1) for flow in flows]  # results that queue for the lanes
     for variant in (design, *flows, *queueing):
         tasks = one_op(op, variant, merged=merged)
-        index_offset = product_cycles(m, k, n, variant.array, count).index_offset
-        assert finish_cycle(tasks) == matmul_cycles(op, variant) - index_offset
+        assert finish_cycle(tasks) == whole_product_cycles(op, variant)
         assert tasks.macs.sum() == count * m * k * n
 
 
 @given(SIZE, SIZE, SIZE, st.integers(1, 3), designs())
 @LAWS
 def test_every_data_flow_makes_the_same_products(m: int, k: int, n: int, count: int, design: Accelerator) -> None:
-    op = MatMul(name="x", m=m, k=k, n=n, count=count, weights=False, inputs=("input", "input"))
+    op = product(m, k, n, count)
     flows = in_every_data_flow(design)
     assert {int(one_op(op, flow).macs.sum()) for flow in flows} == {count * m * k * n}
-    assert all(one_op(op, flow).n_tasks == -(-n_folds(op, flow) // flow.n_arrays) for flow in flows)
+    assert all(one_op(op, flow).n_tasks == -(-len(list(folds(op, flow))) // flow.n_arrays) for flow in flows)
 
 
 @given(SIZE, SIZE, st.integers(1, 3), designs())
 @LAWS
-def test_one_vector_op_equals_its_closed_form(rows: int, columns: int, count: int, design: Accelerator) -> None:
+def test_one_vector_op_equals_a_stepped_unit(rows: int, columns: int, count: int, design: Accelerator) -> None:
     softmax = Softmax(name="s", rows=rows, columns=columns, count=count)
     norm = LayerNorm(name="n", rows=rows, columns=columns)
     gelu, add = Gelu(name="g", rows=rows, columns=columns), Add(name="a", rows=rows, columns=columns)
-    assert finish_cycle(one_op(softmax, design)) == softmax_cycles(softmax, design).latency_cycles
-    assert finish_cycle(one_op(norm, design)) == layer_norm_cycles(norm, design).latency_cycles
-    assert finish_cycle(one_op(gelu, design)) == elementwise_cycles(gelu, design).latency_cycles
-    assert finish_cycle(one_op(add, design)) == elementwise_cycles(add, design).latency_cycles
+    for op in (softmax, norm, gelu, add):
+        assert finish_cycle(one_op(op, design)) == stepped_vector_cycles(op, design)
+
+
+def test_elementwise_ops_take_a_row_tile_by_tile() -> None:
+    """Tiles of 8, 8 and 2 columns, 3 at a time."""
+    design = replace(DEFAULT, array_columns=8, gelu_lanes=3, gelu_depth_cycles=5)
+    tasks = one_op(Gelu(name="g", rows=5, columns=18), design)
+    assert (tasks.busy_cycles()[Unit.GELU], finish_cycle(tasks)) == (5 * (3 + 3 + 1), 5 * 7 + 5)
 
 
 @given(SIZE, SIZE, SIZE, st.booleans(), designs())
 @LAWS
-def test_one_exit_head_equals_its_closed_form(
+def test_one_exit_head_equals_its_closed_form_and_a_stepped_head(
     hidden: int, n_classes: int, rows: int, pooler: bool, design: Accelerator
 ) -> None:
     op = ExitHead(name="h", hidden_size=hidden, n_classes=n_classes, pooler=pooler, pooled_rows=rows)
     assert finish_cycle(one_op(op, design)) == exit_head_cycles(op, design).latency_cycles
+    assert finish_cycle(one_op(op, design)) == stepped_head_cycles(op, design)
 
 
 @given(SIZE, SIZE, SIZE, designs(), channels())
@@ -123,8 +106,7 @@ def test_streamed_weights_delay_a_product_by_its_first_panel_at_least(
         first = replace(op, k=min(k, array.rows * array.n_arrays))
     else:
         first = replace(op, n=min(n, array.columns * array.n_arrays))
-    index_offset = product_cycles(first.m, first.k, first.n, array).index_offset
-    assert finish_cycle(program) >= first_panel + matmul_cycles(first, design) - index_offset
+    assert finish_cycle(program) >= first_panel + whole_product_cycles(first, design)
     assert program.n_bytes.sum() == group_weight_bytes((op,), INT8) + group_vector_bytes((op,), INT8)
 
 
@@ -374,14 +356,14 @@ def test_a_long_program_is_coalesced_without_changing_its_totals(
 ) -> None:
     design = replace(DEFAULT, dataflow=dataflow, n_arrays=n_arrays)
     fine = compile_for_albert(design)
-    monkeypatch.setattr(hexit.sim.core.schedule, "MAX_TASKS", 1100)
+    monkeypatch.setattr(hexit.sim.core.compile, "MAX_TASKS", 1100)
     coarse = compile_for_albert(design)
     assert coarse.n_tasks < fine.n_tasks
     assert fine.busy_cycles().tolist() == coarse.busy_cycles().tolist()
     assert fine.macs.sum() == coarse.macs.sum()
     products = [op for op in encoder_workload(ALBERT_BASE, INT8, 128).layer if isinstance(op, MatMul)]
     skew = design.array_rows + design.array_columns - 2
-    assert fine.busy_cycles()[Unit.ARRAY] == sum(matmul_cycles(op, design) - skew for op in products)
+    assert fine.busy_cycles()[Unit.ARRAY] == sum(whole_product_cycles(op, design) - skew for op in products)
 
 
 def test_packed_dsps_refuse_wide_operands() -> None:

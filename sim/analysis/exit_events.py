@@ -23,19 +23,16 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from hexit.hw_model.exit_unit.timing import ExitUnitTiming
+from hexit.quant.arrays import Flags, Integers
 from hexit.quant.errors import ConfigError
-
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 NO_SLOT = -1  # before the first event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UnitStreams:
+class EventStreams:
     """Independent streams of events, each into a unit that is empty at its cycle 0; flat arrays, stream after stream.
 
     Events of stream s are `slot` and `arrival_cycle` [first_event[s] : first_event[s + 1]], arrivals not negative but
@@ -43,11 +40,11 @@ class UnitStreams:
     decision, which it always does afterwards.
     """
 
-    slot: Ints
-    arrival_cycle: Ints
-    first_event: Ints
+    slot: Integers
+    arrival_cycle: Integers
+    first_event: Integers
     ready: Flags
-    first_ready: Ints
+    first_ready: Integers
 
     def __post_init__(self) -> None:
         """Reject arrays that contradict each other."""
@@ -66,18 +63,18 @@ class UnitStreams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UnitCycles:
-    """Cycles of each event, in the order of `UnitStreams`, counted from 0 in its own stream.
+class EventCycles:
+    """Cycles of each event, in the order of `EventStreams`, counted from 0 in its own stream.
 
     `accepted`: in_valid and in_ready; `visible`: first with out_valid; `taken`: out_valid and out_ready.
     """
 
-    accepted: Ints
-    visible: Ints
-    taken: Ints
+    accepted: Integers
+    visible: Integers
+    taken: Integers
 
 
-def unit_cycles(timing: ExitUnitTiming, streams: UnitStreams) -> UnitCycles:
+def event_cycles(timing: ExitUnitTiming, streams: EventStreams) -> EventCycles:
     """Run every stream through a unit of this pipeline and return the cycles of its events."""
     accepted, visible, taken = (np.empty_like(streams.slot) for _ in range(3))
     _run_streams(
@@ -92,10 +89,10 @@ def unit_cycles(timing: ExitUnitTiming, streams: UnitStreams) -> UnitCycles:
         visible,
         taken,
     )
-    return UnitCycles(accepted=accepted, visible=visible, taken=taken)
+    return EventCycles(accepted=accepted, visible=visible, taken=taken)
 
 
-def stage_entries(timing: ExitUnitTiming, slots: Sequence[int]) -> Ints:
+def stage_entries(timing: ExitUnitTiming, slots: Sequence[int]) -> Integers:
     """Return enter[i, k] as [event, stage] for events that are all there in cycle 0 and a consumer that never waits."""
     enter = np.zeros(timing.latency_cycles + 2, np.int64)
     entries = np.empty((len(slots), timing.latency_cycles), np.int64)
@@ -114,7 +111,7 @@ def _interlocked_stage(timing: ExitUnitTiming) -> int:
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def _move_on(enter: Ints, arrival: int, waiting_stage: int) -> None:
+def _move_on(enter: Integers, arrival: int, waiting_stage: int) -> None:
     """Turn enter[1..D] of the event before into those of this one; enter[D + 1] is still that of the event before."""
     enter[0] = arrival
     for stage in range(1, enter.size - 1):
@@ -128,14 +125,14 @@ def _move_on(enter: Ints, arrival: int, waiting_stage: int) -> None:
 def _run_streams(
     n_stages: int,
     interlocked_stage: int,
-    slot: Ints,
-    arrival: Ints,
-    first_event: Ints,
+    slot: Integers,
+    arrival: Integers,
+    first_event: Integers,
     ready: Flags,
-    first_ready: Ints,
-    accepted: Ints,
-    visible: Ints,
-    taken: Ints,
+    first_ready: Integers,
+    accepted: Integers,
+    visible: Integers,
+    taken: Integers,
 ) -> None:
     """Fill the last three arrays."""
     enter = np.empty(n_stages + 2, np.int64)

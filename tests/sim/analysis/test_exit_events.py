@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hexit.hw_model.exit_unit.timing import ExitUnitTiming
 from hexit.quant.errors import ConfigError
-from hexit.sim.analysis.exit_unit import UnitStreams, stage_entries, unit_cycles
+from hexit.sim.analysis.exit_events import EventStreams, event_cycles, stage_entries
 from support.oracles_exit_unit import stepped_cycles
 from support.strategies import LAWS
 
@@ -22,9 +22,9 @@ def pipeline(n_stages: int, state_stage: int = 0, state_cycles: int = 1) -> Exit
     return ExitUnitTiming(stages=tuple(map(str, range(n_stages))), state_stage=state_stage, state_cycles=state_cycles)
 
 
-def flat(streams: list[Stream]) -> UnitStreams:
+def flat(streams: list[Stream]) -> EventStreams:
     slots, arrivals, ready = ([stream[part] for stream in streams] for part in range(3))
-    return UnitStreams(
+    return EventStreams(
         slot=np.array([*chain(*slots)], np.int64),
         arrival_cycle=np.array([*chain(*arrivals)], np.int64),
         first_event=np.cumsum([0, *map(len, slots)]),
@@ -34,7 +34,7 @@ def flat(streams: list[Stream]) -> UnitStreams:
 
 
 def cycles(timing: ExitUnitTiming, *streams: Stream) -> list[tuple[int, int, int]]:
-    found = unit_cycles(timing, flat(list(streams)))
+    found = event_cycles(timing, flat(list(streams)))
     return list(zip(found.accepted.tolist(), found.visible.tolist(), found.taken.tolist(), strict=True))
 
 
@@ -113,4 +113,4 @@ def test_streams_that_contradict_themselves_are_refused(change: dict[str, np.nda
     good = flat([([0, 0], [0, 1], [])])
     names = ("slot", "arrival_cycle", "first_event", "ready", "first_ready")
     with pytest.raises(ConfigError, match=said):
-        UnitStreams(**{name: getattr(good, name) for name in names} | change)
+        EventStreams(**{name: getattr(good, name) for name in names} | change)
