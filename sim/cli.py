@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin make two processes on two cores 5x slower
 
 import typer
 from rich.console import Console
