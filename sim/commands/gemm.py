@@ -61,6 +61,19 @@ def _print_answer(result: GemmAnswer, screen: Console) -> None:
     product = f"{result.count} products {product}" if result.count > 1 else product
     flow = array.dataflow.replace("_", " ")
     screen.print(f"[bold]{product}[/bold] on {size}, {flow}, {result.timing}", soft_wrap=True)
+    table = plain_table("part", "# cycles", "# share")
+    for name, cycles in _shown_parts(result).items():
+        table.add_row(name, f"{cycles:,}", f"{cycles / result.elapsed_cycles:.1%}" if cycles > 0 else "")
+    table.add_section()
+    table.add_row("[bold]total[/bold]", f"[bold]{result.total_cycles:,}[/bold]", "")
+    table.add_row("ideal, every multiplier busy", f"{result.ideal_cycles:,}", "")
+    screen.print(table)
+    screen.print(
+        f"utilisation {result.utilisation_fraction:.1%} of {array.n_macs:,} MAC/cycle; "
+        f"{result.time_us:,.3f} us at {result.clock_mhz:g} MHz",
+        soft_wrap=True,
+    )
+    screen.print(result.folds_formula, result.cycles_formula, sep="\n", soft_wrap=True)
     screen.print(f"checked against: {result.checked_against}", style="dim", soft_wrap=True)
 
 
