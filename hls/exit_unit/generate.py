@@ -1,16 +1,15 @@
-"""One exit unit as a folder: test vectors, RTL, HLS projects, what it costs, and a README that says how to prove it.
+"""One exit unit as a folder: test vectors, RTL, HLS projects, cycles and area, and a README that says how to prove it.
 
     vectors/     events.txt and decisions.txt: real sentences first, then events at the thresholds and at random
     rtl/         SystemVerilog, tables, Verilator test bench
     vitis/ vivado/   hls4ml projects with the same vectors, or with pooled states where the head is inside
-    exit_unit.json   what was built and what it costs: `hexit run --exit-unit` reads it
+    exit_unit.json   what was built, its cycles and area: `hexit run --exit-unit` reads it
 
 Everything follows from the `UnitRequest`: equal requests give equal bytes, and nothing refers to where it was made.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +18,24 @@ import numpy as np
 
 from hexit.hls.exit_unit.constants import constants
 from hexit.hls.exit_unit.hls4ml_model import Backend, Interface
-from hexit.hls.exit_unit.project import write_hls_project
+from hexit.hls.exit_unit.hls_project import write_hls_project
 from hexit.hls.exit_unit.readme import project_readme
 from hexit.hls.exit_unit.rtl_project import write_rtl
 from hexit.hls.exit_unit.summary import UnitSummary, summarise
-from hexit.hls.exit_unit.vectors import EventStream, answer, decisions_text, event_stream, events_text, proof_events
+from hexit.hls.exit_unit.vectors import (
+    EventStream,
+    answer,
+    decisions_text,
+    event_stream,
+    events_text,
+    joined,
+    proof_events,
+)
 from hexit.hls.tools.folder import new_folder
 from hexit.hw_model.device import Device
 from hexit.hw_model.exit_unit.build import ExitUnitBuild, modelled_decision, save_build
 from hexit.hw_model.exit_unit.head import modelled_head
-from hexit.quant.exits.published import Integers
+from hexit.quant.arrays import Integers
 from hexit.quant.exits.unit import ExitUnitSpec
 from hexit.quant.files import write_whole
 from hexit.quant.integer.head import IntegerHead, head_logits
@@ -65,14 +72,14 @@ def generate(request: UnitRequest, folder: Path, progress: Progress, extras: Cal
     Cycles and area in it are those of our models, see `record_build`. Raises ConfigError for a folder that is not ours
     and for what cannot be written.
     """
-    done = progress("write project", 2 + len(request.backends))
+    advance = progress("write project", 2 + len(request.backends))
     with new_folder(folder, MARK) as made:
         stream = unit_stream(request)
-        _write(request, stream, made, done)
+        _write(request, stream, made, advance)
         build = modelled_build(request)
         record_build(request, build, stream.n_events, made)
         extras(made)
-        done(1)
+        advance(1)
     return build
 
 
@@ -96,13 +103,13 @@ def record_build(request: UnitRequest, build: ExitUnitBuild, n_events: int, fold
     return summary
 
 
-def _write(request: UnitRequest, stream: EventStream, folder: Path, done: Callable[[int], None]) -> None:
+def _write(request: UnitRequest, stream: EventStream, folder: Path, advance: Callable[[int], None]) -> None:
     spec = request.spec
     write_whole(folder / "vectors" / "events.txt", events_text(stream))
     write_whole(folder / "vectors" / "decisions.txt", decisions_text(stream))
     write_rtl(spec, folder / "rtl")
-    done(1)
-    through_head = head_stream(request)
+    advance(1)
+    project_stream, head_inputs = head_stream(request) or (stream, None)
     for backend in request.backends:
         write_hls_project(
             spec,
@@ -112,12 +119,12 @@ def _write(request: UnitRequest, stream: EventStream, folder: Path, done: Callab
             part=request.part,
             clock_period_ns=request.clock_period_ns,
             name=request.name,
-            stream=stream if through_head is None else through_head[0],
+            stream=project_stream,
             head=request.head,
-            head_inputs=None if through_head is None else through_head[1],
+            head_inputs=head_inputs,
             reuse_factor=request.reuse_factor,
         )
-        done(1)
+        advance(1)
 
 
 def unit_stream(request: UnitRequest) -> EventStream:
@@ -126,11 +133,7 @@ def unit_stream(request: UnitRequest) -> EventStream:
     if not request.n_vectors:
         return real
     tried = proof_events(request.spec, request.n_vectors, request.seed, request.trace_logits)
-    both = {
-        field.name: np.concatenate([getattr(real, field.name), getattr(tried, field.name)])
-        for field in dataclasses.fields(EventStream)
-    }
-    return EventStream(**both)
+    return joined([real, tried])
 
 
 def head_stream(request: UnitRequest) -> tuple[EventStream, Integers] | None:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hexit.hls.exit_unit.vectors import EventStream
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.published import Integers
 from hexit.quant.exits.unit import ExitUnitSpec
 from hexit.quant.integer.head import IntegerDense, IntegerHead
 
@@ -56,18 +56,17 @@ def hls_model(
     from hls4ml.converters import convert_from_pytorch_model
     from hls4ml.utils import config_from_pytorch_model
 
-    from hexit.hls.exit_unit import extension
+    from hexit.hls.exit_unit import hls4ml_layers
 
-    extension.register(backend)
+    hls4ml_layers.register(backend)
     if head is not None:
         _check_head(spec, head)
     model = _model(spec, head)
     width = spec.n_classes if head is None else head.hidden_size
-    said = io.StringIO()  # hls4ml tells every layer to the standard output
-    with contextlib.redirect_stdout(said):
+    with contextlib.redirect_stdout(io.StringIO()):  # hls4ml prints every layer
         config = config_from_pytorch_model(
             model,
-            [(extension.EVENT_FIELDS,), (width,)],
+            [(hls4ml_layers.EVENT_FIELDS,), (width,)],
             granularity="name",
             backend=backend,
             default_precision=_integer(spec.logit_bits),
@@ -96,9 +95,9 @@ def write_project(model: Any) -> None:
     hls4ml's own `write` and `compile` do the same but for a random name of the compiled library, which lets a process
     load it again after a change.
     """
-    from hexit.hls.exit_unit import extension
+    from hexit.hls.exit_unit import hls4ml_layers
 
-    model.apply_flow(extension.write_flow(model.config.backend.name.lower()))
+    model.apply_flow(hls4ml_layers.write_flow(model.config.backend.name.lower()))
 
 
 def predict_events(model: Any, stream: EventStream, inputs: Integers | None = None) -> Integers:
@@ -106,18 +105,17 @@ def predict_events(model: Any, stream: EventStream, inputs: Integers | None = No
 
     `inputs` [n, hidden]: what the head reads, for a model with a head; the logits of the stream otherwise.
     """
-    first = stream.logits if inputs is None else inputs
     event = np.column_stack([stream.slot, stream.layer])
-    given = [np.ascontiguousarray(values, dtype=np.float64) for values in (event, first)]
-    said = np.asarray(model.predict(given), dtype=np.float64)
-    return said.reshape(stream.n_events, -1).astype(np.int64)
+    ports = (event, stream.logits if inputs is None else inputs)
+    decisions = model.predict([np.ascontiguousarray(values, dtype=np.float64) for values in ports])
+    return np.asarray(decisions).reshape(stream.n_events, -1).astype(np.int64)
 
 
 def _model(spec: ExitUnitSpec, head: IntegerHead | None) -> torch.nn.Module:
     """The PyTorch model that hls4ml traces; the names of its parts are those of the layers."""
     import torch
 
-    from hexit.hls.exit_unit.extension import HexitExitUnit, HexitRequantise
+    from hexit.hls.exit_unit.hls4ml_layers import HexitExitUnit, HexitRequantise
 
     class Decision(torch.nn.Module):
         def __init__(self) -> None:
@@ -163,7 +161,7 @@ def _linear(dense: IntegerDense) -> torch.nn.Linear:
 
 def _layers(spec: ExitUnitSpec, head: IntegerHead | None, reuse_factor: int, backend: Backend) -> dict[str, Any]:
     """The precision, strategy and reuse factor of every layer; nothing is left to hls4ml's defaults."""
-    from hexit.hls.exit_unit.extension import decision_bits, event_bits
+    from hexit.hls.exit_unit.hls4ml_layers import decision_bits, event_bits
 
     layers: dict[str, Any] = {
         "event": {"Precision": {"result": _integer(event_bits(spec), signed=False)}},
@@ -226,9 +224,7 @@ def _exact_reuse(dense: IntegerDense, reuse_factor: int, backend: Backend) -> in
 
 
 def _check_head(spec: ExitUnitSpec, head: IntegerHead) -> None:
-    made, wanted = (head.n_classes, head.logit_bits), (spec.n_classes, spec.logit_bits)
-    if made != wanted:
-        requirement = f"must be {wanted[0]} logits of {wanted[1]} bits, as the exit unit reads them"
-        raise ConfigError(
-            "exit head", f"{made[0]} logits of {made[1]} bits", requirement, "Make both from the same model"
-        )
+    if (head.n_classes, head.logit_bits) != (spec.n_classes, spec.logit_bits):
+        output = f"{head.n_classes} logits of {head.logit_bits} bits"
+        requirement = f"must be {spec.n_classes} logits of {spec.logit_bits} bits, as the exit unit reads them"
+        raise ConfigError("exit head", output, requirement, "Make both from the same model")

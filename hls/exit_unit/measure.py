@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from hexit.hls.exit_unit.rtl_project import TOP
+from hexit.hls.exit_unit.vendor_report import read_reports
 from hexit.hls.tools.vendor import run_vendor
 from hexit.hls.tools.yosys import Family, synthesise
-from hexit.hw_model.exit_unit.build import BuiltPart, ExitUnitBuild
+from hexit.hw_model.exit_unit.build import ExitUnitBuild
 
 SEVEN_SERIES: Family = "xc7"  # also how part numbers of the family begin
 
@@ -18,12 +19,12 @@ def measured_by_yosys(folder: Path, build: ExitUnitBuild) -> ExitUnitBuild:
 
     For UltraScale+, multipliers and block RAMs are those of 7-series, which Yosys maps more reliably.
     """
-    found = synthesise(folder / "rtl", SEVEN_SERIES, top=TOP)
-    resources = found.resources
+    synthesis = synthesise(folder / "rtl", SEVEN_SERIES, top=TOP)
+    resources = synthesis.resources
     if not build.part.startswith(SEVEN_SERIES):
-        found = synthesise(folder / "rtl", "xcup", top=TOP)
-        resources = dataclasses.replace(found.resources, dsp=resources.dsp, bram18=resources.bram18)
-    tool = f"{found.tool} {found.version}, {found.logic_levels} logic levels"
+        synthesis = synthesise(folder / "rtl", "xcup", top=TOP)
+        resources = dataclasses.replace(synthesis.resources, dsp=resources.dsp, bram18=resources.bram18)
+    tool = f"{synthesis.tool}, {synthesis.logic_levels} logic levels"
     decision = dataclasses.replace(build.decision, resources=resources, evidence="synthesised", tool=tool)
     return dataclasses.replace(build, decision=decision)
 
@@ -33,13 +34,6 @@ def built_by_vendor(folder: Path, build: ExitUnitBuild, backend: str) -> ExitUni
 
     Where the tool dissolved the decision in its caller, the whole is the head's and the decision stays as it was.
     """
-    report = run_vendor(folder / backend, backend=backend, has_head=build.head is not None)
-    clock = f", critical path {report.clock_estimate_ns:g} ns"
-
-    def timed(part: BuiltPart) -> BuiltPart:
-        return dataclasses.replace(part, tool=part.tool + clock)
-
-    if build.head is None:
-        return dataclasses.replace(build, decision=timed(report.whole))
-    decision = timed(report.decision) if report.decision is not None else build.decision
-    return dataclasses.replace(build, decision=decision, head=timed(report.head or report.whole))
+    solution, name = run_vendor(folder / backend, backend)
+    decision, head = read_reports(solution, name, has_head=build.head is not None)
+    return dataclasses.replace(build, decision=decision or build.decision, head=head)

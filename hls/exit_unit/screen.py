@@ -1,4 +1,4 @@
-"""What `hexit hls` shows: the unit and its price, and which machines of a folder gave the golden answers."""
+"""What `hexit hls` shows: the unit with its cycles and area, and which machines of a folder gave the golden answers."""
 
 from __future__ import annotations
 

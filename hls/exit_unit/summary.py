@@ -1,10 +1,10 @@
-"""What one unit is and costs, in figures with their evidence: for the screen, as JSON, for the project's README."""
+"""One unit in figures, its cycles and area with their evidence: for the screen, as JSON, for the project's README."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hexit.hw_model.area.resources import KINDS, Kind, available
+from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.device import Device
 from hexit.hw_model.exit_unit.build import BuiltPart, ExitUnitBuild
 from hexit.hw_model.exit_unit.timing import unit_timing
@@ -13,7 +13,7 @@ from hexit.quant.exits.cost import cost_lines
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitSummary:
-    """A build on a device, with what its rule costs in mathematics; `n_events` vectors prove it."""
+    """A build on a device, with the mathematical operations of its rule; `n_events` vectors prove it."""
 
     build: ExitUnitBuild
     device: str
@@ -22,27 +22,14 @@ class UnitSummary:
     mathematics: tuple[str, ...]
     n_events: int
 
-    @property
-    def parts(self) -> dict[str, BuiltPart]:
-        """Decision, and head where there is one."""
-        head = {"head": self.build.head} if self.build.head is not None else {}
-        return {"decision": self.build.decision} | head
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of resources of which anything is used, LUTs and flip-flops always."""
-        used = [kind for kind in KINDS if any(getattr(part.resources, kind) for part in self.parts.values())]
-        return tuple(kind for kind in KINDS if kind in used or kind in ("lut", "ff", "dsp"))
-
     def lines(self) -> tuple[tuple[str, str], ...]:
         """Return names and values, ready to be shown."""
         spec, decision = self.build.spec, self.build.decision
         clock_ns = self.build.clock_period_ns
         classes = "one real output" if spec.n_classes == 1 else f"{spec.n_classes} classes"
-        exits = (
-            "every layer" if len(spec.evaluated_layers) == spec.n_layers else ", ".join(map(str, spec.evaluated_layers))
-        )
-        found = [
+        layers = spec.evaluated_layers
+        exits = "every layer" if len(layers) == spec.n_layers else ", ".join(map(str, layers))
+        lines = [
             ("rule", spec.rule),
             ("reads", f"{classes}, {spec.logit_bits}-bit logits, real logit = {spec.form.scale:.6g} x integer"),
             ("exits", f"{exits} of {spec.n_layers}; {spec.n_slots} sentence{'s' * (spec.n_slots > 1)} in flight"),
@@ -59,15 +46,18 @@ class UnitSummary:
         if self.build.head is not None:
             head = self.build.head
             text = f"{head.latency_cycles} cycles, a new state every {_cycles(head.initiation_interval_cycles)}"
-            found.insert(4, ("head", f"{text} ({head.evidence})"))
-        return tuple(found)
+            lines.insert(4, ("head", f"{text} ({head.evidence})"))
+        return tuple(lines)
 
     def area_lines(self) -> tuple[tuple[str, ...], ...]:
         """Return a header and a line per part: amounts, their share of the device, and how they are known."""
-        lines = [(f"on {self.device}", *(kind.upper() for kind in self.kinds), "known by")]
-        for name, part in self.parts.items():
+        parts = _parts(self.build)
+        used = {kind for kind in KINDS if any(getattr(part.resources, kind) for part in parts.values())}
+        kinds = [kind for kind in KINDS if kind in used | {"lut", "ff", "dsp"}]
+        lines = [(f"on {self.device}", *(kind.upper() for kind in kinds), "known by")]
+        for name, part in parts.items():
             cells = []
-            for kind in self.kinds:
+            for kind in kinds:
                 share = self.device_shares[name][kind]
                 amount = f"{getattr(part.resources, kind):,}"
                 cells.append(f"{amount} ({_percent(share)})" if share else amount)
@@ -77,14 +67,10 @@ class UnitSummary:
 
 def summarise(build: ExitUnitBuild, device: Device, n_events: int) -> UnitSummary:
     """Return the summary of a build; shares are of everything that the device has, None where it has none."""
-    has = available(device)
-    parts = {"decision": build.decision} | ({"head": build.head} if build.head is not None else {})
+    on_device = {kind: getattr(available(device), kind) for kind in KINDS}
     shares = {
-        name: {
-            str(kind): getattr(part.resources, kind) / getattr(has, kind) if getattr(has, kind) else None
-            for kind in KINDS
-        }
-        for name, part in parts.items()
+        name: {str(kind): getattr(part.resources, kind) / n if n else None for kind, n in on_device.items()}
+        for name, part in _parts(build).items()
     }
     return UnitSummary(
         build=build,
@@ -94,6 +80,11 @@ def summarise(build: ExitUnitBuild, device: Device, n_events: int) -> UnitSummar
         mathematics=cost_lines(build.spec),
         n_events=n_events,
     )
+
+
+def _parts(build: ExitUnitBuild) -> dict[str, BuiltPart]:
+    """Decision, and head where there is one."""
+    return {"decision": build.decision} | ({"head": build.head} if build.head is not None else {})
 
 
 def _percent(share: float) -> str:

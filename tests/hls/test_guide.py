@@ -13,6 +13,7 @@ from support.paths import ROOT
 GUIDE = (ROOT / "docs" / "hls.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_an_hls4ml_users_three_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.S)
     head, build = code.rstrip().rsplit("\n", 1)

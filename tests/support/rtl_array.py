@@ -16,11 +16,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hexit.hls.exit_unit.verilator import compile_model, lint
+from hexit.hls.tools.verilator import compile_model, verilate
 from hexit.hw_model.array import RTL_FOLDS, CycleForm, SystolicArray, product_cycles
 
 RTL = Path(__file__).parent / "rtl"
-BENCH = "gemm_bench.cpp"
+BENCH = RTL / "gemm_bench.cpp"
 TIMEOUT_S = 600.0
 
 Integers = NDArray[np.int64]
@@ -118,7 +118,7 @@ def build_array(array: RtlArray, work: Path, cache: Path | None = None) -> RtlPr
 
 def remarks(array: RtlArray) -> str:
     """Return what Verilator says against an array: nothing, for one that can be built."""
-    return lint(RTL, top=array.top, options=array.options)
+    return verilate(RTL, top=array.top, options=["--lint-only", "-Wall", *array.options]).stderr
 
 
 def model_cycles(products: Sequence[Product], array: SystolicArray) -> list[int]:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexit.hls.exit_unit.constants import TABLE_NAMES, constants, tables
+from hexit.quant.arrays import Integers
 from hexit.quant.exits.facade import RULES, ElbertExit, TableFormat, decide, parameters, parse_rule
 from hexit.quant.exits.integer import EntropyTest, LogOdds, SideRun, Table, integer_log_odds
-from hexit.quant.exits.published import Integers
 from hexit.quant.exits.unit import ExitUnitSpec, decide_events, exit_unit_spec
 
 N_LAYERS = 4
@@ -58,24 +58,24 @@ def corners(spec: ExitUnitSpec, seed: int) -> Integers:
 @settings(max_examples=150, deadline=None)
 @given(spec=specs(), seed=st.integers(0, 2**32 - 1))
 def test_numbers_fit_the_widths_of_their_constants(spec: ExitUnitSpec, seed: int) -> None:
-    found, q = constants(spec), corners(spec, seed)
-    said = decide_events(spec, q)
-    assert said.confidence.min() >= 0
-    assert said.confidence.max() < 1 << found["CONFIDENCE_BITS"]
-    assert said.winner.max() < 1 << found["CLASS_BITS"]
-    assert max(spec.run_length, 1) < 1 << found["COUNT_BITS"]
-    assert spec.state_bits <= found["STATE_BITS"]
-    assert 0 <= found["SUM_LIMIT"] < 1 << found["SUM_BITS"]
+    values, q = constants(spec), corners(spec, seed)
+    output = decide_events(spec, q)
+    assert output.confidence.min() >= 0
+    assert output.confidence.max() < 1 << values["CONFIDENCE_BITS"]
+    assert output.winner.max() < 1 << values["CLASS_BITS"]
+    assert max(spec.run_length, 1) < 1 << values["COUNT_BITS"]
+    assert spec.state_bits <= values["STATE_BITS"]
+    assert 0 <= values["SUM_LIMIT"] < 1 << values["SUM_BITS"]
     for name, table in tables(spec).items():
         assert min(table.entries) >= 0
-        assert max(table.entries) < 1 << found[f"{name.upper()}_BITS"]
-        assert len(table.entries) == found[f"{name.upper()}_ENTRIES"]
+        assert max(table.entries) < 1 << values[f"{name.upper()}_BITS"]
+        assert len(table.entries) == values[f"{name.upper()}_ENTRIES"]
     trend = spec.form.trend
     if isinstance(trend, SideRun):
         odds = trend.log_odds
         v = q[..., 0] - q[..., 1] if odds is None else integer_log_odds(spec.form, odds, q)
-        assert np.abs(v).max() < 1 << (found["VALUE_BITS"] - 1)
-        assert 1 <= found["MIN_SIDE"] <= 1 << (found["VALUE_BITS"] - 1)
+        assert np.abs(v).max() < 1 << (values["VALUE_BITS"] - 1)
+        assert 1 <= values["MIN_SIDE"] <= 1 << (values["VALUE_BITS"] - 1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,7 +117,7 @@ def test_limits_that_no_window_breaks_cost_nothing(range_limit: float) -> None:
 
 def odds_of(spec: ExitUnitSpec) -> LogOdds | None:
     assert isinstance(spec.form.trend, SideRun)
-    found = spec.form.trend.log_odds
-    assert (found is not None) == (spec.n_classes > 2)
-    assert found is None or isinstance(found.logarithm, Table)
-    return found
+    log_odds = spec.form.trend.log_odds
+    assert (log_odds is not None) == (spec.n_classes > 2)
+    assert log_odds is None or isinstance(log_odds.logarithm, Table)
+    return log_odds

@@ -13,20 +13,18 @@ import numpy as np
 import pytest
 import yaml  # type: ignore[import-untyped]
 from hls4ml.model.flow import get_flow
-from numpy.typing import NDArray
 
 from hexit.hls.exit_unit.constants import Test, Trend, constants
-from hexit.hls.exit_unit.extension import KERNELS, register, unit_config
+from hexit.hls.exit_unit.hls4ml_layers import KERNELS, register, unit_config
 from hexit.hls.exit_unit.hls4ml_model import Backend, Interface, hls_model, predict_events, write_project
-from hexit.hls.exit_unit.project import write_hls_project
+from hexit.hls.exit_unit.hls_project import write_hls_project
+from hexit.hls.exit_unit.simulation import simulate_hls_project
 from hexit.hls.exit_unit.vectors import EventStream, answer, proof_events
-from hexit.hls.tools.csim import run_csim
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.facade import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.integer.head import HeadScales, IntegerDense, IntegerHead, head_logits, integer_head
-
-Integers = NDArray[np.int64]
 
 TARGET: dict[str, Any] = {"part": "xczu9eg-ffvb1156-2-e", "clock_period_ns": 5.0}
 VECTORS = 6000
@@ -35,10 +33,6 @@ VECTORS = 6000
 def spec_of(rule: str, n_classes: int, **options: Any) -> ExitUnitSpec:
     given = {"n_layers": 12, "scale": 2.0**-6, "logit_bits": 12, "n_slots": 3, "confidence": "fixed" not in rule}
     return exit_unit_spec(parse_rule(rule), n_classes=n_classes, **(given | options))
-
-
-def decisions(stream: EventStream) -> Integers:
-    return np.column_stack([stream.slot, stream.exit, stream.winner, stream.layer, stream.confidence])
 
 
 def random_head(weight_bits: int, pooler: bool, hidden: int = 32, n_classes: int = 2) -> IntegerHead:
@@ -75,6 +69,7 @@ def head_events(spec: ExitUnitSpec, head: IntegerHead, n_sentences: int) -> tupl
     return answer(spec, np.zeros(n, np.int64), layer, head_logits(head, inputs)), inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "n_classes", "options", "backend", "interface"),
     [
@@ -106,14 +101,17 @@ def test_c_simulation_with_gpp_alone_is_the_golden_model(
     stream = proof_events(spec, VECTORS, seed=5)
     assert 0 < stream.exit.mean() < 1
     write_hls_project(spec, tmp_path, backend=backend, interface=interface, name="unit", stream=stream, **TARGET)
-    said = run_csim(tmp_path)
-    assert (said.n_events, said.n_different, said.first_difference) == (VECTORS, 0, "")
+    result = simulate_hls_project(tmp_path)
+    assert (result.n_events, result.n_different, result.first_difference) == (VECTORS, 0, "")
 
 
-@pytest.mark.parametrize("backend", ["vitis", "vivado"])
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("interface", "rule", "n_classes", "kind"),
-    [("parallel", "max-probability:threshold=0.7", 3, np.float64), ("stream", "hardware", 2, np.float32)],
+    ("backend", "interface", "rule", "n_classes", "kind"),
+    [
+        ("vitis", "parallel", "max-probability:threshold=0.7", 3, np.float64),
+        ("vivado", "stream", "hardware", 2, np.float32),
+    ],
 )
 def test_an_hls4ml_user_compiles_and_predicts(
     backend: Backend, interface: Interface, rule: str, n_classes: int, kind: type[np.floating[Any]], tmp_path: Path
@@ -123,11 +121,12 @@ def test_an_hls4ml_user_compiles_and_predicts(
     assert {-(1 << 23), (1 << 23) - 1} <= set(stream.logits.ravel().tolist())
     model = hls_model(spec, tmp_path, backend=backend, interface=interface, project_name="unit", **TARGET)
     model.compile()
-    assert np.array_equal(predict_events(model, stream), decisions(stream))
+    assert np.array_equal(predict_events(model, stream), stream.decisions)
     inputs = [np.column_stack([stream.slot, stream.layer]).astype(kind), stream.logits.astype(kind)]
-    assert np.array_equal(model.predict(inputs), decisions(stream))
+    assert np.array_equal(model.predict(inputs), stream.decisions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weight_bits", "pooler", "reuse_factor", "backend", "interface"),
     [
@@ -160,8 +159,8 @@ def test_head_and_decision_in_one_project(
     assert layers["classifier"].get_weights("weight").type.precision.width == weight_bits
     layers["scores"].set_attr("trace", True)
     event = np.column_stack([stream.slot, stream.layer]).astype(float)
-    said, traced = model.trace([event, inputs.astype(float)])
-    assert np.array_equal(said, decisions(stream))
+    decisions, traced = model.trace([event, inputs.astype(float)])
+    assert np.array_equal(decisions, stream.decisions)
     assert np.array_equal(traced["scores"], stream.logits)
 
 

@@ -46,9 +46,9 @@ def replay(spec: ExitUnitSpec, stream: EventStream) -> list[int]:
             of_sentence = events[first:last]
             logits = np.zeros((spec.n_layers, 1, spec.n_classes), dtype=np.int64)
             logits[stream.layer[of_sentence] - 1, 0] = stream.logits[of_sentence]
-            said = decide_events(spec, logits)
+            output = decide_events(spec, logits)
             for event in of_sentence:
-                flags[event] = int(said.exit[stream.layer[event] - 1, 0])
+                flags[event] = int(output.exit[stream.layer[event] - 1, 0])
     return flags
 
 
@@ -86,7 +86,7 @@ def test_events_read_back_get_the_answers_that_they_were_written_with(rule: str,
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("0 1 x 3\n", "events.txt = "),
         ("0 1 3\n", "events.txt = 3: must have 4 columns."),
@@ -95,10 +95,10 @@ def test_events_read_back_get_the_answers_that_they_were_written_with(rule: str,
         ("0 1 3 9999\n", "logits = 9999: must fit 10 bits."),
     ],
 )
-def test_lines_that_are_no_events_are_refused(text: str, said: str) -> None:
+def test_lines_that_are_no_events_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_events(spec_of("hardware", 2), text)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
 
 
 def test_the_ends_of_the_range_and_ties_occur() -> None:

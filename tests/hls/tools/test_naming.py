@@ -73,7 +73,7 @@ def test_a_comment_is_one_line_that_neither_ends_nor_goes_on(text: str) -> None:
     assert len(shown) <= MAX_TEXT_LENGTH
 
 
-def test_a_comment_still_says_what_it_said() -> None:
+def test_plain_text_stays_as_it_is_in_a_comment() -> None:
     assert comment_text("elbert:threshold=0.2,window=4 (SST-2)") == "elbert:threshold=0.2,window=4 (SST-2)"
     assert comment_text("a\\\n*/é") == "a(U+005C)(U+000A)* /(U+00E9)"
 

@@ -1,6 +1,6 @@
 """Synthesis: cells counted as known by hand, levels and delays of hand-made netlists, errors in one line.
 
-Slow where the comment says "Yosys": a few seconds each, minutes for the first run of YoWASP on a machine.
+Slow with Yosys: a few seconds each, minutes for the first run of YoWASP on a machine.
 """
 
 import importlib.util
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hexit.hls.exit_unit.rtl_project import write_rtl
+from hexit.hls.exit_unit.simulation import simulate_rtl_project
 from hexit.hls.exit_unit.vectors import decisions_text, events_text, proof_events
-from hexit.hls.exit_unit.verilator import simulate_folder
 from hexit.hls.tools.yosys import Synthesis, longest_path, rtl_sources, source_digest, synthesise, yosys_version
 from hexit.hw_model.area.memory_blocks import bram18_blocks
 from hexit.hw_model.area.resources import Resources
@@ -32,15 +32,12 @@ module known (  // 8 inverted ANDs, 40 delays of a bit, a product, a memory; eac
     output logic [7:0] nand_,
     output logic late,
     output logic [33:0] product,
-    output logic [17:0] word,
-    output logic loose
+    output logic [17:0] word
 );
     logic [7:0] a1, b1;
     logic [39:0] line;
     logic [16:0] p1, q1;
     logic [17:0] memory[2048];
-    wire nothing;
-    assign loose = nothing;
     assign late = line[39];
     always_ff @(posedge clk) begin
         {a1, b1, nand_} <= {a, b, ~(a1 & b1)};
@@ -61,23 +58,21 @@ def folder_with(tmp: Path, text: str, name: str = "known.sv") -> Path:
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
-    return synthesise(folder_with(tmp_path_factory.mktemp("known"), KNOWN), "xc7", top="known")  # Yosys
+    return synthesise(folder_with(tmp_path_factory.mktemp("known"), KNOWN), "xc7", top="known")
 
 
+@pytest.mark.slow
 def test_cells_are_those_that_the_module_must_have(known: Synthesis) -> None:
     shift_luts = 2  # SRLC32E of 32 and an SRL16E of 8
-    assert known.lut_by_size == (0, 8, 0, 0, 0, 0)
-    assert known.shift_registers == shift_luts
     memory = bram18_blocks(2048, 18)
     assert known.resources == Resources(lut=8 + shift_luts, ff=3 * 8, dsp=1, bram18=memory)  # the DSP holds p1, q1
-    assert (known.carry, known.wide_multiplexers, known.logic_levels) == (0, 0, 1)
+    assert (known.carry, known.logic_levels) == (0, 1)
     assert 0 < known.delay_ps < 1000
 
 
-def test_a_synthesis_says_by_which_tool_and_what_it_warned_of(known: Synthesis) -> None:
-    assert f"{known.tool} {known.version}" == yosys_version()
-    assert known.family == "xc7"
-    assert [line for line in known.warnings if "nothing" in line]
+@pytest.mark.slow
+def test_a_synthesis_has_the_name_and_the_release_of_its_tool(known: Synthesis) -> None:
+    assert known.tool == yosys_version()
 
 
 # --- an exit unit
@@ -92,18 +87,22 @@ def two_classes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Synthesis, Pa
     place = tmp_path_factory.mktemp("two_classes")
     top = write_rtl(TWO_CLASSES, place / "rtl")
     shutil.copytree(place / "rtl", place / "gates", ignore=shutil.ignore_patterns("*.sv"))
-    found = synthesise(place / "rtl", top=top, gates=place / "gates" / "gates.sv")  # Yosys
+    found = synthesise(place / "rtl", top=top, gates=place / "gates" / "gates.sv")
     events = proof_events(TWO_CLASSES, 20_000, seed=5)
     write_whole(place / "vectors" / "events.txt", events_text(events))
     write_whole(place / "vectors" / "decisions.txt", decisions_text(events))
     return found, place
 
 
-def test_gates_of_the_two_class_unit_give_the_golden_answers(two_classes: tuple[Synthesis, Path]) -> None:
-    simulated = simulate_folder(two_classes[1] / "gates")
+@pytest.mark.slow
+def test_gates_of_the_two_class_unit_give_the_golden_answers(
+    two_classes: tuple[Synthesis, Path], verilator_cache: Path
+) -> None:
+    simulated = simulate_rtl_project(two_classes[1] / "gates", cache=verilator_cache)
     assert (simulated.n_events, simulated.n_different, simulated.first_difference) == (20_000, 0, "")
 
 
+@pytest.mark.slow
 def test_two_class_unit_has_the_registers_of_its_stages_and_few_tables(two_classes: tuple[Synthesis, Path]) -> None:
     timing, area = unit_timing(TWO_CLASSES), two_classes[0].resources
     assert timing.stages == ("difference", "decision")
@@ -114,6 +113,7 @@ def test_two_class_unit_has_the_registers_of_its_stages_and_few_tables(two_class
     assert (area.dsp, area.bram18) == (0, 0)
 
 
+@pytest.mark.slow
 def test_measured_points_are_those_of_the_rtl_and_the_tool_of_today(two_classes: tuple[Synthesis, Path]) -> None:
     row = find_measured(TWO_CLASSES)
     assert row is not None, "run benchmarks/exit_units.py --write"
@@ -121,7 +121,7 @@ def test_measured_points_are_those_of_the_rtl_and_the_tool_of_today(two_classes:
     found = two_classes[0]
     assert (row.xcup, row.carry) == (found.resources, found.carry)
     assert (row.logic_levels, row.delay_ps) == (found.logic_levels, found.delay_ps)
-    assert row.tool == f"{found.tool} {found.version}"
+    assert row.tool == found.tool
 
 
 # --- depth, by hand
@@ -206,5 +206,5 @@ def test_an_empty_folder_and_a_missing_tool_are_told_in_one_line(
 
 def test_rtl_that_yosys_cannot_read_ends_with_its_first_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot be synthesised \(.*known\.sv:3: ERROR.*\)") as raised:
-        synthesise(folder_with(tmp_path, "module known;\n  always nonsense\nendmodule"), top="known")  # Yosys, at once
+        synthesise(folder_with(tmp_path, "module known;\n  always nonsense\nendmodule"), top="known")
     assert "\n" not in str(raised.value)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import hexit.hls.exit_unit.project
+import hexit.hls.exit_unit.hls_project
 from hexit.hls.exit_unit.constants import constants
-from hexit.hls.exit_unit.project import write_hls_project
+from hexit.hls.exit_unit.hls_project import write_hls_project
 from hexit.hls.exit_unit.readme import project_readme
+from hexit.hls.exit_unit.simulation import simulate_hls_project
 from hexit.hls.exit_unit.vectors import EventStream, answer, proof_events
-from hexit.hls.tools.csim import run_csim
 from hexit.hls.tools.folder import new_folder
 from hexit.hls.tools.template_files import template
 from hexit.quant.errors import ConfigError
@@ -70,16 +70,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return moved
 
 
+@pytest.mark.slow
 def test_a_project_with_hostile_names_passes_where_it_was_copied_to(project: Path) -> None:
-    result = run_csim(project)
+    result = simulate_hls_project(project)
     assert (result.n_events, result.n_different, result.first_difference) == (N_EVENTS, 0, "")
-    assert result.seconds > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "interface", "rule"), [("vivado", "parallel", "entropy:threshold=0.3")])
 def test_the_other_backend_and_interface_pass_too(backend: str, interface: str, rule: str, tmp_path: Path) -> None:
     write(tmp_path / "p", unit(rule, n_classes=3), backend=backend, interface=interface, name="module")
-    assert run_csim(tmp_path / "p").n_different == 0
+    assert simulate_hls_project(tmp_path / "p").n_different == 0
 
 
 def test_two_runs_give_the_same_files_and_none_knows_where_it_is(
@@ -96,6 +97,7 @@ def test_two_runs_give_the_same_files_and_none_knows_where_it_is(
     assert files_of(tmp_path / "again") != found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
@@ -110,7 +112,7 @@ def test_a_changed_vector_fails_and_is_named(file: str, change: Any, message: st
     changed = [*lines[:6], change(lines[6]), *lines[7:]]
     try:
         path.write_text("\n".join(changed) + "\n")
-        result = run_csim(project)
+        result = simulate_hls_project(project)
         assert result.n_different >= 1
         slot, layer = (project / "golden" / "events.txt").read_text().splitlines()[6].split()[:2]
         assert result.first_difference.startswith(f"event 7 (slot {slot}, layer {layer}): {message}")
@@ -120,6 +122,7 @@ def test_a_changed_vector_fails_and_is_named(file: str, change: Any, message: st
         path.write_text("\n".join(lines) + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
@@ -136,23 +139,24 @@ def test_damaged_vector_files_are_no_proof(file: str, change: Any, message: str,
     try:
         path.write_text(change(whole))
         with pytest.raises(ConfigError, match=message):
-            run_csim(project)
+            simulate_hls_project(project)
     finally:
         path.write_text(whole)
 
 
+@pytest.mark.slow
 def test_a_project_that_does_not_compile_says_where(project: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(project, broken)
     (source,) = (broken / "firmware").glob("*.cpp")
     source.write_text(f"{source.read_text()}\nint x = y;\n")
     with pytest.raises(ConfigError, match=rf"{source.name}:\d+:\d+: error: .*y.* was not declared") as caught:
-        run_csim(broken)
+        simulate_hls_project(broken)
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="did not end within 0 s"):
-        run_csim(broken, timeout_s=0.05)
+        simulate_hls_project(broken, timeout_s=0.05)
     with pytest.raises(ConfigError, match="is not an HLS project"):
-        run_csim(tmp_path)
+        simulate_hls_project(tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["make", "g++"])
@@ -161,7 +165,7 @@ def test_a_missing_tool_is_named(missing: str, project: Path, tmp_path: Path, mo
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match=rf"{re.escape(missing)} = \(not found\).*apt install"):
-        run_csim(project)
+        simulate_hls_project(project)
 
 
 def test_nothing_half_written_is_ever_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +176,7 @@ def test_nothing_half_written_is_ever_seen(tmp_path: Path, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(hexit.hls.exit_unit.project, "decisions_text", stop)
+        patched.setattr(hexit.hls.exit_unit.hls_project, "decisions_text", stop)
         with pytest.raises(KeyboardInterrupt):
             write(folder)
         assert seen == [[]]
@@ -181,7 +185,7 @@ def test_nothing_half_written_is_ever_seen(tmp_path: Path, monkeypatch: pytest.M
     before = files_of(folder)
     (folder / "note.txt").write_text("of the user")
     with monkeypatch.context() as patched:
-        patched.setattr(hexit.hls.exit_unit.project, "decisions_text", stop)
+        patched.setattr(hexit.hls.exit_unit.hls_project, "decisions_text", stop)
         with pytest.raises(KeyboardInterrupt):
             write(folder, name="second")
     assert files_of(folder) == before | {"note.txt": b"of the user"}
@@ -249,6 +253,7 @@ def small_head(hidden: int, spec: ExitUnitSpec) -> IntegerHead:
     )
 
 
+@pytest.mark.slow
 def test_a_project_with_a_head_starts_from_its_inputs(tmp_path: Path) -> None:
     spec, hidden, n_events = unit("elbert:threshold=0.2,window=3"), 8, 60
     head = small_head(hidden, spec)
@@ -259,10 +264,11 @@ def test_a_project_with_a_head_starts_from_its_inputs(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="head inputs = none: must be 60x8"):
         write(tmp_path / "p", spec, stream=stream, head=head)
     write(tmp_path / "p", spec, stream=stream, head=head, head_inputs=inputs, reuse_factor=2)
-    result = run_csim(tmp_path / "p")
+    result = simulate_hls_project(tmp_path / "p")
     assert (result.n_events, result.n_different) == (n_events, 0)
 
 
+@pytest.mark.slow
 def test_hls4ml_alone_opens_a_project_as_the_readme_says(project: Path, tmp_path: Path) -> None:
     """The README's own lines, with a stand-in for the vendor's tool, where hexit cannot be imported."""
     folder = tmp_path / "project"

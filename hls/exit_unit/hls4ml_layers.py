@@ -1,4 +1,4 @@
-"""Our layers in hls4ml: the exit unit and the requantisation of an exit head, through its Extension API.
+"""Layers that hexit adds to hls4ml: the exit unit and the requantisation of an exit head, by its Extension API.
 
 Each layer has a PyTorch module that stands for it in a model, a layer of hls4ml's graph, a template of its
 configuration (constants, from the same integers as everything else) and one of its call. `register` adds them, and our
@@ -146,23 +146,17 @@ class RequantiseConfig(LayerConfigTemplate):  # type: ignore[misc]
 
     def format(self, node: Layer) -> str:
         """Return the struct that the kernel takes its constants from."""
-        values = {name: node.get_attr(name) for name in ("accumulator_bits", "multiplier_bits", "shift")}
-        values |= {name: node.get_attr(name) for name in ("position_bits", "output_bits", "reuse_factor")}
-        features = node.get_attr("features")
-        numbers = {
-            "N_CHANNELS": len(node.get_attr("multipliers")),
-            **{name.upper(): value for name, value in values.items()},
-            "HAS_TANH": int(bool(features)),
-        }
-        inside = [*_definitions(numbers), _look_up("long", "MULTIPLIER", "channel", node.get_attr("multipliers"))]
+        names = ("accumulator_bits", "multiplier_bits", "shift", "position_bits", "output_bits", "reuse_factor")
+        multipliers, features = node.get_attr("multipliers"), node.get_attr("features")
+        numbers = {"N_CHANNELS": len(multipliers)} | {name.upper(): node.get_attr(name) for name in names}
+        inside = _definitions(numbers | {"HAS_TANH": int(bool(features))})
+        inside.append(_look_up("long", "MULTIPLIER", "channel", multipliers))
         if features:
-            widths = {
-                "ADDRESS_BITS": len(features).bit_length() - 1,
-                "THRESHOLD_BITS": node.get_attr("threshold_bits"),
-            }
-            reads = [_look_up("int", "feature", "address", features)]
-            reads.append(_look_up("int", "threshold", "address", node.get_attr("thresholds")))
-            inside.append(_struct("tanh", [*_definitions(widths), *reads]))
+            bits = len(features).bit_length() - 1
+            tanh = _definitions({"ADDRESS_BITS": bits, "THRESHOLD_BITS": node.get_attr("threshold_bits")})
+            tanh.append(_look_up("int", "feature", "address", features))
+            tanh.append(_look_up("int", "threshold", "address", node.get_attr("thresholds")))
+            inside.append(_struct("tanh", tanh))
         return _struct(f"config{node.index}", inside) + "\n"
 
 
@@ -228,12 +222,12 @@ def write_flow(backend: str) -> str:
 
 def unit_config(name: str, spec: ExitUnitSpec) -> str:
     """Return the C++ struct `name` with every constant and table of a unit."""
-    found = constants(spec)
-    mask = found.pop("EXIT_MASK")
+    values = constants(spec)
+    mask = values.pop("EXIT_MASK")
     layers = [mask >> layer & 1 for layer in range(1 << spec.layer_bits)]  # every layer that a word can spell
-    inside = [*_definitions(found), _look_up("bool", "EXIT_MASK", "layer", layers)]
+    inside = [*_definitions(values), _look_up("bool", "EXIT_MASK", "layer", layers)]
     for table_name, table in tables(spec).items():
-        widths = {part: found[f"{table_name.upper()}_{part}"] for part in ("SHIFT", "ENTRIES", "BITS")}
+        widths = {part: values[f"{table_name.upper()}_{part}"] for part in ("SHIFT", "ENTRIES", "BITS")}
         reads = _look_up("long long" if widths["BITS"] > 31 else "int", "entry", "address", table.entries)
         inside.append(_struct(table_name, [*_definitions(widths), reads]))
     return _struct(name, inside) + "\n"
@@ -267,40 +261,38 @@ def _spec(node: Layer) -> ExitUnitSpec:
 
 
 def _parse_exit_unit(
-    operation: str,
+    _operation: str,
     layer_name: str,
     input_names: list[str],
     input_shapes: list[list[int]],
-    node: Any,
-    class_object: HexitExitUnit,
-    data_reader: Any,
-    config: dict[str, Any],
+    _node: Any,
+    module: HexitExitUnit,
+    *_: Any,
 ) -> tuple[dict[str, Any], list[int]]:
     layer = {"class_name": "HexitExitUnitLayer", "name": layer_name, "inputs": input_names}
-    return layer | {"unit": to_json(class_object.spec)}, [*input_shapes[0][:-1], DECISION_FIELDS]
+    return layer | {"unit": to_json(module.spec)}, [*input_shapes[0][:-1], DECISION_FIELDS]
 
 
 def _parse_requantise(
-    operation: str,
+    _operation: str,
     layer_name: str,
     input_names: list[str],
     input_shapes: list[list[int]],
-    node: Any,
-    class_object: HexitRequantise,
-    data_reader: Any,
-    config: dict[str, Any],
+    _node: Any,
+    module: HexitRequantise,
+    *_: Any,
 ) -> tuple[dict[str, Any], list[int]]:
-    wanted, table = class_object.requantisation, class_object.table
+    requantisation, table = module.requantisation, module.table
     layer = {
         "class_name": "HexitRequantiseLayer",
         "name": layer_name,
         "inputs": input_names,
-        "accumulator_bits": class_object.accumulator_bits,
-        "multipliers": wanted.multipliers.tolist(),
-        "multiplier_bits": wanted.multiplier_bits,
-        "shift": wanted.shift,
-        "position_bits": wanted.output_bits,
-        "output_bits": wanted.output_bits if table is None else table.feature_bits,
+        "accumulator_bits": module.accumulator_bits,
+        "multipliers": requantisation.multipliers.tolist(),
+        "multiplier_bits": requantisation.multiplier_bits,
+        "shift": requantisation.shift,
+        "position_bits": requantisation.output_bits,
+        "output_bits": requantisation.output_bits if table is None else table.feature_bits,
         "features": [] if table is None else table.features.tolist(),
         "thresholds": [] if table is None else table.thresholds.tolist(),
         "threshold_bits": 0 if table is None else table.threshold_bits,

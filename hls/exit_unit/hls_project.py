@@ -6,7 +6,7 @@
 hls4ml's files stay as it wrote them. Equal arguments give equal files, none of which knows where it was made.
 
 Not covered: what the top function computes (hls.exit_unit.hls4ml_model and the kernels), and running anything
-(hls.tools.csim, hls.tools.vendor).
+(hls.exit_unit.simulation, hls.tools.vendor).
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
 from hexit.hls.exit_unit.hls4ml_model import Backend, Interface, hls_model, write_project
 from hexit.hls.exit_unit.vectors import EventStream, decisions_text, events_text
 from hexit.hls.tools.folder import check_target, new_folder
 from hexit.hls.tools.naming import comment_text, identifier
 from hexit.hls.tools.template_files import fill, template
 from hexit.hls.tools.vendor import SCRIPT, TOOLS
+from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.published import Integers
 from hexit.quant.exits.unit import ExitUnitSpec
 from hexit.quant.files import write_whole
 from hexit.quant.integer.head import IntegerHead
@@ -101,11 +99,9 @@ def _ports(model: Any, top: str) -> dict[str, str]:
 def _check(
     spec: ExitUnitSpec, backend: str, interface: str, part: str, clock_period_ns: float, stream: EventStream
 ) -> None:
-    """Reject what would make files that no tool reads, or that say something else to one."""
-    for where, value, choices in (
-        ("--backend", backend, tuple(TOOLS)),
-        ("--interface", interface, get_args(Interface)),
-    ):
+    """Reject values that would make files that no tool can read."""
+    choices_of = {"--backend": (backend, tuple(TOOLS)), "--interface": (interface, get_args(Interface))}
+    for where, (value, choices) in choices_of.items():
         if value not in choices:
             raise ConfigError(where, value, f"must be {' or '.join(choices)}", "Choose one of these")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", part):
@@ -118,8 +114,8 @@ def _check(
 
 
 def _head_inputs(head: IntegerHead, inputs: Integers | None, stream: EventStream) -> Integers:
-    wanted = (stream.n_events, head.hidden_size)
-    if inputs is None or inputs.shape != wanted:
+    if inputs is None or inputs.shape != (stream.n_events, head.hidden_size):
         shown = "none" if inputs is None else "x".join(map(str, inputs.shape))
-        raise ConfigError("head inputs", shown, f"must be {wanted[0]}x{wanted[1]}, a row per event", "Check the trace")
-    return np.asarray(inputs, dtype=np.int64)
+        requirement = f"must be {stream.n_events}x{head.hidden_size}, a row per event"
+        raise ConfigError("head inputs", shown, requirement, "Check the trace")
+    return inputs

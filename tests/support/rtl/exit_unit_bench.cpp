@@ -1,12 +1,12 @@
 // Runs many timed streams of events through the exit unit, each from reset, and records every handshake's cycle.
 //
-//   stream_bench INPUT OUTPUT
+//   exit_unit_bench INPUT OUTPUT
 //
 // Both files are little-endian int32. INPUT: the number of streams; per stream n_events and n_cycles of its ready
 // pattern; then, for all streams one after the other, per event arrival slot layer q_0 .. q_(K-1); then the ready
 // patterns, a word per cycle. An event is offered from its arrival on, but not before the one ahead of it has been
 // accepted; the consumer is ready after the end of its pattern. OUTPUT: per event slot exit class layer confidence,
-// accepted visible taken. Used by hls/verilator.py; ends with status 1 and a line where a unit hangs or says too much.
+// accepted visible taken. Ends with status 1 and a line where a unit hangs or says too much.
 
 #include <cstdio>
 #include <cstdlib>
@@ -91,7 +91,7 @@ void run_stream(Driver &driver, std::size_t number, const Word *events, std::siz
 }  // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 3) stop("usage: stream_bench INPUT OUTPUT", 0, 0);
+    if (argc != 3) stop("usage: exit_unit_bench INPUT OUTPUT", 0, 0);
     const std::vector<Word> words = read_words(argv[1]);
     const std::size_t n_streams = static_cast<std::size_t>(words[0]);
     const Word *sizes = words.data() + 1;
