@@ -17,12 +17,12 @@ from support.paths import ROOT
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PLACE = re.compile(r"# (?P<file>[\w./-]+), (?:(?P<new>new file)|(?P<where>before|after|instead of): (?P<anchor>.+))")
-COPIED = ("hexit", "quant", "hw_model", "sim", "hls", "tests", "docs", "pyproject.toml")
+COPIED = ("hexit", "quant", "hw_model", "sim", "hls", "tests", "benchmarks", "docs", "pyproject.toml")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One section "How to add": its blocks of code, and the command `pytest FILES -k TESTS` that says it is complete."""
+    """One section "How to add": its code, and the command `pytest FILES -k TESTS` that says whether it is complete."""
 
     title: str
     blocks: tuple[str, ...]
@@ -82,7 +82,7 @@ def apply(block: str, root: Path) -> None:
 
 
 def copy_of_the_repository(folder: Path) -> Path:
-    """The packages and tests, with what Python and numba have compiled; the weights are linked, nothing changes them."""
+    """The packages and tests, with what Python and numba compiled; the weights are linked, as nothing changes them."""
     root = folder / "hexit"
     for name in COPIED:
         if (ROOT / name).is_dir():

@@ -9,6 +9,7 @@ import pytest
 
 from support.paths import ROOT
 
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "quant" / "assets" / "README.md"])
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
@@ -49,7 +50,7 @@ def test_every_word_of_the_glossary_has_a_meaning_and_a_place() -> None:
     assert [row for row in rows if not (len(row) == 3 and row[1].endswith(".") and LINK.search(row[2]))] == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "decisions" and page.name != "README.md"])
+@pytest.mark.parametrize("page", DECISIONS, ids=name)
 def test_a_decision_is_short_and_has_its_parts(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     number = int(page.name[:4])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator, UnitCost
@@ -15,9 +14,10 @@ from hexit.hw_model.vector import VECTOR_PRESETS
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.workload import Workload, encoder_workload
 from hexit.sim.core.schedule import Program, compile_program
+from support.examples import examples
 
 DECISION = UnitCost(occupancy_cycles=1, latency_cycles=2)  # two logits, one compare
-LAWS = settings(derandomize=True, deadline=None, max_examples=40)
+LAWS = examples(40)
 
 
 @st.composite

@@ -100,8 +100,7 @@ def test_rules_that_ask_the_same_question_agree(profile: Profile, threshold: flo
     at_distance = NormalizedEntropyExit(threshold=threshold / math.log(2))
     window_off = ElbertExit(threshold=threshold / math.log(2), window=12)
     entropies, fastbert, elbert = (
-        decide_profile(rule, profile).exit_layer
-        for rule in (EntropyExit(threshold=threshold), at_distance, window_off)
+        decide_profile(rule, profile).exit_layer for rule in (EntropyExit(threshold=threshold), at_distance, window_off)
     )
     assert entropies.tolist() == fastbert.tolist() == elbert.tolist()
 

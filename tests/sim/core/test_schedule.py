@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import hexit.sim.core.schedule
@@ -32,6 +32,7 @@ from hexit.quant.workload import (
     output_shape,
 )
 from hexit.sim.core.schedule import NONE, Program, TaskProgram, Unit, compile_ops, compile_program
+from support.examples import examples
 from support.oracles_engine import data_ready, naive_starts
 from support.strategies import DECISION, LAWS, channels, designs, in_every_data_flow, programs, workloads
 
@@ -137,7 +138,7 @@ def test_macs_and_bytes_of_a_program_are_those_of_the_workload(program: Program)
 
 
 @given(programs())
-@settings(LAWS, max_examples=100)
+@examples(100)
 def test_no_task_starts_before_the_elements_that_it_reads_are_there(program: Program) -> None:
     streamed = program.placement.prologue_streamed, program.placement.layer_streamed
     groups = (program.prologue, program.workload.prologue), (program.layer, program.workload.layer)
