@@ -177,6 +177,7 @@ def test_one_product_on_one_position_takes_one_cycle() -> None:
     assert cycles(1, 1, 1, SystolicArray(rows=1, columns=1)) == 1
 
 
+@pytest.mark.slow
 @given(SIZE, SIZE, SIZE, arrays(), st.integers(1, 3))
 @examples(300)
 def test_every_timing_equals_a_naive_stepper(m: int, k: int, n: int, array: SystolicArray, count: int) -> None:
