@@ -1,7 +1,7 @@
-# Everything that a change must pass; `make check` is what .ci/run and the README call.
+# Everything that a change must pass; `make check` is what .ci/run and the README call. When to use which: CONTRIBUTING.md.
 PYTHON ?= .venv/bin/python
 
-.PHONY: docs check lint types test coverage format benchmark
+.PHONY: docs check lint types test test-fast random coverage format
 
 check: lint types coverage
 
@@ -16,6 +16,12 @@ types:  # mypy looks for a package where its name says, so the folders are linke
 
 test:
 	$(PYTHON) -m pytest -n auto
+
+test-fast:  # what takes more than two seconds is marked slow
+	$(PYTHON) -m pytest -n auto -m "not slow"
+
+random:  # property tests with new examples and ten times as many; everywhere else they have the same ones every time
+	HEXIT_PROPERTIES=random $(PYTHON) -m pytest -n auto -m hypothesis
 
 coverage:  # a bound, so that untested code in the models fails here
 	$(PYTHON) -m pytest -n auto --cov=quant --cov=hw_model --cov=sim --cov=hls --cov-report=term-missing:skip-covered --cov-fail-under=95

@@ -23,8 +23,9 @@ from hexit.sim.job.resolve import simulate
 from support.command_line import Finished, Hexit, Simulate, hexit
 from support.models import MODEL_KINDS, SENTENCES, tiny_model
 
-settings.register_profile("hexit", deadline=None)  # a loaded machine is no fault of the code
-settings.load_profile("hexit")
+settings.register_profile("hexit", deadline=None, derandomize=True)  # a loaded machine is no fault of the code
+settings.register_profile("random", deadline=None, max_examples=1000, print_blob=True)  # `make random`
+settings.load_profile(os.environ.get("HEXIT_PROPERTIES", "hexit"))
 
 
 @pytest.fixture(scope="session")

@@ -84,11 +84,13 @@ ALLOWED_ROOT = {
     "LICENSE",
     "NOTICE",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "CITATION.cff",
     "Makefile",
     "pyproject.toml",
     ".gitignore",
     ".gitattributes",
+    ".pre-commit-config.yaml",
     ".ci",
 }
 DATA_FOLDERS = {

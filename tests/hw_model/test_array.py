@@ -6,7 +6,7 @@ import doctest
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import hexit.hw_model.array
@@ -24,6 +24,7 @@ from hexit.hw_model.array import (
     product_folds,
 )
 from hexit.quant.errors import ConfigError
+from support.examples import examples
 from support.oracles_array import stepped_cycles
 from support.strategies import LAWS
 
@@ -176,8 +177,9 @@ def test_one_product_on_one_position_takes_one_cycle() -> None:
     assert cycles(1, 1, 1, SystolicArray(rows=1, columns=1)) == 1
 
 
+@pytest.mark.slow
 @given(SIZE, SIZE, SIZE, arrays(), st.integers(1, 3))
-@settings(LAWS, max_examples=300)
+@examples(300)
 def test_every_timing_equals_a_naive_stepper(m: int, k: int, n: int, array: SystolicArray, count: int) -> None:
     found = product_cycles(m, k, n, array, count)
     assert found.total - found.staging - found.index_offset == stepped_cycles(m, k, n, array, count)

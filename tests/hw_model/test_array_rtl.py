@@ -11,6 +11,8 @@ import pytest
 
 from support.rtl_array import RTL, Product, RtlArray, build_array, model_cycles, random_products, remarks
 
+pytestmark = pytest.mark.slow
+
 N_PRODUCTS = 60  # of each array; benchmarks/array_rtl.py runs more than a thousand in all
 ARRAYS = (
     RtlArray(dataflow="output_stationary", rows=3, columns=5),

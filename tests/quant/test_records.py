@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import list_designs, load_design
@@ -91,7 +91,6 @@ def through_text(record: Any) -> Any:
 
 
 @given(st.one_of(carts, shapes(), quants))
-@settings(deadline=None)
 def test_a_record_comes_back_from_its_text(record: Any) -> None:
     assert through_text(record) == record
 

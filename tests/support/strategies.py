@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator
@@ -17,9 +16,10 @@ from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.workload import Workload, encoder_workload
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.program import Program
+from support.examples import examples
 
 DECISION = TaskCycles(occupancy_cycles=1, latency_cycles=2)  # two logits, one compare
-LAWS = settings(derandomize=True, deadline=None, max_examples=40)
+LAWS = examples(40)
 
 
 @st.composite

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hls.exit_unit.constants import TABLE_NAMES, constants, tables
@@ -14,6 +14,7 @@ from hexit.quant.arrays import Integers
 from hexit.quant.exits.facade import RULES, ElbertExit, TableFormat, decide, parameters, parse_rule
 from hexit.quant.exits.integer import EntropyTest, LogOdds, SideRun, Table, integer_log_odds
 from hexit.quant.exits.unit import ExitUnitSpec, decide_events, exit_unit_spec
+from support.examples import examples
 
 N_LAYERS = 4
 
@@ -55,7 +56,7 @@ def corners(spec: ExitUnitSpec, seed: int) -> Integers:
     return np.concatenate([ends, small], axis=1)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(spec=specs(), seed=st.integers(0, 2**32 - 1))
 def test_numbers_fit_the_widths_of_their_constants(spec: ExitUnitSpec, seed: int) -> None:
     values, q = constants(spec), corners(spec, seed)
@@ -78,7 +79,7 @@ def test_numbers_fit_the_widths_of_their_constants(spec: ExitUnitSpec, seed: int
         assert 1 <= values["MIN_SIDE"] <= 1 << (values["VALUE_BITS"] - 1)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(spec=specs())
 def test_no_intermediate_value_of_the_golden_model_leaves_64_bits(spec: ExitUnitSpec) -> None:
     form = spec.form

@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hls.tools.naming import MAX_LENGTH, MAX_TEXT_LENGTH, comment_text, identifier, markdown_text
+from support.examples import examples
 
 HOSTILE = [
     "",
@@ -36,7 +37,7 @@ HOSTILE = [
     "x" * 300,
     "\ud800",
 ]
-TEXTS = settings(derandomize=True, deadline=None, max_examples=200)
+TEXTS = examples(200)
 texts = st.one_of(st.sampled_from(HOSTILE), st.text(), st.text("\\/*?\n \t#$`x"))
 
 

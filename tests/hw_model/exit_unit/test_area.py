@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import hexit.hw_model.exit_unit.area
@@ -32,6 +32,7 @@ from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.rules import RULES, Bias, OracleExit, parse_rule
 from hexit.quant.exits.unit import exit_unit_spec
+from support.examples import examples
 from support.paths import ROOT
 
 ROWS = measured_units()
@@ -144,7 +145,7 @@ def test_prices_of_operators_are_those_of_their_circuits() -> None:
 rules = st.sampled_from([name for name, kind in RULES.items() if kind is not OracleExit])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rules, st.integers(3, 40), st.integers(16, 23), st.integers(1, 8))
 def test_more_classes_bits_and_sentences_never_take_less(name: str, n_classes: int, bits: int, n_slots: int) -> None:
     n_classes = {"hardware": 2, "pabee-regression": 1}.get(name, n_classes)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import load_design
@@ -30,11 +30,12 @@ from hexit.quant.workload import (
     n_weights,
     packed_bytes,
 )
+from support.examples import examples
 from support.strategies import LAWS, workloads
 
 DEFAULT = load_design("default")
 ALBERT = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)
-MANY = settings(LAWS, max_examples=300)
+MANY = examples(300)
 LAYER_BYTES = 7_077_888 + 4 * 9_984  # weights at 8 bits; biases and norm parameters at 32 bits
 
 

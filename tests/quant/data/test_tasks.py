@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import lzma
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from support.paths import SHARED_DATA
 
 GLUE = SHARED_DATA / "glue"
 
-needs_glue = pytest.mark.skipif(not GLUE.is_dir(), reason="the GLUE files are not on this machine")
+needs_glue = pytest.mark.skipif(not GLUE.is_dir(), reason="the GLUE files are not beside this checkout")
 
 
 def written(folder: Path, text: str | bytes, name: str = "data.tsv") -> str:
@@ -58,6 +59,78 @@ def test_quotes_of_mrpc_are_text() -> None:
     mrpc = load_texts(str(GLUE / "MRPC" / "dev.tsv"))
     assert mrpc.pairs is not None
     assert mrpc.pairs[0] == '" The foodservice pie business does not fit our long-term growth strategy .'
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one GLUE task, two rows of ours in its style, and what must be read from them."""
+
+    lines: tuple[str, ...]
+    first: tuple[str, str | None]
+    labels: tuple[float, float]
+    label_names: tuple[str, ...] = ("0", "1")
+
+
+LAYOUTS = {
+    "SST-2": Layout(
+        lines=("sentence\tlabel", "a film 's worth of charm . \t1", "` quoted ' and never \" closed\t0"),
+        first=("a film 's worth of charm .", None),
+        labels=(1.0, 0.0),
+    ),
+    "MRPC": Layout(  # a byte-order mark, and quotes that are opened and never closed
+        lines=(
+            "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String",
+            '1\t11\t12\t" The mill will close , she said .\tShe said the mill would close .',
+            '0\t13\t14\tThe mill stays open .\tHe called it " a blow to the town .',
+        ),
+        first=('" The mill will close , she said .', "She said the mill would close ."),
+        labels=(1.0, 0.0),
+    ),
+    "RTE": Layout(
+        lines=(
+            "index\tsentence1\tsentence2\tlabel",
+            "0\tThe bridge, closed in May, is open.\tThe bridge is closed.\tnot_entailment",
+            "1\tAnna sold her house.\tAnna had a house.\tentailment",
+        ),
+        first=("The bridge, closed in May, is open.", "The bridge is closed."),
+        labels=(1.0, 0.0),
+        label_names=("entailment", "not_entailment"),
+    ),
+    "CoLA": Layout(  # no header; an empty column, or a star
+        lines=("xx01\t1\t\tThe cup fell off the table.", "xx02\t0\t*\tThe cup fell off it the table."),
+        first=("The cup fell off the table.", None),
+        labels=(1.0, 0.0),
+    ),
+    "WNLI": Layout(
+        lines=(
+            "index\tsentence1\tsentence2\tlabel",
+            "0\tThe jar did not fit in the box because it was too big.\tThe jar was too big.\t1",
+            "1\tThe jar did not fit in the box because it was too big.\tThe box was too big.\t0",
+        ),
+        first=("The jar did not fit in the box because it was too big.", "The jar was too big."),
+        labels=(1.0, 0.0),
+    ),
+    "STS-B": Layout(  # real labels, and other columns that are called source
+        lines=(
+            "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore",
+            "0\tmain-captions\tours\t2020\t0000\tnone\tnone\tA dog runs.\tA dog is running.\t4.750",
+            "1\tmain-captions\tours\t2020\t0001\tnone\tnone\tA dog runs.\tA man is cooking.\t0.000",
+        ),
+        first=("A dog runs.", "A dog is running."),
+        labels=(4.75, 0.0),
+        label_names=(),
+    ),
+}
+
+
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_every_glue_layout_is_read_with_its_traps(task: str, tmp_path: Path) -> None:
+    layout = LAYOUTS[task]
+    written(tmp_path, "\n".join(layout.lines) + "\n", "dev.tsv")
+    texts = load_texts(str(tmp_path))
+    assert (texts.texts[0], texts.pairs[0] if texts.pairs is not None else None) == layout.first
+    assert (len(texts), texts.labels, texts.label_names) == (2, layout.labels, layout.label_names)
+    assert texts.regression == (task == "STS-B")
 
 
 TSV = "sentence\tlabel\nfine film\t1\npoor film\t0\n"

@@ -427,6 +427,7 @@ def test_what_is_no_file_of_heads_is_refused(damage: str, tmp_path: Path) -> Non
             load_head_run(path)
 
 
+@pytest.mark.slow
 def test_heads_and_their_inputs_are_asked_of_the_network_once(
     tiny_folders: dict[str, Path], tiny_checkpoints: dict[str, Checkpoint], tiny_tsv: Path, tmp_path: Path
 ) -> None:
@@ -460,6 +461,7 @@ def test_heads_and_their_inputs_are_asked_of_the_network_once(
     assert titles[1:] == ["exit heads, 4-bit weights"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "share", "steps"),
     [

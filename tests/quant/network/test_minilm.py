@@ -60,6 +60,7 @@ def _trace(folder: Path, store: Store, bits: int) -> tuple[NDArray[np.float64], 
     return np.diff(reference)[..., 0], np.diff(trace.real_logits)[..., 0]
 
 
+@pytest.mark.slow
 def test_quantisation_keeps_what_the_real_encoder_says(minilm: Path, tmp_path: Path) -> None:
     """Random exits on pretrained states: at 16 bits nothing changes, at 8 bits the noise is below the signal."""
     torch.manual_seed(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.quant.errors import ConfigError
@@ -22,33 +22,49 @@ from hexit.quant.exits.facade import (
 )
 from hexit.quant.exits.published import entropy
 from hexit.quant.traces.profile import Profile, decide_profile, load_profile, profile_trace
-from support.paths import SHARED_DATA
+from support.paths import OWN_PROFILE, PUBLISHED_PROFILE
 
-PUBLISHED = SHARED_DATA / "published/edgebert/albert_sst2_dev_entropy.csv"
 RESOLUTION = 3e-7  # nats
 
 
-@pytest.fixture
-def published() -> Profile:
-    if not PUBLISHED.exists():
+def profile_at(path: Path) -> Profile:
+    if not path.exists():
         pytest.skip("the published EdgeBERT profile is not beside this checkout")
-    return load_profile(PUBLISHED)
+    return load_profile(path)
+
+
+@pytest.fixture(scope="module", params=[OWN_PROFILE, PUBLISHED_PROFILE], ids=["ours", "EdgeBERT"])
+def profile(request: pytest.FixtureRequest) -> Profile:
+    """Entropies of a real network at twelve exits: of the shipped model, and published ones."""
+    return profile_at(request.param)
 
 
 @pytest.mark.parametrize(("threshold", "total"), [(0.1, 4968), (0.2, 3959), (0.3, 3320)])
-def test_published_albert_exits_after_5_70_4_54_3_81_layers(published: Profile, threshold: float, total: int) -> None:
+def test_published_albert_exits_after_5_70_4_54_3_81_layers(threshold: float, total: int) -> None:
+    published = profile_at(PUBLISHED_PROFILE)
     decision = decide_profile(EntropyExit(threshold=threshold), published)
     assert (published.n_samples, published.n_layers) == (872, 12)
     assert decision.exit_layer.sum() == total
     assert f"{decision.mean_layer:.2f}" == {0.1: "5.70", 0.2: "4.54", 0.3: "3.81"}[threshold]
 
 
-def test_published_profile_exits_where_its_entropies_say(published: Profile) -> None:
+@pytest.mark.parametrize(("threshold", "total"), [(0.05, 1110), (0.1, 705), (0.2, 530), (0.3, 444)])
+def test_the_shipped_model_exits_where_its_entropies_say(threshold: float, total: int) -> None:
+    profile = load_profile(OWN_PROFILE)
+    rows = [[float(cell) for cell in line.split(",")] for line in OWN_PROFILE.read_text().splitlines()[1:]]
+    by_hand = [next((layer for layer in range(1, 12) if row[layer - 1] < threshold), 12) for row in rows]
+    decision = decide_profile(EntropyExit(threshold=threshold), profile)
+    assert (profile.n_samples, profile.n_layers) == (120, 12)
+    assert decision.exit_layer.tolist() == by_hand
+    assert sum(by_hand) == total
+
+
+def test_a_real_profile_exits_where_its_entropies_say(profile: Profile) -> None:
     for threshold in np.arange(0.001, 0.7, 0.001):
-        below = published.entropies < threshold
+        below = profile.entropies < threshold
         plain = np.where(below.any(axis=0), below.argmax(axis=0) + 1, 12)
-        layers = decide_profile(EntropyExit(threshold=float(threshold)), published).exit_layer
-        tied = (np.abs(published.entropies - threshold) < RESOLUTION).any(axis=0)
+        layers = decide_profile(EntropyExit(threshold=float(threshold)), profile).exit_layer
+        tied = (np.abs(profile.entropies - threshold) < RESOLUTION).any(axis=0)
         assert (layers == plain)[~tied].all()
         assert tied.sum() <= 1
 
@@ -80,13 +96,11 @@ def test_the_distance_of_two_logits_gives_the_entropy_back(values: list[float]) 
 
 
 @given(threshold=st.floats(0.01, 0.69))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_rules_that_ask_the_same_question_agree(published: Profile, threshold: float) -> None:
+def test_rules_that_ask_the_same_question_agree(profile: Profile, threshold: float) -> None:
     at_distance = NormalizedEntropyExit(threshold=threshold / math.log(2))
     window_off = ElbertExit(threshold=threshold / math.log(2), window=12)
     entropies, fastbert, elbert = (
-        decide_profile(rule, published).exit_layer
-        for rule in (EntropyExit(threshold=threshold), at_distance, window_off)
+        decide_profile(rule, profile).exit_layer for rule in (EntropyExit(threshold=threshold), at_distance, window_off)
     )
     assert entropies.tolist() == fastbert.tolist() == elbert.tolist()
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,6 +27,7 @@ from hexit.quant.training.losses import LayerWeights, exit_losses
 from hexit.quant.training.plan import TrainingPlan
 from hexit.quant.training.unlabelled import load_sentences
 from hexit.quant.training.vocabulary import borrow_embeddings, new_albert, train_tokenizer
+from support.examples import examples
 from support.models import tiny_model
 
 
@@ -80,7 +81,7 @@ numbers = st.floats(-6, 6, width=32)
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_distillation_is_the_formula(data: st.DataObject) -> None:
     n_layers, n, n_classes = (data.draw(st.integers(low, 3)) for low in (1, 1, 2))
     rows = st.lists(numbers, min_size=n_classes, max_size=n_classes)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import hexit.sim.core.compile
@@ -34,6 +34,7 @@ from hexit.quant.workload import (
 )
 from hexit.sim.core.compile import compile_ops, compile_program
 from hexit.sim.core.program import NONE, Program, TaskProgram, Unit
+from support.examples import examples
 from support.op_programs import INT8, finish_cycle, one_op, product, whole_product_cycles
 from support.oracles_engine import data_ready, folds, naive_starts
 from support.oracles_vector import stepped_head_cycles, stepped_vector_cycles
@@ -128,7 +129,7 @@ def test_macs_and_bytes_of_a_program_are_those_of_the_workload(program: Program)
 
 
 @given(programs())
-@settings(LAWS, max_examples=100)
+@examples(100)
 def test_no_task_starts_before_the_elements_that_it_reads_are_there(program: Program) -> None:
     streamed = program.placement.prologue_streamed, program.placement.layer_streamed
     groups = (program.prologue, program.workload.prologue), (program.layer, program.workload.layer)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.spatial import layers_per_engine
@@ -13,6 +13,7 @@ from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import FULL, LATE, SERVED, UNLIMITED, Admission
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
 from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs, spatial_run
+from support.examples import examples
 from support.oracles_spatial import Machine
 from support.spatial_tables import (
     albert_table,
@@ -52,7 +53,7 @@ def test_one_engine_is_the_temporal_design(program: Program, overlap: str, data:
 
 
 @given(small_tables(), st.integers(1, 3), st.data())
-@settings(LAWS, max_examples=200)
+@examples(200)
 def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(
     table: SpatialCosts, n_places: int, data: st.DataObject
 ) -> None:
@@ -229,7 +230,7 @@ def test_speculation_is_never_slower_for_any_sentence(program: Program, n_places
 
 
 @given(small_tables(), st.integers(1, 3), st.data())
-@settings(LAWS, max_examples=100)
+@examples(100)
 def test_a_deeper_fifo_is_never_slower_for_any_sentence(
     table: SpatialCosts, n_places: int, data: st.DataObject
 ) -> None:

@@ -23,9 +23,8 @@ from hexit.sim.job.experiment import (
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
 from support.command_line import Simulate
-from support.paths import SHARED_DATA
+from support.paths import OWN_PROFILE, PUBLISHED_PROFILE
 
-PUBLISHED = SHARED_DATA / "published/edgebert/albert_sst2_dev_entropy.csv"
 EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}  # sentences leave after layers 1 and 2 of the tiny model
 CERTAINTY = ("normalized-entropy", "entropy", "max-probability", "fixed-depth")
 
@@ -38,12 +37,19 @@ def same_stream(one: Outcome, other: Outcome) -> bool:
 # A published profile --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not PUBLISHED.is_file(), reason="the published entropies are not on this machine")
+@pytest.mark.skipif(not PUBLISHED_PROFILE.is_file(), reason="the published entropies are not beside this checkout")
 @pytest.mark.parametrize(("threshold", "mean_layer"), [(0.1, 5.70), (0.2, 4.54), (0.3, 3.81)])
 def test_the_published_profile_leaves_at_the_published_mean_layers(threshold: float, mean_layer: float) -> None:
-    outcome, _ = simulate(make_job(profile=str(PUBLISHED), threshold=threshold), silent)
+    outcome, _ = simulate(make_job(profile=str(PUBLISHED_PROFILE), threshold=threshold), silent)
     assert round(outcome.decision.mean_layer, 2) == mean_layer
     assert outcome.stream.n_sentences == 872
+
+
+@pytest.mark.parametrize(("threshold", "total_layers"), [(0.1, 705), (0.3, 444)])
+def test_a_profile_is_simulated_as_albert_base_at_128_tokens(threshold: float, total_layers: int) -> None:
+    outcome, _ = simulate(make_job(profile=str(OWN_PROFILE), threshold=threshold), silent)
+    assert outcome.decision.mean_layer == total_layers / 120
+    assert outcome.stream.n_sentences == 120
     assert outcome.setup.sequence_length == 128
     assert outcome.workload.layer_macs == 931_135_488
 

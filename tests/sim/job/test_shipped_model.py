@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
@@ -13,13 +15,14 @@ from support.paths import SHARED_DATA
 
 SST2_DEV = SHARED_DATA / "glue" / "SST-2" / "dev.tsv"
 ONE_POINT = 0.01  # accuracy fraction; what quantisation, and what leaving early, may cost
+LEAST_ACCURACY = {"reviews.tsv": 0.70, "dev.tsv": 0.82}  # of the float model at full depth
 LARGEST_ASSET_BYTES = 12 * 2**20
 
 
 @pytest.fixture(scope="module", params=[DEFAULT_DATA, SST2_DEV], ids=["reviews", "SST-2 dev"])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
     if not request.param.is_file():
-        pytest.skip("the SST-2 data set is not part of the product: ../shared/data is absent")
+        pytest.skip("the SST-2 data set is not beside this checkout")
     options = make_job(data=str(request.param), cache_dir=tmp_path_factory.mktemp("cache"))
     return build_report(*simulate(options, silent))
 
@@ -29,7 +32,7 @@ def test_eight_bits_cost_at_most_a_point(report: Report) -> None:
     assert found.float is not None
     assert found.quantised is not None
     assert found.quantised >= found.float - ONE_POINT
-    assert report.data.name != "SST-2/dev.tsv" or found.float >= 0.82
+    assert found.float >= LEAST_ACCURACY[Path(report.data.name).name]
 
 
 def test_the_default_rule_halves_the_layers_for_at_most_a_point(report: Report) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import load_design
@@ -28,7 +28,7 @@ def sizes_of(table: SpatialCosts, leaves: Integers, arrival: Integers, loss_frac
 
 
 @given(small_tables(), st.data())
-@settings(LAWS, max_examples=40)
+@LAWS
 def test_sizes_equal_a_count_over_every_cycle_and_a_search_over_every_depth(
     table: SpatialCosts, data: st.DataObject
 ) -> None:
