@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from hexit.quant.errors import ConfigError
-from hexit.quant.records import from_json
+from hexit.quant.records import from_json, type_hints
 
 Record = TypeVar("Record")
 
@@ -112,7 +112,7 @@ def options_of(record: Any) -> tuple[Option, ...]:
 @functools.cache
 def _all_options(record: Any) -> tuple[Option, ...]:
     found: list[Option] = []
-    kinds = typing.get_type_hints(record)
+    kinds = type_hints(record)
     own = dict(_own_options(record))
     for field in dataclasses.fields(record):
         if field.name in own:
@@ -127,7 +127,7 @@ def _all_options(record: Any) -> tuple[Option, ...]:
 
 @functools.cache
 def _own_options(record: Any) -> tuple[tuple[str, Option], ...]:
-    kinds = typing.get_type_hints(record)
+    kinds = type_hints(record)
     return tuple(
         (
             field.name,

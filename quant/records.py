@@ -51,9 +51,15 @@ def content_hash(content: Mapping[str, object]) -> str:
 
 
 @functools.cache
+def type_hints(cls: Any) -> dict[str, Any]:
+    """Return the types of a record's fields by name."""
+    return typing.get_type_hints(cls)
+
+
+@functools.cache
 def _several(cls: Any) -> dict[str, bool]:
     """Return, by field, whether it may hold records of more than one class."""
-    hints = typing.get_type_hints(cls)
+    hints = type_hints(cls)
     return {field.name: len(_records(hints[field.name])) > 1 for field in dataclasses.fields(cls)}
 
 
@@ -78,7 +84,7 @@ def from_json(cls: type[Record], value: Any, where: str = "") -> Record:
     if not isinstance(value, dict):
         raise ConfigError(where, value, f"must be a table of the keys of {cls.__name__}", "Write key = value pairs")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(cls)
+    hints = type_hints(cls)
     for key in value:
         if key not in fields:
             nearest = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)[0]
