@@ -154,7 +154,10 @@ def test_whole_numbers_serve_as_reals_but_not_the_other_way_round() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"colour": "red"}, r"^Cart\.colour = red: is not a known key\. Known keys: name, n_horses, .*covered\. Did you mean cover\.$"),
+        (
+            {"colour": "red"},
+            r"^Cart\.colour = red: is not a known key\. Known keys: name, n_horses, .*covered\. Did you mean cover\.$",
+        ),
         ({"name": 3}, r"^Cart\.name = 3: must be of type str\. "),
         ({"n_horses": True}, r"^Cart\.n_horses = True: must be of type int"),
         ({"n_horses": "2"}, r"^Cart\.n_horses = 2: must be of type int"),
