@@ -1,4 +1,4 @@
-"""What is simulated, as records only, and what can be said of it before anything slow is done."""
+"""What is simulated, as records only, and the check of its stream before anything slow is done."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ CAUSE_LOOKS: dict[int, dict[str, Any]] = {
 BUSY_LOOK: dict[str, Any] = {"facecolor": BLUE}
 SQUASHED_LOOK: dict[str, Any] = {"facecolor": "white", "edgecolor": BLUE, "hatch": "//////"}
 EDGE: dict[str, Any] = {"linewidth": 0.4, "edgecolor": "white"}
-SEEN_PERCENT = 0.15  # of the latency: a thinner piece is drawn but nobody can see it, so the legend leaves it out
+SEEN_PERCENT = 0.15  # of the latency: a thinner piece is drawn but too thin to be seen, so the legend leaves it out
 ROW_INCHES = 0.21
 
 

@@ -5,7 +5,7 @@
     latency    share of the served sentences that take longer than t: with early exits, their time in service alone,
                and the same arrivals without early exit
 
-In a closed loop nobody waits, and there is no such picture.
+In a closed loop no sentence waits, and there is no such picture.
 """
 
 from __future__ import annotations

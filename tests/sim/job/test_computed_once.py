@@ -72,7 +72,8 @@ def test_nothing_is_computed_twice(
 ) -> None:
     """Programs: one a length. Sentences: with exits and at full depth for each length, the kernel, and one with every
     exit where some are left out, each of these for every engine. Streams: with exits, at full depth, and one with
-    FIFOs that are never full.
+    FIFOs that are never full. When reports and pictures simulated on their own, these were 2, 2, 2, 3, 2 programs,
+    8, 8, 8, 10, 22 sentences and 2, 2, 2, 2, 5 streams.
     """
     given = EAGER | options
     if given.get("design") == "spatial":
