@@ -19,7 +19,7 @@ from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.sim.commands.progress import progress_bars
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
-from hexit.sim.report.record import build_report
+from hexit.sim.report.build import build_report
 
 
 def main(

@@ -17,7 +17,7 @@ from hypothesis import settings
 from hexit.quant.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hexit.quant.traces.store import silent
 from hexit.quant.training.vocabulary import train_tokenizer
-from hexit.sim.job.experiment import Outcome
+from hexit.sim.job.outcome import Outcome
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
 from support.command_line import Finished, Hexit, Simulate, hexit

@@ -59,6 +59,12 @@ LIGHT_TOO = {"quant.training.plan"}  # loaded with the command line
 NEEDS_TORCH_TOO = {"quant.traces.recording"}  # loaded where a trace is not in the cache
 SPEAK_HLS4ML = {"hls.exit_unit.hls4ml_layers", "hls.exit_unit.hls4ml_model"}  # loaded where a project is written
 DRAWS = "sim.plots"
+SHOWS = ("sim.report.", "sim.plots.", "sim.export.")  # what was computed before; nothing in them simulates
+RUNS_JOBS = "sim.export.result"  # the Python interface: runs a job, then hands on what it computed
+COMPUTES = re.compile(
+    r"(simulate|compile|decide|run|sweep|search|size)_\w+|simulate|evaluate|spatial_costs|lone_sentence|lone_run|exit_table"
+    r"|stall_breakdown|kernel_and_transfers|sentence_timeline|roofline|saturate"
+)
 HEAVY = {
     "torch",
     "transformers",
@@ -202,6 +208,29 @@ from . import j
     loaded = ["a", "b", "e", "f", "g", "h", "a relative import"]
     assert list(imports(body, everywhere=False)) == loaded
     assert sorted(imports(body, everywhere=True)) == sorted([*loaded, "d", "i"])
+
+
+def used_names(module: str) -> set[str]:
+    """The names that a module imports from elsewhere, and those of the functions that it calls."""
+    names: set[str] = set()
+    for node in ast.walk(tree(module)):
+        match node:
+            case ast.ImportFrom(names=imported):
+                names |= {alias.name for alias in imported}
+            case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
+                names.add(name)
+    return names
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(SHOWS) and name != RUNS_JOBS])
+def test_what_shows_results_computes_none(module: str) -> None:
+    assert {name for name in used_names(module) if COMPUTES.fullmatch(name)} == set()
+
+
+def test_the_test_of_showing_sees_what_computes() -> None:
+    computing = {"sweep_rules", "sentence_timeline", "roofline", "evaluate", "stall_breakdown", "size_buffers"}
+    used = used_names("sim.job.picture_data") | used_names("sim.job.experiment") | used_names("sim.job.resolve")
+    assert computing <= {name for name in used if COMPUTES.fullmatch(name)}
 
 
 def heavy(module: str) -> bool:

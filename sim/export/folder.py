@@ -11,12 +11,13 @@ from pathlib import Path
 from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
 from hexit.quant.traces.store import Progress
-from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.export.perfetto import chrome_trace_json
 from hexit.sim.export.vcd import value_change_dump
-from hexit.sim.job.experiment import Outcome, TextSource, shown_exit
 from hexit.sim.job.job_file import job_toml
+from hexit.sim.job.outcome import Outcome
+from hexit.sim.job.picture_data import PictureData
 from hexit.sim.job.record import Job
+from hexit.sim.job.source import TextSource
 from hexit.sim.report.record import Report, report_json
 
 
@@ -31,27 +32,28 @@ def check_folder(folder: Path) -> None:
         raise ConfigError("--out", str(folder), f"cannot be written ({reason})", "Name another folder") from None
 
 
-def write_outputs(job: Job, outcome: Outcome, report: Report, folder: Path, progress: Progress) -> None:
+def write_outputs(
+    job: Job, outcome: Outcome, data: PictureData, report: Report, folder: Path, progress: Progress
+) -> None:
     """Write report.json, job.toml, sentences.csv, timeline.json, timeline.vcd and the pictures."""
     from hexit.sim.plots.run import draw_all  # here, because matplotlib takes longer to load than a run to simulate
 
     write_whole(folder / "report.json", report_json(report))
     write_whole(folder / "job.toml", job_toml(job))
     write_whole(folder / "sentences.csv", sentences_csv(outcome))
-    timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
-    write_whole(folder / "timeline.json", chrome_trace_json(timeline, job.outputs.trace_level))
-    write_whole(folder / "timeline.vcd", value_change_dump(timeline))
-    draw_all(outcome, report, folder, progress)
+    write_whole(folder / "timeline.json", chrome_trace_json(data.timeline, job.outputs.trace_level))
+    write_whole(folder / "timeline.vcd", value_change_dump(data.timeline))
+    draw_all(outcome, data, report, folder, progress)
 
 
 def sentences_csv(outcome: Outcome) -> str:
     """Return one line per sentence of the stream: label, prediction, exit, latency, and the text where there is one."""
-    stream, trace, clock_mhz = outcome.stream, outcome.source.trace, outcome.setup.design.clock_mhz
+    stream, trace, clock_mhz = outcome.with_exits.result, outcome.source.trace, outcome.setup.design.clock_mhz
     texts = outcome.source.texts.texts if isinstance(outcome.source, TextSource) else ("",) * trace.n_samples
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("index", "label", "prediction", "exit_layer", "n_tokens", "start_us", "latency_us", "text"))
-    columns = (trace.labels, outcome.decision.prediction, outcome.decision.exit_layer, trace.lengths)
+    columns = (trace.labels, outcome.decisions.integer.prediction, outcome.decisions.integer.exit_layer, trace.lengths)
     labels, predictions, layers, lengths = (column.tolist() for column in columns)
     times = zip(
         outcome.drawn.tolist(),

@@ -10,10 +10,13 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.records import to_json
 from hexit.quant.traces.store import Progress, silent
 from hexit.sim.export.folder import check_folder, write_outputs
-from hexit.sim.job.experiment import Outcome
+from hexit.sim.job.outcome import Outcome
+from hexit.sim.job.picture_data import picture_data
 from hexit.sim.job.record import Job, make_job
 from hexit.sim.job.resolve import simulate
-from hexit.sim.report.record import Report, build_report, report_json
+from hexit.sim.report.build import build_report
+from hexit.sim.report.record import Report, report_json
+from hexit.sim.report.row import row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -33,10 +36,15 @@ class Result:
         """Return the text of report.json."""
         return report_json(self.report)
 
+    def row(self) -> dict[str, float | int | str]:
+        """Return the main figures flat, by name, as a line of a table of runs; what is not known is NaN."""
+        return row(self.report)
+
     def write(self, folder: str | Path, *, progress: Progress = silent) -> None:
         """Write report.json, job.toml, sentences.csv, pictures and timelines; ConfigError where that cannot be."""
         check_folder(Path(folder))
-        write_outputs(self.job, self.outcome, self.report, Path(folder), progress)
+        data = picture_data(self.outcome)
+        write_outputs(self.job, self.outcome, data, self.report, Path(folder), progress)
 
     def __repr__(self) -> str:
         """Show the main figures in one line."""

@@ -8,7 +8,7 @@
     hexit.decision.valid        1 bit       up for the cycle after a decision is there
     hexit.decision.exit         1 bit       up from the decision that lets the sentence go; the dump ends a cycle later
 
-Engines behind each other have a scope of their own: hexit.engine_1.UNIT.busy, and so on.
+The engines of a spatial pipeline have a scope each: hexit.engine_1.UNIT.busy, and so on.
 
 Time is a clock period times the cycle, in the largest unit that divides the period; where the period is no whole
 number of picoseconds (say at 300 MHz), a nanosecond of the file stands for a cycle, and its comment says so.

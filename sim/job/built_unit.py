@@ -18,25 +18,27 @@ AGAIN = "build the unit again: hexit hls"
 
 
 def built_rule(build: ExitUnitBuild, text: str, threshold: float | None) -> ExitRule:
-    """Return the rule of a built unit; ConfigError where --rule or --threshold ask for another one."""
+    """Return the rule of a built unit; ConfigError where --rule or --threshold name another one."""
     rule = parse_rule(build.spec.rule)
-    asked = parse_rule(text, threshold) if text else rule
+    requested = parse_rule(text, threshold) if text else rule
     if not text and threshold is not None:
         principal = RULES[rule.name].principal
-        asked = parse_rule(rule.name, threshold)
+        requested = parse_rule(rule.name, threshold)
         if principal is not None:
-            asked = dataclasses.replace(rule, **{principal: getattr(asked, principal)})
-    if asked != rule:
+            requested = dataclasses.replace(rule, **{principal: getattr(requested, principal)})
+    if requested != rule:
         flag = "--rule" if text else "--threshold"
-        said = f"is not the rule that the unit of {FLAG} decides, {build.spec.rule}"
-        raise ConfigError(flag, format_rule(asked), said, f"Leave {flag} out, or {AGAIN} --rule '{format_rule(asked)}'")
+        requirement = f"is not the rule that the unit of {FLAG} decides, {build.spec.rule}"
+        raise ConfigError(
+            flag, format_rule(requested), requirement, f"Leave {flag} out, or {AGAIN} --rule '{format_rule(requested)}'"
+        )
     return rule
 
 
 def check_build(build: ExitUnitBuild, shape: EncoderShape, quant: QuantConfig, design: Accelerator) -> None:
     """Raise ConfigError where a built unit cannot read the model's logits, or cannot keep up with the design."""
     spec = build.spec
-    for value, rule, remedy, fits in (
+    for value, requirement, remedy, fits in (
         (f"{spec.n_classes} classes", f"the model has {shape.n_classes}", AGAIN, spec.n_classes == shape.n_classes),
         (f"{spec.n_layers} layers", f"the model has {shape.n_layers}", AGAIN, spec.n_layers == shape.n_layers),
         (
@@ -59,7 +61,7 @@ def check_build(build: ExitUnitBuild, shape: EncoderShape, quant: QuantConfig, d
         ),
     ):
         if not fits:
-            raise ConfigError(FLAG, value, rule, remedy[0].upper() + remedy[1:])
+            raise ConfigError(FLAG, value, requirement, remedy[0].upper() + remedy[1:])
 
 
 def check_scale(build: ExitUnitBuild, scale: float) -> None:

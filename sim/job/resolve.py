@@ -22,15 +22,9 @@ from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, c
 from hexit.quant.workload import SHAPES
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.job.built_unit import built_rule
-from hexit.sim.job.experiment import (
-    Outcome,
-    Setup,
-    check_design,
-    check_stream,
-    evaluate,
-    profile_source,
-    text_source,
-)
+from hexit.sim.job.design import check_design
+from hexit.sim.job.experiment import evaluate
+from hexit.sim.job.outcome import Outcome
 from hexit.sim.job.record import (
     DataOptions,
     DesignOptions,
@@ -42,6 +36,8 @@ from hexit.sim.job.record import (
     RuleOptions,
     StreamOptions,
 )
+from hexit.sim.job.setup import Setup, check_stream
+from hexit.sim.job.source import profile_source, text_source
 from hexit.sim.traffic.arrivals import parse_arrivals
 from hexit.sim.traffic.lengths import parse_lengths
 from hexit.sim.traffic.load import StreamSetup
@@ -67,12 +63,12 @@ def simulate(job: Job, progress: Progress) -> tuple[Outcome, Reference | None]:
     rule = rule or default_rule(card.shape, job.rule.threshold)
     length = default_length(job.design.sequence_length, card)
     setup = _setup(job, card.shape, quant, rule, length, stream, build)
-    check_design(setup)
+    nominal = check_design(setup)
     check_stream(setup, len(texts.texts))
     calibration = calibration_of(card, job.quantisation.calibration or "")
     if reference is not None:
         _check_reference(reference, card, texts, length)
-    return evaluate(setup, text_source(store, card, texts, quant, calibration, length)), reference
+    return evaluate(setup, text_source(store, card, texts, quant, calibration, length), nominal), reference
 
 
 def _simulate_profile(job: Job, path: str, quant: QuantConfig, rule: ExitRule | None, stream: StreamSetup) -> Outcome:
@@ -80,9 +76,9 @@ def _simulate_profile(job: Job, path: str, quant: QuantConfig, rule: ExitRule | 
     shape, profile = _profile(path, job.profile)
     rule = rule or parse_rule(PROFILE_RULE, job.rule.threshold)
     setup = _setup(job, shape, quant, rule, length, stream)
-    check_design(setup)
+    nominal = check_design(setup)
     check_stream(setup, profile.n_samples)
-    return evaluate(setup, profile_source(profile, length))
+    return evaluate(setup, profile_source(profile, length), nominal)
 
 
 def _given_rule(options: RuleOptions, build: ExitUnitBuild | None) -> ExitRule | None:

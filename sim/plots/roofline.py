@@ -11,8 +11,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hexit.sim.analysis.roofline import LAYERS, SENTENCES, RooflinePoint, roofline
-from hexit.sim.job.experiment import Outcome, shown_exit
+from hexit.sim.analysis.roofline import LAYERS, SENTENCES, RooflinePoint
+from hexit.sim.job.outcome import Outcome
+from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.style import (
     BLACK,
     BLUE,
@@ -34,23 +35,22 @@ NAMED_TOGETHER = 4  # ops that are alike and still named one by one
 ROW_INCHES = 0.2
 
 
-def draw_roofline(outcome: Outcome, report: Report) -> Figure:
+def draw_roofline(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     """Draw ceilings and attained rates, a strip for work without off-chip bytes, and the share of its roof of each."""
-    layer = shown_exit(outcome)
-    found = roofline(outcome.sentence, layer, outcome.stream)
-    points, clock_mhz = found.points, outcome.setup.design.clock_mhz
+    layer, roofs = outcome.sentence.exit_layer, data.roofline
+    points, clock_mhz = roofs.points, outcome.setup.design.clock_mhz
     title = f"Roofline: every product of a sentence that exits after layer {layer}, as measured on its timeline"
     figure = titled_figure(TWO_COLUMNS, 1.4 + ROW_INCHES * len(points), title, report)
     left, strip, shares = figure.subplots(1, 3, width_ratios=(2.7, 0.75, 1.7))
-    array_peak, head_peak = (float(macs) * clock_mhz / 1000 for macs in (found.array_macs, found.head_macs))
-    peak = found.n_engines * array_peak
-    gb_s = found.bytes_per_cycle * clock_mhz / 1000
+    array_peak, head_peak = (float(macs) * clock_mhz / 1000 for macs in (roofs.array_macs, roofs.head_macs))
+    peak = roofs.n_engines * array_peak
+    gb_s = roofs.bytes_per_cycle * clock_mhz / 1000
     finite = [point.macs_per_byte for point in points if point.n_bytes]
     edges = (min([*finite, head_peak / gb_s]) / 3, max([*finite, peak / gb_s]) * 3)
     left.plot([edges[0], peak / gb_s, edges[1]], [gb_s * edges[0], peak, peak], color=BLACK, linewidth=1.5)
     left.plot([head_peak / gb_s, edges[1]], [head_peak, head_peak], color=GREY, linestyle="--")
     strip.axhline(peak, color=BLACK, linewidth=1.5)
-    if found.n_engines > 1:
+    if roofs.n_engines > 1:
         left.plot([array_peak / gb_s, edges[1]], [array_peak, array_peak], color=BLACK, linestyle="--")
         strip.axhline(array_peak, color=BLACK, linestyle="--")
     strip.axhline(head_peak, color=GREY, linestyle="--")
@@ -60,7 +60,7 @@ def draw_roofline(outcome: Outcome, report: Report) -> Figure:
         rate = point.gmac_s(clock_mhz)
         axes, at = (left, point.macs_per_byte) if point.n_bytes else (strip, 1.0 + inside.index(point))
         axes.plot(at, rate, zorder=4, **style)
-        percent = 100 * point.macs / point.cycles / found.roof(point)
+        percent = 100 * point.macs / point.cycles / roofs.roof(point)
         shares.plot(percent, row, zorder=4, clip_on=False, **style)
         shares.annotate(
             f"{three_figures(rate)}",
@@ -75,7 +75,7 @@ def draw_roofline(outcome: Outcome, report: Report) -> Figure:
         log_axis(axes, "y", (low, peak * 2.5), round_numbers(low, peak * 2.5))
     log_axis(left, "x", edges, round_numbers(*edges))
     arrays = (
-        {"arrays": peak} if found.n_engines == 1 else {f"{found.n_engines} engines": peak, "one engine": array_peak}
+        {"arrays": peak} if roofs.n_engines == 1 else {f"{roofs.n_engines} engines": peak, "one engine": array_peak}
     )
     _name_ceilings(left, edges, arrays, head_peak, gb_s)
     left.set(xlabel="MAC per off-chip byte", ylabel="GMAC/s")

@@ -15,9 +15,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from hexit.quant.arrays import Floats
-from hexit.sim.analysis.stalls import CAUSES, NO_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown, stall_breakdown
-from hexit.sim.core.program import UNIT_NAMES, Unit
-from hexit.sim.job.experiment import Outcome, shown_exit
+from hexit.sim.analysis.stalls import CAUSES, NO_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown
+from hexit.sim.core.program import UNIT_NAMES, Program, Unit
+from hexit.sim.job.outcome import Outcome
+from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.style import (
     BLACK,
     BLUE,
@@ -51,22 +52,21 @@ CAUSE_LOOKS: dict[int, dict[str, Any]] = {
 BUSY_LOOK: dict[str, Any] = {"facecolor": BLUE}
 SQUASHED_LOOK: dict[str, Any] = {"facecolor": "white", "edgecolor": BLUE, "hatch": "//////"}
 EDGE: dict[str, Any] = {"linewidth": 0.4, "edgecolor": "white"}
-SEEN_PERCENT = 0.15  # of the latency: a thinner piece is drawn but nobody can see it, so the legend leaves it out
+SEEN_PERCENT = 0.15  # of the latency: a thinner piece is drawn but too thin to be seen, so the legend leaves it out
 ROW_INCHES = 0.21
 
 
-def draw_stalls(outcome: Outcome, report: Report) -> Figure:
+def draw_stalls(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     """Draw what the units do while the median sentence is on the design, and in front of what the arrays wait."""
-    layer = shown_exit(outcome)
-    found = stall_breakdown(outcome.sentence, layer)
-    units = [unit for unit in Unit if found.busy_cycles[unit] + found.squashed_cycles[unit]]
-    ops = array_ops(outcome)
+    layer, stalls = outcome.sentence.exit_layer, outcome.sentence.stalls
+    units = [unit for unit in Unit if stalls.busy_cycles[unit] + stalls.squashed_cycles[unit]]
+    ops = array_ops(outcome.design.program)
     title = f"Busy and waiting: one sentence, alone on the design, that leaves after layer {layer}"
     height = 1.75 + ROW_INCHES * max(len(units), len(ops))
     figure = titled_figure(TWO_COLUMNS, height, title, report)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    used = _unit_bars(left, found, units) | _op_bars(right, found, ops)
-    lost = 100 * float(found.squashed_cycles.max() / found.whole_cycles)
+    used = _unit_bars(left, stalls, units) | _op_bars(right, stalls, ops)
+    lost = 100 * float(stalls.squashed_cycles.max() / stalls.whole_cycles)
     looks = {"busy": BUSY_LOOK} | ({"squashed": SQUASHED_LOOK} if lost >= SEEN_PERCENT else {})
     looks |= {_words(cause): CAUSE_LOOKS[cause] for cause in CAUSE_LOOKS if cause in used}
     figure.legend(
@@ -81,31 +81,31 @@ def draw_stalls(outcome: Outcome, report: Report) -> Figure:
     return figure
 
 
-def _unit_bars(axes: Axes, found: StallBreakdown, units: list[Unit]) -> set[int]:
+def _unit_bars(axes: Axes, stalls: StallBreakdown, units: list[Unit]) -> set[int]:
     """Draw a bar of 100 % for each unit; return the causes in sight."""
-    percent = 100 / found.whole_cycles
+    percent = 100 / stalls.whole_cycles
     used: set[int] = set()
     for row, unit in enumerate(units):
-        end = _piece(axes, row, 0, percent * found.busy_cycles[unit], BUSY_LOOK)
-        end = _piece(axes, row, end, percent * found.squashed_cycles[unit], SQUASHED_LOOK)
-        used |= _causes(axes, row, end, percent * found.waiting_cycles[unit], SEEN_PERCENT)
+        end = _piece(axes, row, 0, percent * stalls.busy_cycles[unit], BUSY_LOOK)
+        end = _piece(axes, row, end, percent * stalls.squashed_cycles[unit], SQUASHED_LOOK)
+        used |= _causes(axes, row, end, percent * stalls.waiting_cycles[unit], SEEN_PERCENT)
     axes.set_yticks(range(len(units)), [UNIT_NAMES[unit].replace("_", " ") for unit in units])
     axes.set(xlabel="share of the latency (%)", xlim=(0, 100), ylim=(len(units) - 0.4, -0.6))
-    of_engines = f" of {found.n_engines} engines" * (found.n_engines > 1)
-    axes.set_title(f"Units{of_engines}: {found.whole_cycles:,} cycles each")
+    of_engines = f" of {stalls.n_engines} engines" * (stalls.n_engines > 1)
+    axes.set_title(f"Units{of_engines}: {stalls.whole_cycles:,} cycles each")
     axes.grid(visible=False, axis="y")
     return used
 
 
-def _op_bars(axes: Axes, found: StallBreakdown, ops: list[int]) -> set[int]:
+def _op_bars(axes: Axes, stalls: StallBreakdown, ops: list[int]) -> set[int]:
     """Draw the waits in front of each op; return the causes in sight."""
-    waits = found.op_waiting_cycles[ops]
+    waits = stalls.op_waiting_cycles[ops]
     total = int(waits.sum())
     longest = max(1, int(waits.sum(axis=1).max()))
     used: set[int] = set()
     for row, op in enumerate(ops):
-        used |= _causes(axes, row, 0, found.op_waiting_cycles[op].astype(float), longest * SEEN_PERCENT / 100)
-    axes.set_yticks(range(len(ops)), [found.op_names[op] for op in ops], fontsize=7)
+        used |= _causes(axes, row, 0, stalls.op_waiting_cycles[op].astype(float), longest * SEEN_PERCENT / 100)
+    axes.set_yticks(range(len(ops)), [stalls.op_names[op] for op in ops], fontsize=7)
     axes.set(xlabel="cycles", xlim=(0, 1.05 * longest), ylim=(len(ops) - 0.4, -0.6))
     axes.set_title(f"Array waits in front of: {total:,} cycles")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -128,15 +128,14 @@ def _piece(axes: Axes, row: int, start: float, width: float, look: dict[str, Any
     return start + width
 
 
-def array_ops(outcome: Outcome) -> list[int]:
+def array_ops(program: Program) -> list[int]:
     """Return the ops that run on the arrays, as numbers of `StallBreakdown.op_names`."""
-    program = outcome.program
     first = 0
-    found: list[int] = []
+    ops: list[int] = []
     for group in (program.prologue, program.layer, program.exit):
-        found += (first + np.unique(group.op[group.unit == Unit.ARRAY])).tolist()
+        ops += (first + np.unique(group.op[group.unit == Unit.ARRAY])).tolist()
         first += len(group.op_names)
-    return found
+    return ops
 
 
 def _words(cause: int) -> str:

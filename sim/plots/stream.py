@@ -5,7 +5,7 @@
     latency    share of the served sentences that take longer than t: with early exits, their time in service alone,
                and the same arrivals without early exit
 
-In a closed loop nobody waits, and there is no such picture.
+In a closed loop no sentence waits, and there is no such picture.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from hexit.sim.core.program import UNIT_NAMES, Unit
 from hexit.sim.core.queueing import UNLIMITED
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.core.stream_levels import queue_spans, stream_levels
-from hexit.sim.job.experiment import Outcome
+from hexit.sim.job.outcome import Outcome
+from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.style import (
     BLACK,
     BLUE,
@@ -89,9 +90,9 @@ def tail(latency_cycles: Integers, n_points: int = N_TAIL) -> tuple[Integers, Fl
     return value, longer / latency_cycles.size
 
 
-def draw_queue(outcome: Outcome, report: Report) -> Figure:
+def draw_queue(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     """Draw who waits and which units work over the time of the stream."""
-    stream, clock_mhz = outcome.stream, outcome.setup.design.clock_mhz
+    stream, clock_mhz = outcome.with_exits.result, outcome.setup.design.clock_mhz
     title = f"Queue and utilisation over time: {stream.n_sentences:,} sentences"
     if stream.n_served < stream.n_sentences:
         title += f", {stream.n_sentences - stream.n_served:,} of them dropped"
@@ -124,15 +125,15 @@ def draw_queue(outcome: Outcome, report: Report) -> Figure:
     return figure
 
 
-def draw_latency(outcome: Outcome, report: Report) -> Figure:
+def draw_latency(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     """Draw the share of sentences that take longer than t, down to one in all of them."""
-    stream, clock_mhz = outcome.stream, outcome.setup.design.clock_mhz
+    stream, clock_mhz = outcome.with_exits.result, outcome.setup.design.clock_mhz
     figure = titled_figure(ONE_COLUMN, 3.3, "Latency of a sentence in the stream", report)
     axes = figure.add_subplot()
     served = stream.served
     service = stream.finish_cycle[served] - stream.start_cycle[served]
     curves: dict[str, tuple[Integers, dict[str, Any]]] = {
-        "without early exit": (outcome.full.served_latency_cycles, {"color": GREY, "linestyle": "--"}),
+        "without early exit": (outcome.full_depth.result.served_latency_cycles, {"color": GREY, "linestyle": "--"}),
         "in service": (service, {"color": SKY}),
         "with early exits": (stream.served_latency_cycles, {"color": BLUE, "linewidth": 1.6}),
     }

@@ -143,3 +143,10 @@ def plain_ticks() -> FuncFormatter:
     from matplotlib.ticker import FuncFormatter
 
     return FuncFormatter(lambda value, _: f"{value:,.10g}")
+
+
+def layer_ticks(axes: Axes, n_layers: int) -> None:
+    """Number every layer on the x axis, or as many as there is room for."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(n_layers + 1 if n_layers <= 12 else 12, integer=True, min_n_ticks=1))

@@ -44,8 +44,8 @@ def draw_validation(validation: Validation) -> Figure:
     """Return the picture of all figures; at least one machine has figures."""
     from matplotlib.figure import Figure
 
-    rows = [(found, row) for found in validation.machines for row in found.rows]
-    differing = [(found, row) for found, row in rows if row.error_fraction]
+    rows = [(entry, row) for entry in validation.machines for row in entry.rows]
+    differing = [(entry, row) for entry, row in rows if row.error_fraction]
     exact = len(rows) - len(differing)
     with plot_style():
         figure = Figure(figsize=(TWO_COLUMNS, max(3.0, 1.2 + 0.19 * len(differing))), layout="constrained")
@@ -63,15 +63,15 @@ def draw_validation(validation: Validation) -> Figure:
     return figure
 
 
-def _cycles(found: MachineValidation, row: ValidationRow, value: float) -> float:
-    return value if row.unit == "cycles" else value * found.machine.clock_mhz * 1000
+def _cycles(entry: MachineValidation, row: ValidationRow, value: float) -> float:
+    return value if row.unit == "cycles" else value * entry.machine.clock_mhz * 1000
 
 
 def _draw_parity(axes: Axes, rows: list[tuple[MachineValidation, ValidationRow]]) -> None:
     points: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
-    for found, row in rows:
-        look = LOOKS.get(found.machine.evidence.split(" ")[0], OTHER)
-        published, predicted = (_cycles(found, row, value) for value in (row.published, row.predicted))
+    for entry, row in rows:
+        look = LOOKS.get(entry.machine.evidence.split(" ")[0], OTHER)
+        published, predicted = (_cycles(entry, row, value) for value in (row.published, row.predicted))
         points.setdefault(look, []).append((published, predicted))
     values = [value for pairs in points.values() for pair in pairs for value in pair]
     limits = min(values) / 2, max(values) * 2
@@ -102,7 +102,7 @@ def _draw_errors(axes: Axes, rows: list[tuple[MachineValidation, ValidationRow]]
         is_check = row.role == "check"
         colour = VERMILION if not row.holds else BLUE if is_check else GREY
         axes.plot(percent, place, "o", color=colour, markerfacecolor=colour if is_check else "white", zorder=3)
-    labels = [f"{found.machine.name}: {row.of}" + (", memory" if row.with_memory else "") for found, row in rows]
+    labels = [f"{entry.machine.name}: {row.of}" + (", memory" if row.with_memory else "") for entry, row in rows]
     axes.set_yticks(range(len(rows)), [_short(label) for label in labels], fontsize=6)
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=2)
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -114,9 +114,9 @@ def _short(label: str) -> str:
     return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
 
 
-def write_validation(validation: Validation, told: str, folder: Path) -> None:
-    """Write validation.json (`told`) and, where there are figures, validation.png and validation.svg to a folder."""
-    write_whole(folder / "validation.json", told + "\n")
+def write_validation(validation: Validation, text: str, folder: Path) -> None:
+    """Write validation.json (`text`) and, where there are figures, validation.png and validation.svg to a folder."""
+    write_whole(folder / "validation.json", text + "\n")
     if any(machine.rows for machine in validation.machines):
         with plot_style():
             for kind, raw in render(draw_validation(validation)).items():

@@ -6,60 +6,23 @@ Ratios are fractions of 1, `speedup` is always a ratio against the same design w
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 from dataclasses import dataclass
-from importlib import metadata
-from typing import Any
-
-import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.area.buffers import on_chip_buffers
-from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.device import Device
 from hexit.hw_model.energy import EnergyBreakdown
-from hexit.hw_model.exit_unit.build import BuiltPart
-from hexit.hw_model.gemm import roofline_cycles
 from hexit.quant.config import EncoderShape, QuantConfig
-from hexit.quant.data.scores import exit_scores
-from hexit.quant.exits.facade import format_rule
 from hexit.quant.records import to_json
 from hexit.quant.traces.reference import Reference
-from hexit.quant.traces.trace import ExitTrace
-from hexit.quant.workload import parameter_counts
-from hexit.sim.core.program import NONE, UNIT_NAMES, Unit
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.core.stream import StreamResult
-from hexit.sim.core.stream_levels import largest_queue, stream_levels
-from hexit.sim.job.experiment import (
-    Outcome,
-    ProfileSource,
-    TextSource,
-    is_bound,
-    last_layer_cycles,
-    layer_breakdown,
-    score,
-)
-from hexit.sim.report.waiting import (
-    EnginesReport,
-    MemoryReport,
-    StallReport,
-    engines_report,
-    memory_report,
-    stall_report,
-)
-from hexit.sim.traffic.arrivals import ClosedLoop, RecordedArrivals, format_arrivals
-from hexit.sim.traffic.lengths import format_lengths
+from hexit.sim.traffic.buffer_sizes import BufferSizes
 
 SCHEMA = "hexit.report"
 SCHEMA_VERSION = 2
-SUFFICIENT = 0.01  # score; one point of accuracy
+PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "p99_9": 99.9}
 Score = float | None
 Scores = tuple[float, ...] | None
-PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "p99_9": 99.9}
-N_BINS = 50  # of what is told over time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +80,7 @@ class AccuracyReport:
 class ExitReport:
     """Where sentences left; `histogram[k - 1]` sentences left after layer k.
 
-    `sufficient_layer` is the first layer whose exit alone, for all sentences, scores within SUFFICIENT of the last
+    `sufficient_layer` is the first layer whose exit alone, for all sentences, scores within a point of the last
     exit: a network cut there would do, and no exit rule is worth more than that. None where there are no labels.
     """
 
@@ -264,6 +227,54 @@ class ExitUnitReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryReport:
+    """Off-chip memory as the design sees it, and one sentence with and without it, in microseconds.
+
+    `limited_by`: memory, port or outstanding requests. `kernel` is the sentence if transfers took no time, `transfers`
+    all of its transfers one after the other, `exposed` what the memory adds: kernel <= with_transfers <= kernel +
+    transfers.
+    """
+
+    bytes_per_cycle: float
+    latency_cycles: int
+    limited_by: str
+    exit_layer: int
+    kernel_us: float
+    with_transfers_us: float
+    exposed_us: float
+    transfers_us: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReport:
+    """Shares of the whole time of one engine: at work, blocked because the next FIFO is full, at work that was
+    squashed, without a sentence."""
+
+    first_layer: int
+    last_layer: int
+    busy_fraction: float
+    blocked_fraction: float
+    squashed_fraction: float
+    starved_fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpatialPipelineReport:
+    """The engines of a spatial pipeline, and the buffers that this stream needs (None where it drops sentences)."""
+
+    engines: tuple[EngineReport, ...]
+    buffers: BufferSizes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StallReport:
+    """Cycles of one sentence: by unit, busy, squashed or waiting for each cause; by op, the waits in front of it."""
+
+    units: dict[str, dict[str, int]]
+    ops: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """How far one group of figures has been checked."""
 
@@ -307,298 +318,10 @@ class Report:
     exit_unit: ExitUnitReport
     memory: MemoryReport
     stall_cycles: StallReport
-    engines: EnginesReport | None
+    engines: SpatialPipelineReport | None
     checks: tuple[Check, ...]
-
-
-def build_report(outcome: Outcome, reference: Reference | None = None) -> Report:
-    """Derive every figure of the report from the outcome of a run."""
-    setup, stream, full = outcome.setup, outcome.stream, outcome.full
-    n = stream.n_served
-    seconds = stream.total_cycles / (setup.design.clock_mhz * 1e6)
-    per_sentence_uj = outcome.energy.total_uj / n
-    layers = outcome.table.latency_cycles
-    placement = outcome.program.placement
-    parts: dict[str, dict[str, int]] = {
-        name: {str(kind): getattr(used, kind) for kind in KINDS} for name, used in outcome.resources.parts.items()
-    }
-    busy, wasted = int(stream.busy_cycles.sum()), int(stream.wasted_cycles.sum())
-    return Report(
-        schema=SCHEMA,
-        schema_version=SCHEMA_VERSION,
-        configuration=Configuration(
-            rule=format_rule(setup.rule),
-            bits=setup.quant,
-            shape=setup.shape,
-            design=setup.design,
-            device=setup.device,
-            sequence_length=setup.sequence_length,
-            seed=setup.seed,
-            stream=StreamConfiguration(
-                arrivals=format_arrivals(setup.stream.arrivals),
-                lengths=format_lengths(setup.stream.lengths),
-                admission=setup.stream.admission,
-                n_sentences=setup.stream.n_sentences,
-                saturates=setup.stream.saturates,
-            ),
-        ),
-        versions=versions(),
-        hashes=_hashes(outcome),
-        data=_data_report(outcome),
-        accuracy=_accuracy_report(outcome, reference),
-        exits=_exit_report(outcome),
-        speedup=SpeedupReport(
-            layer=setup.shape.n_layers / outcome.decision.mean_layer,
-            mac=(full.macs + full.wasted_macs) * n / ((stream.macs + stream.wasted_macs) * full.n_served),
-            latency=float(full.served_latency_cycles.mean() / stream.served_latency_cycles.mean()),
-        ),
-        latency_us=_latency_report(stream, full, layers, setup.design.clock_mhz),
-        stream=_stream_report(outcome),
-        throughput_per_s=n / seconds,
-        energy_uj=per_sentence_uj,
-        energy_full_depth_uj=outcome.full_energy.total_uj / full.n_served,
-        energy_parts_uj=EnergyBreakdown(**{name: value / n for name, value in to_json(outcome.energy).items()}),
-        average_power_mw=outcome.energy.average_power_mw(seconds * 1e6),
-        sentences_per_joule=1e6 / per_sentence_uj,
-        utilisation=dict(zip(UNIT_NAMES, stream.utilisation_fraction.tolist(), strict=True)),
-        wasted_fraction=wasted / (busy + wasted),
-        layer_cycles=last_layer_cycles(outcome.program),
-        layer_roofline_cycles=roofline_cycles(outcome.workload.layer_macs, setup.design),
-        layer_busy_cycles=layer_breakdown(outcome),
-        layer_macs=outcome.workload.layer_macs,
-        n_parameters=parameter_counts(setup.shape).n_total,
-        weights_on_chip=not (placement.layer_streamed or placement.exit_streamed or placement.prologue_streamed),
-        off_chip_bytes_per_sentence=(stream.off_chip_bytes + stream.wasted_bytes) / n,
-        resources={
-            kind: Usage(used=getattr(outcome.resources.total, kind), available=getattr(available(setup.device), kind))
-            for kind in KINDS
-        },
-        resource_parts=parts,
-        buffers={
-            buffer.name.replace(" ", "_"): BufferReport(
-                capacity_kib=buffer.capacity_bits // 8192,
-                bank_words=tuple(bank.words for bank in buffer.banks),
-                bank_bits=tuple(bank.width_bits for bank in buffer.banks),
-                bram18=buffer.blocks.bram18,
-                uram=buffer.blocks.uram,
-                wasted_fraction=buffer.wasted_fraction,
-            )
-            for buffer in on_chip_buffers(outcome.resources)
-        },
-        exit_unit=_exit_unit_report(outcome),
-        memory=memory_report(outcome),
-        stall_cycles=stall_report(outcome),
-        engines=engines_report(outcome),
-        checks=CHECKS,
-    )
 
 
 def report_json(report: Report) -> str:
     """Return the report as JSON text, keys in the order of the record, byte-identical for equal runs."""
     return json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of everything that computes."""
-    names = ("hexit", "torch", "transformers", "brevitas", "numpy", "numba")
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
-
-
-def _hashes(outcome: Outcome) -> dict[str, str]:
-    trace = outcome.source.trace
-    digest = hashlib.sha256(trace.logits.tobytes() + repr(trace.scale).encode()).hexdigest()
-    hashes = {"data": trace.origin.data_hash, "trace": digest}
-    if isinstance(outcome.source, TextSource):
-        hashes |= {
-            "checkpoint": outcome.source.card.content_hash,
-            "calibration": outcome.source.calibration.content_hash,
-        }
-    if isinstance(outcome.setup.stream.arrivals, RecordedArrivals):
-        hashes["arrivals"] = outcome.setup.stream.arrivals.content_hash
-    if outcome.setup.exit_unit is not None:
-        hashes["exit_unit"] = hashlib.sha256(json.dumps(to_json(outcome.setup.exit_unit)).encode()).hexdigest()
-    return dict(sorted(hashes.items()))
-
-
-def _data_report(outcome: Outcome) -> DataReport:
-    source = outcome.source
-    trace = source.trace
-    return DataReport(
-        name=source.texts.name if isinstance(source, TextSource) else trace.origin.data,  # a cached trace has its own
-        n_samples=trace.n_samples,
-        n_truncated=trace.origin.n_truncated,
-        mean_tokens=float(trace.lengths.mean()),
-        max_tokens=int(trace.lengths.max()),
-        calibration=source.calibration.source if isinstance(source, TextSource) else None,
-    )
-
-
-def _accuracy_report(outcome: Outcome, reference: Reference | None) -> AccuracyReport:
-    source = outcome.source
-    metric = "pearson" if source.trace.n_classes == 1 else "accuracy_fraction"
-    if isinstance(source, ProfileSource):
-        nothing: dict[str, Any] = dict.fromkeys(
-            ("float", "quantised", "with_exits", "float_with_exits", "float_by_exit", "quantised_by_exit")
-        )
-        return AccuracyReport(metric=metric, reference=reference, **nothing)
-    by_float, by_integer = (
-        exit_scores(trace.logits, trace.labels) if trace.labelled else None
-        for trace in (source.float_trace, source.trace)
-    )
-    float_decision = outcome.float_decision
-    return AccuracyReport(
-        metric=metric,
-        float=by_float[-1] if by_float else None,
-        quantised=by_integer[-1] if by_integer else None,
-        with_exits=score(outcome.decision, source.trace),
-        float_with_exits=score(float_decision, source.trace) if float_decision else None,
-        float_by_exit=by_float,
-        quantised_by_exit=by_integer,
-        reference=reference,
-    )
-
-
-def _exit_report(outcome: Outcome) -> ExitReport:
-    leaves = outcome.decision.exit_layer
-    same = outcome.float_decision.exit_layer == leaves if outcome.float_decision else None
-    return ExitReport(
-        mean_layer=outcome.decision.mean_layer,
-        histogram=tuple(np.bincount(leaves, minlength=outcome.setup.shape.n_layers + 1)[1:].tolist()),
-        sufficient_layer=_sufficient_layer(outcome.source.trace),
-        agree_with_float_fraction=float(same.mean()) if same is not None else None,
-        is_bound=is_bound(outcome.setup.rule),
-    )
-
-
-def _sufficient_layer(trace: ExitTrace) -> int | None:
-    if not trace.labelled:
-        return None
-    alone = exit_scores(trace.logits, trace.labels)
-    return next(layer for layer, found in enumerate(alone, 1) if found >= alone[-1] - SUFFICIENT)
-
-
-def _exit_unit_report(outcome: Outcome) -> ExitUnitReport:
-    build, path = outcome.setup.exit_unit, outcome.exit_path
-    return ExitUnitReport(
-        built=build is not None,
-        part=build.part if build is not None else None,
-        clock_period_ns=build.clock_period_ns if build is not None else None,
-        evaluated_layers=path.spec.evaluated_layers,
-        logit_bits=path.spec.logit_bits,
-        n_slots=path.spec.n_slots,
-        state_bits=path.spec.state_bits,
-        head=_exit_part_report(outcome, path.head),
-        decision=_exit_part_report(outcome, path.decision),
-    )
-
-
-def _exit_part_report(outcome: Outcome, part: BuiltPart) -> ExitPartReport:
-    design, device, stream = outcome.resources.total, available(outcome.setup.device), outcome.stream
-    area = {}
-    for kind in KINDS:
-        used, of_design, of_device = (getattr(whole, kind) for whole in (part.resources, design, device))
-        area[str(kind)] = AreaShare(
-            used=used,
-            design_fraction=used / of_design if of_design else None,
-            device_fraction=used / of_device if of_device else None,
-        )
-    return ExitPartReport(
-        latency_cycles=part.latency_cycles,
-        initiation_interval_cycles=part.initiation_interval_cycles,
-        layer_fraction=part.latency_cycles / last_layer_cycles(outcome.program),
-        sentence_fraction=part.latency_cycles * stream.n_exits / int((stream.finish_cycle - stream.start_cycle).sum()),
-        area=area,
-        evidence=part.evidence,
-        tool=part.tool,
-    )
-
-
-def _latency_report(stream: StreamResult, full: StreamResult, by_exit: Any, clock_mhz: float) -> LatencyReport:
-    latencies_us = stream.served_latency_cycles / clock_mhz
-    return LatencyReport(
-        mean=float(latencies_us.mean()),
-        **{name: float(np.percentile(latencies_us, q, method="higher")) for name, q in PERCENTILES.items()},
-        max=float(latencies_us.max()),
-        full_depth=float(full.served_latency_cycles.mean() / clock_mhz),
-        by_exit=tuple(None if cycles == NONE else cycles / clock_mhz for cycles in by_exit.tolist()),
-    )
-
-
-def _stream_report(outcome: Outcome) -> StreamReport:
-    setup, stream, saturation = outcome.setup, outcome.stream, outcome.saturation
-    clock_mhz, served, levels = setup.design.clock_mhz, stream.served, stream_levels(outcome.stream, N_BINS)
-    seconds = int(stream.arrival_cycle[-1]) / (clock_mhz * 1e6)
-    closed = isinstance(setup.stream.arrivals, ClosedLoop)
-    tokens = np.array([program.workload.sequence_length for program in outcome.programs])[stream.program_index]
-    return StreamReport(
-        n_sentences=stream.n_sentences,
-        n_served=stream.n_served,
-        n_dropped_full=stream.n_dropped_full,
-        n_dropped_late=stream.n_dropped_late,
-        n_missed=None if setup.stream.admission.deadline_us is None else stream.n_missed,
-        offered_per_s=None if closed or not seconds else stream.n_sentences / seconds,
-        mean_wait_us=float((stream.start_cycle - stream.arrival_cycle)[served].mean()) / clock_mhz,
-        mean_waiting=float(levels.waiting @ np.diff(levels.edge_cycle) / levels.edge_cycle[-1]),
-        max_waiting=largest_queue(stream),
-        mean_hardware_tokens=float(tokens.mean()),
-        n_lengths=len(outcome.programs),
-        over_time=OverTime(
-            edge_us=tuple((levels.edge_cycle / clock_mhz).tolist()),
-            waiting=tuple(levels.waiting.tolist()),
-            in_service=tuple(levels.in_service.tolist()),
-            array_fraction=tuple(levels.utilisation_fraction[:, Unit.ARRAY].tolist()),
-        ),
-        saturation=None
-        if saturation is None
-        else SaturationReport(
-            arrivals=saturation.arrivals,
-            n_sentences=saturation.n_sentences,
-            capacity_per_s=saturation.capacity_per_s,
-            sustained_per_s=saturation.sustained_per_s,
-            p99_latency_us=saturation.p99_latency_us,
-        ),
-    )
-
-
-CHECKS = (
-    Check(
-        figures="accuracy, exits, layer speed-up",
-        how="counted on the recorded integer logits; integer rules equal the published float rules on every two-class "
-        "input (property tests against naive implementations)",
-    ),
-    Check(
-        figures="cycles of matrix products",
-        how="closed form equals the schedule exactly, SystemVerilog arrays of ours in Verilator cycle by cycle "
-        "(benchmarks/array_rtl.py), and SCALE-Sim 3.0.0 with its presets (benchmarks/scale_sim.py); published "
-        "accelerators are within 3 % where nothing was fitted (hexit validate)",
-    ),
-    Check(
-        figures="cycles of vector units and exit head",
-        how="fixed_point: our own pipeline assumptions, exact against a naive cycle stepper of them, not against RTL; "
-        "float_hls: initiation intervals of published HLS reports",
-    ),
-    Check(
-        figures="cycles of the exit decision",
-        how="equal to those of its RTL in Verilator, event by event under random back-pressure, for pipelines of 1 to "
-        "20 stages (benchmarks/exit_unit_cycles.py); a clock that the part reaches is assumed",
-    ),
-    Check(
-        figures="waiting, drops and deadlines",
-        how="exact against a naive event loop; mean waiting of M/D/1 and of bursts within the error of the simulation",
-    ),
-    Check(
-        figures="off-chip traffic",
-        how="bytes counted exactly; bandwidth is the least of memory, ports and requests under way, no DRAM page or "
-        "refresh effects; within 2 % of two measured copies over a narrow port (TMMA, one constant fitted)",
-    ),
-    Check(
-        figures="resources",
-        how="formulas from published designs, within 4 % LUT and 22 % DSP of FQ-BERT on ZCU102 (docs/model.md); not "
-        "synthesised",
-    ),
-    Check(
-        figures="energy and power",
-        how="per-operation energies from the literature plus static board power, on the ZCU102 fitted to FQ-BERT's "
-        "9.8 W; checked on one other board within 3 % (almost all of it static); dynamic energy alone is unchecked",
-    ),
-)

@@ -106,9 +106,9 @@ def _exits(report: Report) -> RenderableType:
     table.add_column("this exit alone", justify="right")
     longest = max(histogram)
     alone = report.accuracy.quantised_by_exit or (None,) * len(histogram)
-    for layer, (count, found) in enumerate(zip(histogram, alone, strict=True), 1):
+    for layer, (count, value) in enumerate(zip(histogram, alone, strict=True), 1):
         bar = f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %"
-        table.add_row(str(layer), str(count), bar, _score(report, found))
+        table.add_row(str(layer), str(count), bar, _score(report, value))
     sufficient = report.exits.sufficient_layer
     if sufficient is None or sufficient == len(histogram):
         return table
@@ -216,11 +216,11 @@ def _stream(report: Report) -> Text:
     if stream.n_lengths > 1:
         text.append(f"\nlengths {configuration.lengths}: {stream.n_lengths} of them")
         text.append(f", {stream.mean_hardware_tokens:.1f} tokens on average")
-    found = stream.saturation
-    if found is not None:
-        p99 = "" if found.p99_latency_us is None else f", p99 {found.p99_latency_us:,.1f} us"
-        text.append(f"\nhighest sustained rate {found.sustained_per_s:,.1f} /s", style="bold")
-        text.append(f" ({found.arrivals.partition(':')[0]}{p99}), capacity {found.capacity_per_s:,.1f} /s")
+    saturation = stream.saturation
+    if saturation is not None:
+        p99 = "" if saturation.p99_latency_us is None else f", p99 {saturation.p99_latency_us:,.1f} us"
+        text.append(f"\nhighest sustained rate {saturation.sustained_per_s:,.1f} /s", style="bold")
+        text.append(f" ({saturation.arrivals.partition(':')[0]}{p99}), capacity {saturation.capacity_per_s:,.1f} /s")
     return text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.build import BuiltPart, ExitUnitBuild
-from hexit.sim.job.experiment import Outcome
+from hexit.sim.job.outcome import Outcome
 
 
 def part(latency_cycles: int, interval_cycles: int = 1) -> BuiltPart:
@@ -23,7 +23,7 @@ def part(latency_cycles: int, interval_cycles: int = 1) -> BuiltPart:
 def build_of(outcome: Outcome, *, latency_cycles: int = 2, head: BuiltPart | None = None, **spec: Any) -> ExitUnitBuild:
     """The unit of a run with `latency_cycles`, its spec changed as `spec` says."""
     return ExitUnitBuild(
-        spec=dataclasses.replace(outcome.exit_path.spec, **spec),
+        spec=dataclasses.replace(outcome.design.exit_path.spec, **spec),
         decision=part(latency_cycles),
         head=head,
         part="xczu9eg-ffvb1156-2-e",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hexit.sim.cli import main
-from hexit.sim.job.experiment import Outcome
+from hexit.sim.job.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

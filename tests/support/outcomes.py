@@ -20,10 +20,15 @@ from hexit.quant.traces.store import Calibration, ModelCard
 from hexit.quant.traces.trace import ExitTrace, TraceOrigin
 from hexit.quant.workload import ALBERT_BASE
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.job.experiment import Outcome, Setup, TextSource, evaluate, profile_source
+from hexit.sim.job.experiment import evaluate
+from hexit.sim.job.outcome import Outcome
+from hexit.sim.job.picture_data import picture_data
+from hexit.sim.job.setup import Setup
+from hexit.sim.job.source import TextSource, profile_source
 from hexit.sim.plots.run import Picture
 from hexit.sim.plots.style import STYLE
-from hexit.sim.report.record import Report, build_report
+from hexit.sim.report.build import build_report
+from hexit.sim.report.record import Report
 from hexit.sim.traffic.arrivals import PoissonArrivals
 from hexit.sim.traffic.load import StreamSetup
 
@@ -115,7 +120,7 @@ def regression_outcome() -> Outcome:
 
 def waiting_outcome(load: float = 0.9, n_sentences: int = 400, **admission: Any) -> Outcome:
     """Poisson arrivals at `load` times the rate of the closed loop; `admission` is a field of AdmissionPolicy."""
-    closed = outcome().stream
+    closed = outcome().with_exits.result
     per_s = load * closed.n_sentences / (closed.total_cycles / 200e6)
     stream = StreamSetup(
         arrivals=PoissonArrivals(rate_per_s=per_s), admission=AdmissionPolicy(**admission), n_sentences=n_sentences
@@ -123,9 +128,9 @@ def waiting_outcome(load: float = 0.9, n_sentences: int = 400, **admission: Any)
     return outcome(stream=stream)
 
 
-def drawn(picture: Picture, found: Outcome, report: Report | None = None) -> Figure:
+def drawn(picture: Picture, outcome: Outcome, report: Report | None = None) -> Figure:
     with matplotlib.style.context([STYLE], after_reset=True):
-        return picture(found, report or build_report(found))
+        return picture(outcome, picture_data(outcome), report or build_report(outcome))
 
 
 def marks(axes: Axes) -> list[tuple[float, float]]:

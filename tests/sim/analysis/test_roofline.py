@@ -18,7 +18,6 @@ from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import Program
-from hexit.sim.job.experiment import shown_exit
 from hexit.sim.plots.roofline import draw_roofline
 from support.outcomes import SPATIAL, STREAMED, drawn, marks, outcome
 from support.strategies import DECISION, LAWS, exits_of, programs
@@ -88,7 +87,7 @@ def test_a_roof_is_the_lower_of_compute_and_memory() -> None:
 )
 def test_the_picture_shows_every_point_where_it_is_and_its_share_of_the_roof(design: dict[str, Any]) -> None:
     found = outcome(**design)
-    points = roofline(found.sentence, shown_exit(found), found.stream)
+    points = roofline(found.sentence.run, found.sentence.exit_layer, found.with_exits.result)
     left, strip, shares = drawn(draw_roofline, found).axes
     marked = [marks(axes) for axes in (left, strip, shares)]
     clock_mhz, inside = found.setup.design.clock_mhz, [point for point in points.points if not point.n_bytes]

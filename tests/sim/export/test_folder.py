@@ -13,10 +13,11 @@ from hexit.quant.traces.store import silent
 from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.export.folder import check_folder, sentences_csv, write_outputs
 from hexit.sim.export.vcd import value_change_dump
-from hexit.sim.job.experiment import shown_exit
+from hexit.sim.job.picture_data import picture_data
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
-from hexit.sim.report.record import build_report, report_json
+from hexit.sim.report.build import build_report
+from hexit.sim.report.record import report_json
 from support.command_line import Simulate
 
 EAGER = {"rule": "hardware:threshold=1.2,run_length=2"}
@@ -32,9 +33,9 @@ def test_sentences_csv_has_a_line_per_sentence(simulated: Simulate) -> None:
     assert list(rows[0]) == ["index", "label", "prediction", "exit_layer", "n_tokens", "start_us", "latency_us", "text"]
     assert [int(row["index"]) for row in rows] == list(range(10))
     assert [row["label"] for row in rows] == ["0", "1"] * 5
-    assert [int(row["exit_layer"]) for row in rows] == outcome.decision.exit_layer.tolist()
+    assert [int(row["exit_layer"]) for row in rows] == outcome.decisions.integer.exit_layer.tolist()
     assert rows[3]["text"] == "the plot is dull , but the actors are wonderful"
-    assert [float(row["latency_us"]) for row in rows] == (outcome.stream.latency_cycles / 200).tolist()
+    assert [float(row["latency_us"]) for row in rows] == (outcome.with_exits.result.latency_cycles / 200).tolist()
     starts = [float(row["start_us"]) for row in rows]
     assert starts[0] == 0
     assert starts[1] == float(rows[0]["latency_us"])
@@ -51,17 +52,17 @@ def test_the_timeline_ends_at_the_median_exit(
 ) -> None:
     monkeypatch.setattr(hexit.sim.plots.run, "draw_all", lambda *arguments: None)
     outcome = simulated(**EAGER)
-    assert shown_exit(outcome) == sorted(outcome.decision.exit_layer.tolist())[5]
+    assert outcome.sentence.exit_layer == sorted(outcome.decisions.integer.exit_layer.tolist())[5]
     report = build_report(outcome)
     job = make_job(**EAGER)
-    write_outputs(job, outcome, report, tmp_path, silent)
+    write_outputs(job, outcome, picture_data(outcome), report, tmp_path, silent)
     written = {"job.toml", "report.json", "sentences.csv", "timeline.json", "timeline.vcd"}
     assert {path.name for path in tmp_path.iterdir()} == written
-    timeline = sentence_timeline(outcome.sentence, shown_exit(outcome))
+    timeline = sentence_timeline(outcome.sentence.run, outcome.sentence.exit_layer)
     assert (tmp_path / "timeline.vcd").read_text() == value_change_dump(timeline)
     assert (tmp_path / "report.json").read_text() == report_json(report)
     events = json.loads((tmp_path / "timeline.json").read_text())["traceEvents"]
-    decided_us = report.latency_us.by_exit[shown_exit(outcome) - 1]
+    decided_us = report.latency_us.by_exit[outcome.sentence.exit_layer - 1]
     assert decided_us is not None
     assert 0 < max(event["ts"] + event["dur"] for event in events if event["ph"] == "X") <= decided_us
 

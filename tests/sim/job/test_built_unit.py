@@ -15,8 +15,8 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.exits.facade import format_rule
 from hexit.quant.exits.integer import DifferenceTest
 from hexit.quant.exits.unit import decide_events
-from hexit.sim.job.experiment import Outcome, last_layer_cycles
-from hexit.sim.report.record import build_report
+from hexit.sim.job.outcome import Outcome
+from hexit.sim.report.build import build_report
 from support.built_units import build_of, part
 from support.command_line import Simulate
 
@@ -35,22 +35,22 @@ def run_built(simulated: Simulate, tmp_path: Path) -> RunBuilt:
 
 def test_a_unit_as_modelled_runs_as_modelled(simulated: Simulate, run_built: RunBuilt) -> None:
     modelled = simulated(**EAGER)
-    path = modelled.exit_path
+    path = modelled.design.exit_path
     built = run_built(dataclasses.replace(build_of(modelled), decision=path.decision))
     assert format_rule(built.setup.rule) == "hardware:threshold=1.2,run_length=2"  # the file names the rule
-    assert built.exit_path == path
-    assert built.resources == modelled.resources
-    assert built.decision.exit_layer.tolist() == modelled.decision.exit_layer.tolist()
-    assert built.stream.latency_cycles.tolist() == modelled.stream.latency_cycles.tolist()
-    assert built.full.total_cycles == modelled.full.total_cycles
+    assert built.design.exit_path == path
+    assert built.design.resources == modelled.design.resources
+    assert built.decisions.integer.exit_layer.tolist() == modelled.decisions.integer.exit_layer.tolist()
+    assert built.with_exits.result.latency_cycles.tolist() == modelled.with_exits.result.latency_cycles.tolist()
+    assert built.full_depth.result.total_cycles == modelled.full_depth.result.total_cycles
 
 
 def test_every_exit_takes_the_cycles_that_were_built(simulated: Simulate, run_built: RunBuilt) -> None:
     modelled = simulated(**EAGER)
     built = run_built(build_of(modelled, latency_cycles=102))
-    longer = built.stream.latency_cycles - modelled.stream.latency_cycles
-    assert longer.tolist() == [100 * layer for layer in modelled.decision.exit_layer]
-    assert built.resources.exit_decision.lut == 1102
+    longer = built.with_exits.result.latency_cycles - modelled.with_exits.result.latency_cycles
+    assert longer.tolist() == [100 * layer for layer in modelled.decisions.integer.exit_layer]
+    assert built.design.resources.exit_decision.lut == 1102
 
 
 def test_the_integers_of_the_file_decide(simulated: Simulate, run_built: RunBuilt) -> None:
@@ -58,22 +58,23 @@ def test_the_integers_of_the_file_decide(simulated: Simulate, run_built: RunBuil
     modelled = simulated(**EAGER)
     logits = modelled.source.trace.logits.astype(np.int64)
     far = int(np.median(np.abs(logits[0, :, 0] - logits[0, :, 1])))
-    form = dataclasses.replace(modelled.exit_path.spec.form, confidence=DifferenceTest(minimum=far), trend=None)
+    form = dataclasses.replace(modelled.design.exit_path.spec.form, confidence=DifferenceTest(minimum=far), trend=None)
     build = build_of(modelled, form=form)
     built = run_built(build)
-    assert built.decision.exit_layer.tolist() == (1 + decide_events(build.spec, logits).exit.argmax(axis=0)).tolist()
-    assert 0 < (built.decision.exit_layer == 1).sum() < 10
-    assert built.decision.exit_layer.tolist() != modelled.decision.exit_layer.tolist()
+    leaves = built.decisions.integer.exit_layer
+    assert leaves.tolist() == (1 + decide_events(build.spec, logits).exit.argmax(axis=0)).tolist()
+    assert 0 < (leaves == 1).sum() < 10
+    assert leaves.tolist() != modelled.decisions.integer.exit_layer.tolist()
 
 
 def test_an_exit_that_is_switched_off_is_not_computed(simulated: Simulate, run_built: RunBuilt) -> None:
     built = run_built(build_of(simulated(**EAGER), evaluated_layers=(2, 3)))
     assert built.evaluated_layers == (2, 3)
     assert build_report(built).latency_us.by_exit[0] is None
-    assert set(built.decision.exit_layer.tolist()) <= {2, 3}
-    assert built.float_decision is not None
-    assert set(built.float_decision.exit_layer.tolist()) <= {2, 3}
-    assert built.stream.n_exits == (built.decision.exit_layer - 1).sum()
+    assert set(built.decisions.integer.exit_layer.tolist()) <= {2, 3}
+    assert built.decisions.floating is not None
+    assert set(built.decisions.floating.exit_layer.tolist()) <= {2, 3}
+    assert built.with_exits.result.n_exits == (built.decisions.integer.exit_layer - 1).sum()
 
 
 @pytest.mark.parametrize(("latency", "interval"), [(900, 1), (40, 900), (0, 1)])
@@ -82,11 +83,11 @@ def test_a_built_head_works_instead_of_the_design_s_lanes(
 ) -> None:
     modelled = simulated(**EAGER)
     built = run_built(build_of(modelled, head=part(latency, interval)))
-    shorter = modelled.exit_path.head.latency_cycles - latency
-    assert last_layer_cycles(modelled.program) - last_layer_cycles(built.program) == shorter
-    assert built.resources.exit_head == part(latency).resources
-    assert built.stream.macs == modelled.stream.macs
-    assert built.program.exit.n_tasks == 2
+    shorter = modelled.design.exit_path.head.latency_cycles - latency
+    assert modelled.sentence.last_layer_cycles - built.sentence.last_layer_cycles == shorter
+    assert built.design.resources.exit_head == part(latency).resources
+    assert built.with_exits.result.macs == modelled.with_exits.result.macs
+    assert built.design.program.exit.n_tasks == 2
 
 
 def test_the_report_says_what_was_built_and_its_shares(simulated: Simulate, run_built: RunBuilt) -> None:
@@ -96,7 +97,7 @@ def test_the_report_says_what_was_built_and_its_shares(simulated: Simulate, run_
     assert (unit.built, unit.part, unit.clock_period_ns) == (True, "xczu9eg-ffvb1156-2-e", 5.0)
     assert (unit.decision.evidence, unit.decision.tool) == ("vendor", "Vitis HLS 2024.1")
     assert unit.decision.layer_fraction == 50 / report.layer_cycles
-    exits, cycles = int(outcome.decision.exit_layer.sum()), int(outcome.stream.latency_cycles.sum())
+    exits, cycles = int(outcome.decisions.integer.exit_layer.sum()), int(outcome.with_exits.result.latency_cycles.sum())
     assert unit.head.sentence_fraction == pytest.approx(700 * exits / cycles)
     lut = unit.decision.area["lut"]
     assert (lut.used, lut.design_fraction) == (1050, 1050 / report.resources["lut"].used)
@@ -146,4 +147,4 @@ def test_a_unit_of_another_network_is_refused(simulated: Simulate, run_built: Ru
 
 @pytest.mark.parametrize("options", [EAGER, {"threshold": 1.2}])
 def test_the_same_rule_may_be_said_again(options: dict[str, Any], simulated: Simulate, run_built: RunBuilt) -> None:
-    assert run_built(build_of(simulated(**EAGER)), **options).decision.mean_layer < 3
+    assert run_built(build_of(simulated(**EAGER)), **options).decisions.integer.mean_layer < 3

@@ -11,17 +11,15 @@ from hexit.quant.exits.facade import RULES, OracleExit
 from hexit.quant.traces.store import silent
 from hexit.sim.core.program import Unit
 from hexit.sim.job.experiment import (
-    Outcome,
-    TextSource,
     decide_source,
     is_bound,
-    last_layer_cycles,
-    layer_breakdown,
     score,
     sweep_rules,
 )
+from hexit.sim.job.outcome import Outcome, layer_breakdown
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
+from hexit.sim.job.source import TextSource
 from support.command_line import Simulate
 from support.paths import OWN_PROFILE, PUBLISHED_PROFILE
 
@@ -30,8 +28,9 @@ CERTAINTY = ("normalized-entropy", "entropy", "max-probability", "fixed-depth")
 
 
 def same_stream(one: Outcome, other: Outcome) -> bool:
-    fields = (field.name for field in dataclasses.fields(one.stream))
-    return all(np.array_equal(getattr(one.stream, name), getattr(other.stream, name)) for name in fields)
+    results = one.with_exits.result, other.with_exits.result
+    fields = (field.name for field in dataclasses.fields(results[0]))
+    return all(np.array_equal(*(getattr(result, name) for result in results)) for name in fields)
 
 
 # A published profile --------------------------------------------------------------------------------------------------
@@ -41,26 +40,26 @@ def same_stream(one: Outcome, other: Outcome) -> bool:
 @pytest.mark.parametrize(("threshold", "mean_layer"), [(0.1, 5.70), (0.2, 4.54), (0.3, 3.81)])
 def test_the_published_profile_leaves_at_the_published_mean_layers(threshold: float, mean_layer: float) -> None:
     outcome, _ = simulate(make_job(profile=str(PUBLISHED_PROFILE), threshold=threshold), silent)
-    assert round(outcome.decision.mean_layer, 2) == mean_layer
-    assert outcome.stream.n_sentences == 872
+    assert round(outcome.decisions.integer.mean_layer, 2) == mean_layer
+    assert outcome.with_exits.result.n_sentences == 872
 
 
 @pytest.mark.parametrize(("threshold", "total_layers"), [(0.1, 705), (0.3, 444)])
 def test_a_profile_is_simulated_as_albert_base_at_128_tokens(threshold: float, total_layers: int) -> None:
     outcome, _ = simulate(make_job(profile=str(OWN_PROFILE), threshold=threshold), silent)
-    assert outcome.decision.mean_layer == total_layers / 120
-    assert outcome.stream.n_sentences == 120
+    assert outcome.decisions.integer.mean_layer == total_layers / 120
+    assert outcome.with_exits.result.n_sentences == 120
     assert outcome.setup.sequence_length == 128
-    assert outcome.workload.layer_macs == 931_135_488
+    assert outcome.design.workload.layer_macs == 931_135_488
 
 
 def test_a_profile_has_exits_but_no_predictions(profile: str) -> None:
     outcome, reference = simulate(make_job(profile=profile), silent)
     assert reference is None
-    assert outcome.float_decision is None
-    assert set(outcome.decision.prediction.tolist()) == {-1}
-    assert score(outcome.decision, outcome.source.trace) is None
-    assert 1 < outcome.decision.mean_layer < 12
+    assert outcome.decisions.floating is None
+    assert set(outcome.decisions.integer.prediction.tolist()) == {-1}
+    assert score(outcome.decisions.integer, outcome.source.trace) is None
+    assert 1 < outcome.decisions.integer.mean_layer < 12
 
 
 # Equalities -----------------------------------------------------------------------------------------------------------
@@ -69,52 +68,53 @@ def test_a_profile_has_exits_but_no_predictions(profile: str) -> None:
 def test_fixed_depth_at_the_last_layer_is_the_run_at_full_depth(simulated: Simulate) -> None:
     fixed = simulated(rule="fixed-depth", threshold=3)
     assert fixed.evaluated_layers == (3,)
-    assert fixed.stream.latency_cycles.tolist() == fixed.full.latency_cycles.tolist()
-    assert fixed.energy == fixed.full_energy
-    assert simulated(**EAGER).full.macs == fixed.full.macs
+    assert fixed.with_exits.result.latency_cycles.tolist() == fixed.full_depth.result.latency_cycles.tolist()
+    assert fixed.with_exits.energy == fixed.full_depth.energy
+    assert simulated(**EAGER).full_depth.result.macs == fixed.full_depth.result.macs
 
 
 @pytest.mark.parametrize("layer", [1, 2])
 def test_a_truncated_model_computes_its_own_exit_alone(layer: int, simulated: Simulate) -> None:
     outcome = simulated(rule="fixed-depth", threshold=layer)
-    work = outcome.workload
+    work = outcome.design.workload
     assert outcome.evaluated_layers == (layer, 3)
-    assert outcome.stream.n_exits == 10
-    assert outcome.stream.macs == 10 * (work.prologue_macs + layer * work.layer_macs + work.exit_macs)
+    assert outcome.with_exits.result.n_exits == 10
+    assert outcome.with_exits.result.macs == 10 * (work.prologue_macs + layer * work.layer_macs + work.exit_macs)
 
 
 def test_macs_are_those_of_the_workload(simulated: Simulate) -> None:
     outcome = simulated(**EAGER)
-    work, n_layers = outcome.workload, int(outcome.decision.exit_layer.sum())
-    assert set(outcome.decision.exit_layer.tolist()) == {1, 2}
-    assert outcome.stream.macs == 10 * work.prologue_macs + n_layers * (work.layer_macs + work.exit_macs)
-    assert outcome.full.macs == 10 * (work.prologue_macs + 3 * work.layer_macs + work.exit_macs)
+    work, n_layers = outcome.design.workload, int(outcome.decisions.integer.exit_layer.sum())
+    assert set(outcome.decisions.integer.exit_layer.tolist()) == {1, 2}
+    assert outcome.with_exits.result.macs == 10 * work.prologue_macs + n_layers * (work.layer_macs + work.exit_macs)
+    assert outcome.full_depth.result.macs == 10 * (work.prologue_macs + 3 * work.layer_macs + work.exit_macs)
 
 
 def test_a_stalling_stream_takes_the_sum_of_its_sentences(simulated: Simulate) -> None:
     outcome = simulated(**EAGER)
-    latencies = [int(outcome.table.latency_cycles[layer - 1]) for layer in outcome.decision.exit_layer]
-    assert outcome.stream.latency_cycles.tolist() == latencies
-    assert outcome.stream.total_cycles == sum(latencies)
-    assert np.diff(outcome.table.latency_cycles).min() > 0
+    latencies = outcome.sentence.table.latency_cycles[outcome.decisions.integer.exit_layer - 1].tolist()
+    assert outcome.with_exits.result.latency_cycles.tolist() == latencies
+    assert outcome.with_exits.result.total_cycles == sum(latencies)
+    assert np.diff(outcome.sentence.table.latency_cycles).min() > 0
 
 
 def test_energy_parts_sum_and_the_static_part_is_power_times_time(simulated: Simulate) -> None:
     outcome = simulated(**EAGER)
-    parts = dataclasses.asdict(outcome.energy)
-    assert sum(parts.values()) == pytest.approx(outcome.energy.total_uj, rel=1e-12)
+    parts = dataclasses.asdict(outcome.with_exits.energy)
+    assert sum(parts.values()) == pytest.approx(outcome.with_exits.energy.total_uj, rel=1e-12)
     assert min(parts.values()) >= 0
-    seconds = outcome.stream.total_cycles / 200e6
-    assert outcome.energy.static_uj == pytest.approx(outcome.setup.device.static_power_mw * 1e3 * seconds, rel=1e-12)
+    seconds = outcome.with_exits.result.total_cycles / 200e6
+    static_uj = outcome.setup.device.static_power_mw * 1e3 * seconds
+    assert outcome.with_exits.energy.static_uj == pytest.approx(static_uj, rel=1e-12)
 
 
 def test_the_cost_of_a_layer_does_not_depend_on_the_rule(simulated: Simulate) -> None:
     outcome, fixed = simulated(), simulated(rule="fixed-depth:layer=1")
-    cycles = last_layer_cycles(outcome.program)
-    assert cycles == int(np.diff(outcome.table.latency_cycles)[-1])
-    assert cycles - last_layer_cycles(fixed.program) == 1  # a margin takes one pipeline stage more than a counter
+    cycles = outcome.sentence.last_layer_cycles
+    assert cycles == int(np.diff(outcome.sentence.table.latency_cycles)[-1])
+    assert cycles - fixed.sentence.last_layer_cycles == 1  # a margin takes one pipeline stage more than a counter
     busy = layer_breakdown(outcome)
-    assert busy["array"] == outcome.program.layer.busy_cycles()[Unit.ARRAY]
+    assert busy["array"] == outcome.design.program.layer.busy_cycles()[Unit.ARRAY]
     assert max(busy.values()) <= cycles
 
 
@@ -125,19 +125,19 @@ def test_overlaps_change_when_things_happen_and_nothing_else(simulated: Simulate
     stall, speculate = (simulated(**EAGER, overlap=overlap) for overlap in ("stall", "speculate"))
     interleave = simulated(**EAGER, batch=4)
     for other in (speculate, interleave):
-        assert other.decision.exit_layer.tolist() == stall.decision.exit_layer.tolist()
-        assert other.stream.macs == stall.stream.macs
-        assert other.stream.total_cycles <= stall.stream.total_cycles
-    assert (speculate.stream.latency_cycles <= stall.stream.latency_cycles).all()
-    assert speculate.stream.wasted_cycles.sum() > 0
-    assert stall.stream.wasted_cycles.sum() == interleave.stream.wasted_cycles.sum() == 0
-    assert interleave.stream.latency_cycles.mean() >= stall.stream.latency_cycles.mean()
-    assert speculate.energy.wasted_uj > 0 == stall.energy.wasted_uj
+        assert other.decisions.integer.exit_layer.tolist() == stall.decisions.integer.exit_layer.tolist()
+        assert other.with_exits.result.macs == stall.with_exits.result.macs
+        assert other.with_exits.result.total_cycles <= stall.with_exits.result.total_cycles
+    assert (speculate.with_exits.result.latency_cycles <= stall.with_exits.result.latency_cycles).all()
+    assert speculate.with_exits.result.wasted_cycles.sum() > 0
+    assert stall.with_exits.result.wasted_cycles.sum() == interleave.with_exits.result.wasted_cycles.sum() == 0
+    assert interleave.with_exits.result.latency_cycles.mean() >= stall.with_exits.result.latency_cycles.mean()
+    assert speculate.with_exits.energy.wasted_uj > 0 == stall.with_exits.energy.wasted_uj
 
 
 @pytest.mark.parametrize("options", [{}, {"overlap": "speculate"}, {"batch": 2}, {"batch": 5, "design": "default"}])
 def test_utilisation_is_a_share_of_the_time(options: dict[str, Any], simulated: Simulate) -> None:
-    shares = simulated(**EAGER, **options).stream.utilisation_fraction
+    shares = simulated(**EAGER, **options).with_exits.result.utilisation_fraction
     assert shares.shape == (len(Unit),)
     assert ((shares >= 0) & (shares <= 1)).all()
     assert shares[Unit.ARRAY] > 0
@@ -202,20 +202,20 @@ def test_regression_is_scored_by_correlation(simulated: Simulate, regression: di
     outcome = simulated(**regression)
     assert isinstance(outcome.source, TextSource)
     trace = outcome.source.trace
-    by_hand = np.corrcoef(outcome.decision.prediction, trace.labels)[0, 1]
-    assert score(outcome.decision, trace) == pytest.approx(by_hand, abs=1e-12)
+    by_hand = np.corrcoef(outcome.decisions.integer.prediction, trace.labels)[0, 1]
+    assert score(outcome.decisions.integer, trace) == pytest.approx(by_hand, abs=1e-12)
     assert exit_scores(trace.logits, trace.labels)[-1] == pytest.approx(
         np.corrcoef(trace.logits[-1, :, 0], trace.labels)[0, 1], abs=1e-12
     )
     single = simulated(**regression, limit=1)
-    assert score(single.decision, single.source.trace) == 0.0
+    assert score(single.decisions.integer, single.source.trace) == 0.0
 
 
 def test_classes_are_scored_by_accuracy(simulated: Simulate) -> None:
     outcome = simulated(**EAGER)
     trace = outcome.source.trace
-    hits = [p == label for p, label in zip(outcome.decision.prediction, trace.labels, strict=True)]
-    assert score(outcome.decision, trace) == sum(hits) / 10
+    hits = [p == label for p, label in zip(outcome.decisions.integer.prediction, trace.labels, strict=True)]
+    assert score(outcome.decisions.integer, trace) == sum(hits) / 10
 
 
 @pytest.mark.parametrize(

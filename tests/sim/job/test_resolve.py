@@ -16,9 +16,9 @@ from hexit.quant.exits.facade import format_rule
 from hexit.quant.records import to_json
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
-from hexit.sim.job.experiment import TextSource
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import default_length, quantisation, simulate
+from hexit.sim.job.source import TextSource
 from support.command_line import Simulate
 
 

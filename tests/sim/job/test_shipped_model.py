@@ -10,7 +10,8 @@ from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.quant.traces.store import silent
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
-from hexit.sim.report.record import Report, build_report
+from hexit.sim.report.build import build_report
+from hexit.sim.report.record import Report
 from support.paths import SHARED_DATA
 
 SST2_DEV = SHARED_DATA / "glue" / "SST-2" / "dev.tsv"

@@ -17,10 +17,14 @@ from hexit.quant.traces.store import silent
 from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import UNIT_NAMES, Program, Unit
-from hexit.sim.job.experiment import Outcome, evaluate, layer_breakdown, shown_exit, sweep_rules
-from hexit.sim.plots.run import PICTURES, STREAM_PICTURES, draw_all, merged_slices, pictures_of, unit_op_cycles
+from hexit.sim.job.experiment import evaluate, sweep_rules
+from hexit.sim.job.outcome import Outcome, layer_breakdown
+from hexit.sim.job.picture_data import picture_data
+from hexit.sim.plots.gantt import merged_slices
+from hexit.sim.plots.latency_by_layer import unit_op_cycles
+from hexit.sim.plots.run import PICTURES, STREAM_PICTURES, draw_all, pictures_of
 from hexit.sim.plots.style import METADATA
-from hexit.sim.report.record import build_report
+from hexit.sim.report.build import build_report
 from support.outcomes import (
     SHAPE,
     SPATIAL,
@@ -43,15 +47,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_every_picture_is_written_twice_with_progress_and_equal_bytes_whatever_the_users_style(tmp_path: Path) -> None:
     found = outcome()
-    report, seen = build_report(found), []
+    data, report, seen = picture_data(found), build_report(found), []
 
     def stage(title: str, n_total: int) -> Callable[[int], None]:
         seen.append((title, n_total))
         return lambda n_done: seen.append(("done", n_done))
 
-    draw_all(found, report, tmp_path / "first", stage)
+    draw_all(found, data, report, tmp_path / "first", stage)
     with matplotlib.rc_context({"font.size": 30, "svg.hashsalt": None, "savefig.dpi": 10}):
-        draw_all(found, report, tmp_path / "second", silent)
+        draw_all(found, data, report, tmp_path / "second", silent)
         assert matplotlib.rcParams["font.size"] == 30
     first = files(tmp_path / "first")
     assert sorted(first) == sorted(f"{name}.{kind}" for name in PICTURES for kind in METADATA)
@@ -104,11 +108,11 @@ def test_bars_of_exits_are_the_histogram() -> None:
     found = outcome()
     counts, shares = drawn(PICTURES["exits"], found).axes
     bars = [patch.get_height() for patch in counts.patches if isinstance(patch, Rectangle)]
-    assert bars == [int(np.sum(found.decision.exit_layer == layer)) for layer in (1, 2, 3, 4)]
+    assert bars == [int(np.sum(found.decisions.integer.exit_layer == layer)) for layer in (1, 2, 3, 4)]
     (line,) = shares.lines
     assert np.asarray(line.get_ydata()).tolist() == (100 * np.cumsum(bars) / sum(bars)).tolist()
     (mean,) = counts.lines
-    assert np.asarray(mean.get_xdata())[0] == found.decision.mean_layer
+    assert np.asarray(mean.get_xdata())[0] == found.decisions.integer.mean_layer
 
 
 def test_curves_of_accuracy_are_the_sweep_and_the_star_is_this_run() -> None:
@@ -149,8 +153,8 @@ def test_without_labels_the_picture_shows_mean_layers_by_setting_and_says_so() -
     sweep, star = left.lines
     points = sorted(sweep_rules(found.source, found.setup.rule)["entropy"], key=lambda p: p.rule.threshold)  # type: ignore[union-attr]
     assert np.ravel(sweep.get_ydata()).tolist() == [point.mean_layer for point in points]
-    assert star.get_data() == ([0.3], [found.decision.mean_layer])
-    here = [100 * float(np.mean(found.decision.exit_layer <= layer)) for layer in (1, 2, 3, 4)]
+    assert star.get_data() == ([0.3], [found.decisions.integer.mean_layer])
+    here = [100 * float(np.mean(found.decisions.integer.exit_layer <= layer)) for layer in (1, 2, 3, 4)]
     assert np.ravel(right.lines[-1].get_ydata()).tolist() == pytest.approx(here)
 
 
@@ -163,12 +167,12 @@ def test_latency_picture_shows_busy_cycles_and_the_table_of_exits() -> None:
             patch for patch in left.patches if isinstance(patch, Rectangle) and round(patch.get_y() + 0.35) == place
         ]
         assert sum(bar.get_width() for bar in bars) == wanted[name]
-        assert len(bars) == len(unit_op_cycles(found, Unit[name.upper()]))
+        assert len(bars) == len(unit_op_cycles(found.design.program, Unit[name.upper()]))
     clock_mhz = found.setup.design.clock_mhz
     latencies = [patch.get_height() for patch in right.patches if isinstance(patch, Rectangle)]
-    assert latencies == (found.table.latency_cycles / clock_mhz).tolist()
+    assert latencies == (found.sentence.table.latency_cycles / clock_mhz).tolist()
     dashed = {float(np.ravel(line.get_ydata())[0]) for line in right.lines}
-    in_stream = found.stream.latency_cycles / clock_mhz
+    in_stream = found.with_exits.result.latency_cycles / clock_mhz
     assert dashed == {float(np.percentile(in_stream, q, method="higher")) for q in (50, 95, 99)}
 
 
@@ -197,9 +201,9 @@ def test_bars_of_the_gantt_chart_keep_all_work_in_their_window(program: Program,
 
 def test_gantt_chart_marks_every_decision_and_hatches_what_was_squashed() -> None:
     found = outcome(**STREAMED)
-    leaves, clock_mhz = shown_exit(found), found.setup.design.clock_mhz
+    leaves, clock_mhz = found.sentence.exit_layer, found.setup.design.clock_mhz
     whole, last, leaving = drawn(PICTURES["gantt"], found).axes
-    decided = (found.sentence.decision_cycle / clock_mhz).tolist()
+    decided = (found.sentence.run.decision_cycle / clock_mhz).tolist()
     marks = [line for line in whole.lines if line.get_marker() == "v"]
     assert [np.ravel(mark.get_xdata()).tolist() for mark in marks] == [decided[:leaves]]
     assert any(patch.get_hatch() for patch in leaving.patches)

@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from hexit.sim.analysis.stalls import CAUSES, NO_WORK, stall_breakdown
+from hexit.sim.analysis.stalls import CAUSES, NO_WORK
 from hexit.sim.core.program import UNIT_NAMES, Unit
-from hexit.sim.job.experiment import shown_exit
 from hexit.sim.plots.stalls import CAUSE_LOOKS, array_ops, draw_stalls
 from support.outcomes import STREAMED, drawn, outcome
 
@@ -25,7 +24,7 @@ def pieces(axes: Axes, row: int) -> list[tuple[float, float, tuple[float, ...]]]
 @pytest.mark.parametrize("design", [{}, STREAMED, {"exit_overlap": "speculate"}])
 def test_a_unit_is_a_bar_of_the_whole_latency_in_the_cycles_of_the_breakdown(design: dict[str, Any]) -> None:
     found = outcome(**design)
-    breakdown = stall_breakdown(found.sentence, shown_exit(found))
+    breakdown = found.sentence.stalls
     left, _ = drawn(draw_stalls, found).axes
     worked = breakdown.busy_cycles + breakdown.squashed_cycles
     units = [unit for unit in Unit if worked[unit]]
@@ -45,9 +44,9 @@ def test_a_unit_is_a_bar_of_the_whole_latency_in_the_cycles_of_the_breakdown(des
 
 def test_bars_of_products_are_all_waits_of_the_arrays_before_their_last_task() -> None:
     found = outcome(**STREAMED)
-    breakdown = stall_breakdown(found.sentence, shown_exit(found))
+    breakdown = found.sentence.stalls
     _, right = drawn(draw_stalls, found).axes
-    ops = array_ops(found)
+    ops = array_ops(found.design.program)
     names = [text.get_text() for text in right.get_yticklabels()]
     assert names == [breakdown.op_names[op] for op in ops]
     assert {"embed_projection", "scores", "ffn_out"} < set(names)

@@ -23,7 +23,7 @@ from hexit.sim.plots.stream import (
     tail,
     waiting_sentences,
 )
-from hexit.sim.report.record import build_report
+from hexit.sim.report.build import build_report
 from support.outcomes import drawn, marks, outcome, waiting_outcome
 from support.strategies import LAWS
 
@@ -60,7 +60,7 @@ def test_a_thinned_tail_is_part_of_the_whole_one_with_both_ends_and_the_rarest(s
 
 def test_the_queue_of_the_picture_is_that_of_the_stream_sentence_by_sentence() -> None:
     found = waiting_outcome(load=1.2, n_sentences=150)
-    stream, report = found.stream, build_report(found)
+    stream, report = found.with_exits.result, build_report(found)
     levels = waiting_sentences(stream)
     for cycle in [*stream.arrival_cycle.tolist(), *stream.start_cycle.tolist()]:
         waiting = int(np.sum((stream.arrival_cycle <= cycle) & (cycle < stream.start_cycle)))
@@ -83,10 +83,10 @@ def test_latencies_of_the_picture_are_those_of_the_stream() -> None:
     report = build_report(found)
     (axes,) = drawn(draw_latency, found, report).axes
     lines = {str(line.get_label()): line for line in axes.lines}
-    stream = found.stream
+    stream = found.with_exits.result
     service = stream.finish_cycle - stream.start_cycle
     wanted = {
-        "without early exit": found.full.latency_cycles,
+        "without early exit": found.full_depth.result.latency_cycles,
         "in service": service,
         "with early exits": stream.latency_cycles,
     }
@@ -111,7 +111,7 @@ def test_a_percentile_that_so_few_sentences_do_not_have_is_not_marked() -> None:
 
 def test_a_deadline_is_a_line_and_the_dropped_are_counted_in_the_title() -> None:
     found = waiting_outcome(load=2.0, n_sentences=200, deadline_us=60.0, drop="late")
-    n_dropped = int((~found.stream.served).sum())
+    n_dropped = int((~found.with_exits.result.served).sum())
     assert n_dropped > 0
     (axes,) = drawn(draw_latency, found).axes
     (deadline,) = [line for line in axes.lines if line.get_label() == "deadline"]
@@ -123,7 +123,7 @@ def test_a_deadline_is_a_line_and_the_dropped_are_counted_in_the_title() -> None
 
 
 def test_nobody_waits_in_a_closed_loop() -> None:
-    stream = outcome().stream
+    stream = outcome().with_exits.result
     assert not anyone_waits(stream)
     later = stream.start_cycle.copy()
     later[3] += 1

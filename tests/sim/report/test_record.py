@@ -15,12 +15,14 @@ from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.records import from_json
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
-from hexit.sim.job.experiment import TextSource
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
-from hexit.sim.report.record import SCHEMA, SCHEMA_VERSION, Report, build_report, report_json
+from hexit.sim.job.source import TextSource
+from hexit.sim.report.build import build_report
+from hexit.sim.report.record import SCHEMA, SCHEMA_VERSION, Report, report_json
 from support.built_units import build_of, part
 from support.command_line import Simulate
+from support.designs import spatial_design
 from support.paths import ROOT
 
 DOCUMENT = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
@@ -82,22 +84,13 @@ def reports(
         "regression": build_report(simulated(**regression)),
         "profile": build_report(replayed),
         "folds": build_report(simulated(design=str(tmp_path / "folds.toml"))),
-        "engines": build_report(simulated(**EAGER, design=engines(tmp_path))),
-        "engines_speculate": build_report(simulated(**EAGER, design=engines(tmp_path), overlap="speculate")),
+        "engines": build_report(simulated(**EAGER, design=spatial_design(tmp_path))),
+        "engines_speculate": build_report(simulated(**EAGER, design=spatial_design(tmp_path), overlap="speculate")),
         "engines_full": build_report(
-            simulated(**EAGER, design=engines(tmp_path), arrivals="bursts:rate=1e6,size=10", queue=0)
+            simulated(**EAGER, design=spatial_design(tmp_path), arrivals="bursts:rate=1e6,size=10", queue=0)
         ),
         "built": build_report(simulated(exit_unit=str(tmp_path / "exit_unit.json"))),
     }
-
-
-def engines(folder: Path) -> str:
-    """The default design as three engines behind each other."""
-    path = folder / "engines.toml"
-    text = Path(str(resources.files("hw_model") / "designs" / "default.toml")).read_text(encoding="utf-8")
-    text = text.replace("array_rows = 32", "array_rows = 8").replace("_kib = 1792", "_kib = 256")
-    path.write_text(f'{text}\nmapping = "spatial"\nn_engines = 3\n'.replace("_kib = 1280", "_kib = 256"))
-    return str(path)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -164,8 +157,8 @@ def test_engines_share_their_time_between_work_and_waiting(reports: dict[str, Re
 def test_figures_are_those_of_hand_formulas(simulated: Simulate) -> None:
     outcome = simulated(**EAGER)
     report = build_report(outcome)
-    layers = outcome.decision.exit_layer.tolist()
-    cycles = outcome.table.latency_cycles.tolist()
+    layers = outcome.decisions.integer.exit_layer.tolist()
+    cycles = outcome.sentence.table.latency_cycles.tolist()
     latencies_us = sorted(cycles[layer - 1] / 200 for layer in layers)
     full_us = report.latency_us.full_depth
     assert report.exits.mean_layer == sum(layers) / 10
@@ -177,14 +170,14 @@ def test_figures_are_those_of_hand_formulas(simulated: Simulate) -> None:
     assert report.latency_us.by_exit == tuple(c / 200 for c in cycles)
     assert report.speedup.latency == pytest.approx(full_us / report.latency_us.mean)
     assert report.throughput_per_s == pytest.approx(10 / (sum(latencies_us) * 1e-6))
-    work = outcome.workload
+    work = outcome.design.workload
     macs = 10 * work.prologue_macs + sum(layers) * (work.layer_macs + work.exit_macs)
     assert report.speedup.mac == pytest.approx(10 * (work.prologue_macs + 3 * work.layer_macs + work.exit_macs) / macs)
     assert report.average_power_mw == pytest.approx(report.energy_uj * report.throughput_per_s / 1000)
     assert report.sentences_per_joule == pytest.approx(1e6 / report.energy_uj)
     assert report.energy_parts_uj.total_uj == pytest.approx(report.energy_uj)
     labels = outcome.source.trace.labels
-    assert report.accuracy.with_exits == float(np.mean(outcome.decision.prediction == labels))
+    assert report.accuracy.with_exits == float(np.mean(outcome.decisions.integer.prediction == labels))
     by_exit = [float(np.mean(layer.argmax(1) == labels)) for layer in outcome.source.trace.logits]
     assert report.accuracy.quantised_by_exit == tuple(by_exit)
     assert report.accuracy.quantised == by_exit[-1]
@@ -197,7 +190,7 @@ def test_the_exit_unit_is_shown_with_its_shares_and_where_its_figures_come_from(
 ) -> None:
     outcome = simulated(**EAGER)
     report = build_report(outcome)
-    unit, path = report.exit_unit, outcome.exit_path
+    unit, path = report.exit_unit, outcome.design.exit_path
     assert (unit.built, unit.part, unit.evaluated_layers, unit.n_slots) == (False, None, (1, 2, 3), 1)
     assert unit.decision.latency_cycles == unit_timing(path.spec).latency_cycles == 2
     assert unit.head.layer_fraction == path.head.latency_cycles / report.layer_cycles
@@ -213,9 +206,9 @@ def test_the_exit_unit_is_shown_with_its_shares_and_where_its_figures_come_from(
 
 def test_squashed_work_counts_as_work(simulated: Simulate) -> None:
     outcome = simulated(**EAGER, overlap="speculate")
-    report, stream = build_report(outcome), outcome.stream
+    report, stream = build_report(outcome), outcome.with_exits.result
     assert stream.wasted_macs > 0
-    assert report.speedup.mac == pytest.approx(outcome.full.macs / (stream.macs + stream.wasted_macs))
+    assert report.speedup.mac == pytest.approx(outcome.full_depth.result.macs / (stream.macs + stream.wasted_macs))
     busy, wasted = int(stream.busy_cycles.sum()), int(stream.wasted_cycles.sum())
     assert report.wasted_fraction == pytest.approx(wasted / (busy + wasted))
     assert report.energy_parts_uj.wasted_uj > 0

@@ -14,7 +14,8 @@ from hexit.quant.traces.store import silent
 from hexit.sim.commands.progress import progress_bars
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
-from hexit.sim.report.record import Report, build_report
+from hexit.sim.report.build import build_report
+from hexit.sim.report.record import Report
 from hexit.sim.report.screen import print_report
 from support.built_units import build_of, part
 from support.command_line import Simulate

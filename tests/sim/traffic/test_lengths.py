@@ -160,13 +160,15 @@ def test_nobody_is_lost_and_work_is_that_of_the_served(program: Program, data: s
 def test_a_run_at_its_own_lengths_is_never_slower_and_decides_the_same(simulated: Simulate) -> None:
     padded, exact, buckets = (simulated(**EAGER, lengths=text) for text in ("padded", "exact", "buckets:6,12"))
     for other in (exact, buckets):
-        assert other.decision.exit_layer.tolist() == padded.decision.exit_layer.tolist()
-    assert (exact.stream.latency_cycles <= buckets.stream.latency_cycles).all()
-    assert (buckets.stream.latency_cycles <= padded.stream.latency_cycles).all()
-    assert exact.stream.latency_cycles.sum() < buckets.stream.latency_cycles.sum() < padded.stream.latency_cycles.sum()
-    assert exact.energy.total_uj < buckets.energy.total_uj < padded.energy.total_uj
+        assert other.decisions.integer.exit_layer.tolist() == padded.decisions.integer.exit_layer.tolist()
+    slow, medium, fast = (run.with_exits.result.latency_cycles for run in (padded, buckets, exact))
+    assert (fast <= medium).all()
+    assert (medium <= slow).all()
+    assert fast.sum() < medium.sum() < slow.sum()
+    assert exact.with_exits.energy.total_uj < buckets.with_exits.energy.total_uj < padded.with_exits.energy.total_uj
     tokens = exact.source.trace.lengths
-    assert [exact.programs[i].workload.sequence_length for i in exact.stream.program_index] == tokens.tolist()
+    programs, index = exact.design.programs, exact.with_exits.result.program_index
+    assert [programs[i].workload.sequence_length for i in index] == tokens.tolist()
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -174,9 +176,9 @@ def test_a_run_at_its_own_lengths_is_never_slower_and_decides_the_same(simulated
 def test_sentences_of_one_length_are_as_padded(lengths: str, batch: int, simulated: Simulate) -> None:
     """No sentence has less than three tokens, so all are cut to three."""
     one, padded = (simulated(**EAGER, seq_len=3, batch=batch, lengths=text) for text in (lengths, "padded"))
-    assert one.stream.finish_cycle.tolist() == padded.stream.finish_cycle.tolist()
-    assert one.energy == padded.energy
-    assert len(one.programs) == 1
+    assert one.with_exits.result.finish_cycle.tolist() == padded.with_exits.result.finish_cycle.tolist()
+    assert one.with_exits.energy == padded.with_exits.energy
+    assert len(one.design.programs) == 1
 
 
 @pytest.mark.parametrize(

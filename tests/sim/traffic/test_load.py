@@ -11,7 +11,7 @@ from hexit.quant.errors import ConfigError
 from hexit.sim.export.folder import sentences_csv
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import stream_setup
-from hexit.sim.report.record import build_report
+from hexit.sim.report.build import build_report
 from hexit.sim.traffic.arrivals import ClosedLoop, PoissonArrivals
 from hexit.sim.traffic.load import StreamSetup, draw_sentences
 from support.command_line import Simulate
@@ -31,28 +31,29 @@ def test_sentences_are_the_data_once_or_drawn_evenly_with_replacement() -> None:
 
 def test_arrivals_and_sentences_do_not_depend_on_each_other(simulated: Simulate) -> None:
     """The correlation of 10,000 draws from the run's one seed: of independent ones within 4 x 1 / 100."""
-    stream = simulated(**EAGER, arrivals="poisson:rate=10", sentences=10_000).stream
+    stream = simulated(**EAGER, arrivals="poisson:rate=10", sentences=10_000).with_exits.result
     gaps = np.diff(stream.arrival_cycle, prepend=0)
     assert abs(np.corrcoef(gaps, stream.exit_layer)[0, 1]) < 0.04
 
 
 def test_a_long_stream_repeats_the_data_and_its_decisions(simulated: Simulate) -> None:
     outcome = simulated(**EAGER, sentences=300)
-    assert outcome.stream.exit_layer.tolist() == outcome.decision.exit_layer[outcome.drawn].tolist()
-    assert outcome.full.exit_layer.tolist() == [3] * 300
-    assert outcome.stream.total_cycles == outcome.table.latency_cycles[outcome.stream.exit_layer - 1].sum()
-    assert outcome.decision.exit_layer.size == build_report(outcome).data.n_samples == 10
+    stream, leaves = outcome.with_exits.result, outcome.decisions.integer.exit_layer
+    assert stream.exit_layer.tolist() == leaves[outcome.drawn].tolist()
+    assert outcome.full_depth.result.exit_layer.tolist() == [3] * 300
+    assert stream.total_cycles == outcome.sentence.table.latency_cycles[stream.exit_layer - 1].sum()
+    assert leaves.size == build_report(outcome).data.n_samples == 10
 
 
 def test_full_depth_meets_the_same_arrivals(simulated: Simulate) -> None:
     outcome = simulated(**EAGER, **BUSY)
-    assert outcome.full.arrival_cycle.tolist() == outcome.stream.arrival_cycle.tolist()
-    assert outcome.full.n_served < outcome.stream.n_served < 300
+    assert outcome.full_depth.result.arrival_cycle.tolist() == outcome.with_exits.result.arrival_cycle.tolist()
+    assert outcome.full_depth.result.n_served < outcome.with_exits.result.n_served < 300
 
 
 def test_figures_per_sentence_are_those_of_the_served(simulated: Simulate) -> None:
     outcome = simulated(**EAGER, **BUSY)
-    report, stream = build_report(outcome), outcome.stream
+    report, stream = build_report(outcome), outcome.with_exits.result
     served = stream.latency_cycles[stream.served] / 200
     assert report.stream.n_served + report.stream.n_dropped_full == 300
     assert report.stream.n_dropped_full > 0
@@ -60,7 +61,7 @@ def test_figures_per_sentence_are_those_of_the_served(simulated: Simulate) -> No
     assert report.latency_us.mean == pytest.approx(served.mean())
     assert report.latency_us.p99_9 == np.percentile(served, 99.9, method="higher") == report.latency_us.max
     assert report.throughput_per_s == pytest.approx(len(served) / (stream.total_cycles / 200e6))
-    assert report.energy_uj == pytest.approx(outcome.energy.total_uj / len(served))
+    assert report.energy_uj == pytest.approx(outcome.with_exits.energy.total_uj / len(served))
     assert report.stream.max_waiting == 2
 
 
@@ -68,7 +69,7 @@ def test_the_table_of_sentences_has_a_line_for_each_of_the_stream(simulated: Sim
     outcome = simulated(**EAGER, **BUSY)
     lines = list(csv.DictReader(sentences_csv(outcome).splitlines()))
     assert [int(line["index"]) for line in lines] == outcome.drawn.tolist()
-    assert [line["latency_us"] != "" for line in lines] == outcome.stream.served.tolist()
+    assert [line["latency_us"] != "" for line in lines] == outcome.with_exits.result.served.tolist()
     assert all((line["start_us"] == "") == (line["latency_us"] == "") for line in lines)
 
 

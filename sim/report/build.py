@@ -1,0 +1,176 @@
+"""A report from the outcome of a run: what ran, and the figures of the whole run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib import metadata
+
+from hexit.hw_model.area.buffers import on_chip_buffers
+from hexit.hw_model.area.estimate import ResourceEstimate
+from hexit.hw_model.area.resources import KINDS, available
+from hexit.hw_model.device import Device
+from hexit.hw_model.energy import EnergyBreakdown
+from hexit.hw_model.gemm import roofline_cycles
+from hexit.quant.exits.facade import format_rule
+from hexit.quant.records import to_json
+from hexit.quant.traces.reference import Reference
+from hexit.quant.workload import parameter_counts
+from hexit.sim.core.program import UNIT_NAMES, Program
+from hexit.sim.job.outcome import Outcome, layer_breakdown
+from hexit.sim.job.setup import Setup
+from hexit.sim.job.source import TextSource
+from hexit.sim.report.checks import CHECKS
+from hexit.sim.report.exits import accuracy_report, exit_report, exit_unit_report
+from hexit.sim.report.record import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    BufferReport,
+    Configuration,
+    DataReport,
+    Report,
+    SpeedupReport,
+    StreamConfiguration,
+    Usage,
+)
+from hexit.sim.report.traffic import latency_report, stream_report
+from hexit.sim.report.waiting import memory_report, pipeline_report, stall_report
+from hexit.sim.traffic.arrivals import RecordedArrivals, format_arrivals
+from hexit.sim.traffic.lengths import format_lengths
+
+
+def build_report(outcome: Outcome, reference: Reference | None = None) -> Report:
+    """Derive every figure of the report from the outcome of a run; nothing is simulated."""
+    setup, design, energy = outcome.setup, outcome.design, outcome.with_exits.energy
+    stream, full = outcome.with_exits.result, outcome.full_depth.result
+    n = stream.n_served
+    seconds = stream.total_cycles / (setup.design.clock_mhz * 1e6)
+    per_sentence_uj = energy.total_uj / n
+    busy, wasted = int(stream.busy_cycles.sum()), int(stream.wasted_cycles.sum())
+    return Report(
+        schema=SCHEMA,
+        schema_version=SCHEMA_VERSION,
+        configuration=_configuration(setup),
+        versions=versions(),
+        hashes=_hashes(outcome),
+        data=_data_report(outcome),
+        accuracy=accuracy_report(outcome, reference),
+        exits=exit_report(outcome),
+        speedup=_speedup_report(outcome),
+        latency_us=latency_report(outcome),
+        stream=stream_report(outcome),
+        throughput_per_s=n / seconds,
+        energy_uj=per_sentence_uj,
+        energy_full_depth_uj=outcome.full_depth.energy.total_uj / full.n_served,
+        energy_parts_uj=EnergyBreakdown(**{name: value / n for name, value in to_json(energy).items()}),
+        average_power_mw=energy.average_power_mw(seconds * 1e6),
+        sentences_per_joule=1e6 / per_sentence_uj,
+        utilisation=dict(zip(UNIT_NAMES, stream.utilisation_fraction.tolist(), strict=True)),
+        wasted_fraction=wasted / (busy + wasted),
+        layer_cycles=outcome.sentence.last_layer_cycles,
+        layer_roofline_cycles=roofline_cycles(design.workload.layer_macs, setup.design),
+        layer_busy_cycles=layer_breakdown(outcome),
+        layer_macs=design.workload.layer_macs,
+        n_parameters=parameter_counts(setup.shape).n_total,
+        weights_on_chip=_weights_on_chip(design.program),
+        off_chip_bytes_per_sentence=(stream.off_chip_bytes + stream.wasted_bytes) / n,
+        resources=_usage(design.resources, setup.device),
+        resource_parts={
+            name: {str(kind): getattr(used, kind) for kind in KINDS} for name, used in design.resources.parts.items()
+        },
+        buffers=_buffers(design.resources),
+        exit_unit=exit_unit_report(outcome),
+        memory=memory_report(outcome),
+        stall_cycles=stall_report(outcome.sentence.stalls),
+        engines=pipeline_report(outcome),
+        checks=CHECKS,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that computes."""
+    names = ("hexit", "torch", "transformers", "brevitas", "numpy", "numba")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
+
+
+def _configuration(setup: Setup) -> Configuration:
+    return Configuration(
+        rule=format_rule(setup.rule),
+        bits=setup.quant,
+        shape=setup.shape,
+        design=setup.design,
+        device=setup.device,
+        sequence_length=setup.sequence_length,
+        seed=setup.seed,
+        stream=StreamConfiguration(
+            arrivals=format_arrivals(setup.stream.arrivals),
+            lengths=format_lengths(setup.stream.lengths),
+            admission=setup.stream.admission,
+            n_sentences=setup.stream.n_sentences,
+            saturates=setup.stream.saturates,
+        ),
+    )
+
+
+def _hashes(outcome: Outcome) -> dict[str, str]:
+    trace = outcome.source.trace
+    digest = hashlib.sha256(trace.logits.tobytes() + repr(trace.scale).encode()).hexdigest()
+    hashes = {"data": trace.origin.data_hash, "trace": digest}
+    if isinstance(outcome.source, TextSource):
+        hashes |= {
+            "checkpoint": outcome.source.card.content_hash,
+            "calibration": outcome.source.calibration.content_hash,
+        }
+    if isinstance(outcome.setup.stream.arrivals, RecordedArrivals):
+        hashes["arrivals"] = outcome.setup.stream.arrivals.content_hash
+    if outcome.setup.exit_unit is not None:
+        hashes["exit_unit"] = hashlib.sha256(json.dumps(to_json(outcome.setup.exit_unit)).encode()).hexdigest()
+    return dict(sorted(hashes.items()))
+
+
+def _data_report(outcome: Outcome) -> DataReport:
+    source = outcome.source
+    trace = source.trace
+    return DataReport(
+        name=source.texts.name if isinstance(source, TextSource) else trace.origin.data,  # a cached trace has its own
+        n_samples=trace.n_samples,
+        n_truncated=trace.origin.n_truncated,
+        mean_tokens=float(trace.lengths.mean()),
+        max_tokens=int(trace.lengths.max()),
+        calibration=source.calibration.source if isinstance(source, TextSource) else None,
+    )
+
+
+def _speedup_report(outcome: Outcome) -> SpeedupReport:
+    stream, full = outcome.with_exits.result, outcome.full_depth.result
+    macs, full_macs = (result.macs + result.wasted_macs for result in (stream, full))
+    return SpeedupReport(
+        layer=outcome.setup.shape.n_layers / outcome.decisions.integer.mean_layer,
+        mac=full_macs * stream.n_served / (macs * full.n_served),
+        latency=float(full.served_latency_cycles.mean() / stream.served_latency_cycles.mean()),
+    )
+
+
+def _weights_on_chip(program: Program) -> bool:
+    placement = program.placement
+    return not (placement.layer_streamed or placement.exit_streamed or placement.prologue_streamed)
+
+
+def _usage(resources: ResourceEstimate, device: Device) -> dict[str, Usage]:
+    total, whole = resources.total, available(device)
+    return {kind: Usage(used=getattr(total, kind), available=getattr(whole, kind)) for kind in KINDS}
+
+
+def _buffers(resources: ResourceEstimate) -> dict[str, BufferReport]:
+    return {
+        buffer.name.replace(" ", "_"): BufferReport(
+            capacity_kib=buffer.capacity_bits // 8192,
+            bank_words=tuple(bank.words for bank in buffer.banks),
+            bank_bits=tuple(bank.width_bits for bank in buffer.banks),
+            bram18=buffer.blocks.bram18,
+            uram=buffer.blocks.uram,
+            wasted_fraction=buffer.wasted_fraction,
+        )
+        for buffer in on_chip_buffers(resources)
+    }

@@ -1,0 +1,17 @@
+"""Design files for the tests."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+
+def spatial_design(folder: Path, n_engines: int = 3) -> str:
+    """The default design as a spatial pipeline of smaller engines."""
+    text = (Path(str(resources.files("hexit.hw_model"))) / "designs" / "default.toml").read_text(encoding="utf-8")
+    text = text.replace("array_rows = 32", "array_rows = 8")
+    for kib in (1792, 1280):
+        text = text.replace(f"_kib = {kib}", "_kib = 256")
+    path = folder / "spatial.toml"
+    path.write_text(f'{text}\nmapping = "spatial"\nn_engines = {n_engines}\n', encoding="utf-8")
+    return str(path)
