@@ -26,9 +26,11 @@ from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.scores import pearson
 from hexit.quant.data.tasks import TextSet
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import RULES, Decision, ExitRule, OracleExit, check_serves, decide_integer
-from hexit.quant.exits.unit import ExitUnitSpec
-from hexit.quant.traces.profile import Profile, decide_profile, profile_trace
+from hexit.quant.exits.published import Decision
+from hexit.quant.exits.rules import RULES, ExitRule, OracleExit, check_serves
+from hexit.quant.exits.unit import ExitUnitSpec, unit_decision
+from hexit.quant.traces.profile import Profile, profile_trace
+from hexit.quant.traces.replay import profile_decision, published_decision, trace_unit
 from hexit.quant.traces.store import Calibration, ModelCard, Store
 from hexit.quant.traces.trace import ExitTrace
 from hexit.quant.workload import Workload, encoder_workload
@@ -41,12 +43,9 @@ from hexit.sim.core.stream_work import stream_work
 from hexit.sim.job.built_unit import check_build, check_scale
 from hexit.sim.job.exit_path import (
     ExitPath,
-    decide_by_rule,
-    decide_by_unit,
     decision_part,
     head_part,
     nominal_scale,
-    trace_unit,
     unit_spec,
 )
 from hexit.sim.traffic.arrivals import arrival_cycles
@@ -217,7 +216,9 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
     spec, program = checked.exit_path.spec, checked.program
     if setup.exit_unit is not None:
         check_scale(setup.exit_unit, source.trace.scale)
-    decision, float_decision = decide_source(setup.rule, source, spec)
+    decision, float_decision = decide_source(setup.rule, source, spec), None
+    if isinstance(source, TextSource):
+        float_decision = published_decision(setup.rule, source.float_trace, spec.evaluated_layers)
     lengths = hardware_lengths(setup.stream.lengths, source.trace.lengths, setup.sequence_length)
     programs, index = compile_lengths(
         lambda length: (
@@ -253,22 +254,18 @@ def evaluate(setup: Setup, source: Source) -> Outcome:
     )
 
 
-def decide_source(rule: ExitRule, source: Source, unit: ExitUnitSpec | None = None) -> tuple[Decision, Decision | None]:
-    """Return the integer decisions, and those of the float rule on the float model where there is one.
+def decide_source(rule: ExitRule, source: Source, unit: ExitUnitSpec | None = None) -> Decision:
+    """Return the integer decisions of `unit`, of the rule's own unit without.
 
-    The integers are those of `unit`, of the rule's own unit without. A profile has a scale of its own, and the oracle
-    no unit: their decisions do not depend on it.
+    A profile has a unit of its own scale, and the oracle none: their decisions do not depend on `unit`.
     """
     match source:
-        case ProfileSource(profile=profile):
-            return decide_profile(rule, profile), None
-        case TextSource(trace=trace, float_trace=reference):
+        case ProfileSource(trace=trace):
+            return profile_decision(rule, trace)
+        case TextSource(trace=trace):
             if isinstance(rule, OracleExit):
-                labels = trace.labels if trace.labelled else None
-                integer = decide_integer(rule, trace.logits, trace.scale, labels)
-                return integer, decide_by_rule(rule, reference, ())
-            unit = unit or trace_unit(rule, trace)
-            return decide_by_unit(unit, trace), decide_by_rule(rule, reference, unit.evaluated_layers)
+                return published_decision(rule, trace)
+            return unit_decision(unit or trace_unit(rule, trace), trace.logits)
 
 
 def stream_energy(programs: tuple[Program, ...], device: Device, stream: StreamResult) -> EnergyBreakdown:
@@ -302,7 +299,7 @@ def sweep_rules(source: Source, chosen: ExitRule) -> dict[str, tuple[RulePoint, 
             points = [
                 RulePoint(rule=rule, mean_layer=decision.mean_layer, score=score(decision, trace))
                 for rule in settings
-                for decision in [decide_source(rule, source)[0]]
+                for decision in [decide_source(rule, source)]
             ]
         except ConfigError:  # regression rules on classes, the oracle without labels
             continue

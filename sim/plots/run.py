@@ -30,7 +30,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hexit.quant.exits.facade import RULES, FixedDepthExit, OracleExit
+from hexit.quant.exits.rules import RULES, FixedDepthExit, OracleExit
 from hexit.quant.files import write_whole
 from hexit.quant.traces.store import Progress
 from hexit.quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax
@@ -248,7 +248,7 @@ def _settings(outcome: Outcome, report: Report, points: Sequence[RulePoint]) -> 
     picks = order[np.unique(np.linspace(0, order.size - 1, 7).round().astype(int))]
     picks = picks[1:-1] if picks.size > 2 else picks  # the ends are "at once" and "never"
     for pick, colour in zip(picks, matplotlib.colormaps["cividis"](np.linspace(0, 0.9, picks.size)), strict=True):
-        decision, _ = decide_source(swept[pick].rule, outcome.source)
+        decision = decide_source(swept[pick].rule, outcome.source)
         right.plot(
             steps,
             _left_by(decision.exit_layer, n_layers),

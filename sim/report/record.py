@@ -24,11 +24,11 @@ from hexit.hw_model.exit_unit.build import BuiltPart
 from hexit.hw_model.gemm import roofline_cycles
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.scores import exit_scores
-from hexit.quant.exits.facade import format_rule
+from hexit.quant.exits.rules import format_rule
 from hexit.quant.records import to_json
+from hexit.quant.shapes import parameter_counts
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.trace import ExitTrace
-from hexit.quant.workload import parameter_counts
 from hexit.sim.core.program import NONE, UNIT_NAMES, Unit
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.core.stream import StreamResult
@@ -406,8 +406,7 @@ def versions() -> dict[str, str]:
 
 def _hashes(outcome: Outcome) -> dict[str, str]:
     trace = outcome.source.trace
-    digest = hashlib.sha256(trace.logits.tobytes() + repr(trace.scale).encode()).hexdigest()
-    hashes = {"data": trace.origin.data_hash, "trace": digest}
+    hashes = {"data": trace.origin.data_hash, "trace": trace.content_hash}
     if isinstance(outcome.source, TextSource):
         hashes |= {
             "checkpoint": outcome.source.card.content_hash,
