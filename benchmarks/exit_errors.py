@@ -15,10 +15,12 @@ from typing import Annotated
 
 import typer
 
+from hexit.hls.exit_unit.mathematics import error_cells
+from hexit.hls.exit_unit.table_error import table_error
 from hexit.hw_model.area.memory_blocks import bram18_blocks
-from hexit.quant.exits.cost import error_cells, rule_cost
-from hexit.quant.exits.error import table_error
-from hexit.quant.exits.facade import TableFormat, parse_rule
+from hexit.quant.exits.constants import TableFormat
+from hexit.quant.exits.operations import rule_operations
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 
 HEADER = ("rule", "K", "bits", "compared", "inputs", "wrong", "early", "worst", "proven")
@@ -49,7 +51,7 @@ def sweep(rule: str, n_classes: int, logit_bits: int) -> Iterator[tuple[str, ...
     for address_bits, fraction_bits in itertools.product(range(6, 15), range(8, 17, 2)):
         tables = TableFormat(address_bits=address_bits, fraction_bits=fraction_bits)
         spec = spec_of(rule, n_classes, logit_bits, tables)
-        cost = rule_cost(spec)
+        cost = rule_operations(spec)
         blocks = sum(bram18_blocks(table.entries, table.bits) for table in cost.tables)
         for part in table_error(spec).parts:
             compared, _, wrong, _, worst, proven = error_cells(part)

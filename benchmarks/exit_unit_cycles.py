@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hexit.hw_model.exit_unit.timing import unit_timing
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.sim.analysis.exit_events import event_cycles
 

@@ -34,7 +34,7 @@ from hexit.hls.exit_unit.vectors import EventStream, proof_events
 from hexit.quant.arrays import Floats, Integers
 from hexit.quant.data.tasks import load_texts
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.integer import FixedLayer
+from hexit.quant.exits.integer_rule import FixedLayer
 from hexit.quant.exits.rules import (
     RULES,
     Bias,

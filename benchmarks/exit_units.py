@@ -26,6 +26,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from hexit.hls.exit_unit.rtl_project import write_rtl
+from hexit.hls.exit_unit.table_error import table_error
 from hexit.hls.tools.yosys import source_digest, synthesise, yosys_version
 from hexit.hw_model.exit_unit.measured import (
     MEASURED_UNITS,
@@ -37,8 +38,7 @@ from hexit.hw_model.exit_unit.measured import (
 )
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.error import table_error
-from hexit.quant.exits.integer import TableFormat
+from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.rules import RULES, Bias, ElbertExit, OracleExit, check_serves, format_rule, parse_rule
 
 N_CLASSES = (1, 2, 3, 10)  # 1 is a regression

@@ -27,7 +27,8 @@ from hexit.hw_model.array import DATAFLOWS, product_cycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.files import write_whole
 from hexit.quant.records import to_json
-from hexit.quant.workload import ALBERT_BASE, MatMul, encoder_workload
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import MatMul, encoder_workload
 from hexit.sim.published.scale_sim import ScaleSimJob, ScaleSimRun, install_scale_sim, run_scale_sim
 
 LARGEST_SIZE = 256  # m, k and n of a random product

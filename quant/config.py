@@ -21,7 +21,7 @@ Pooling = Literal["first", "mean"]
 class EncoderShape:
     """Sizes of a BERT or ALBERT encoder with an exit after every layer.
 
-    `shared_layers` says that all layers use one set of weights (ALBERT); `embedding_size` differs from
+    `shared_layers`: all layers use one set of weights (ALBERT); `embedding_size` differs from
     `hidden_size` where the embedding is factorised. `pooling` is what an exit head reads: the first token
     or the mean of all tokens; `pooler` is its linear + tanh before the classifier.
     """

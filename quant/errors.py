@@ -20,4 +20,4 @@ class ConfigError(ValueError):
 
 
 class DoesNotFit(ValueError):  # noqa: N818 - the sentence that a reader of a report expects
-    """A design that asks more of a part than it has: what, by how much, and which levers would help."""
+    """A design that needs more of a part than it has: what, by how much, and which levers would help."""

@@ -49,7 +49,7 @@ def checkpoint_hash(folder: Path) -> str:
 
 
 def read_config(folder: Path, where: str = "--model") -> dict[str, Any]:
-    """Read config.json and check that it is an encoder that this project knows."""
+    """Read config.json and check that it is an encoder that this project supports."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -50,10 +50,12 @@ def content_hash(content: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-@functools.cache
 def type_hints(cls: Any) -> dict[str, Any]:
     """Return the types of a record's fields by name."""
-    return typing.get_type_hints(cls)
+    return _type_hints(cls)
+
+
+_type_hints = functools.cache(typing.get_type_hints)
 
 
 @functools.cache

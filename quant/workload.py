@@ -1,4 +1,4 @@
-"""What one sentence asks of the hardware: the ops of an early-exit encoder with their exact shapes.
+"""The work of one sentence: the ops of an early-exit encoder with their exact shapes.
 
     prologue:  embed -> norm [-> projection]                       once per sentence
     layer:     query, key, value -> scores -> softmax -> context -> output -> add -> norm
@@ -12,7 +12,7 @@ Not modelled: skipped padding, pruned heads, tokenisation, the host's transfer o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import assert_never
 
 from hexit.quant.config import EncoderShape, QuantConfig
@@ -22,14 +22,27 @@ GROUP_INPUT = "input"  # name under which an op reads the hidden state that ente
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MatMul:
+class _Op:
+    """What all ops share: a name, and sizes of at least 1."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Reject empty operands."""
+        for field in fields(self):
+            size = getattr(self, field.name)
+            if type(size) is int and size < 1:
+                raise ConfigError(f"{self.name}.{field.name}", size, "must be at least 1", "Correct the size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatMul(_Op):
     """`count` independent products of an m x k by a k x n matrix (count > 1: one per attention head).
 
     `weights`: the right operand is stored weights with a bias; otherwise it is the result of `inputs[1]`,
     read as its transpose where `transposed` (the keys).
     """
 
-    name: str
     m: int
     k: int
     n: int
@@ -40,7 +53,7 @@ class MatMul:
 
     def __post_init__(self) -> None:
         """Reject empty products and operands that do not match `weights`."""
-        _check_sizes(self.name, m=self.m, k=self.k, n=self.n, count=self.count)
+        _Op.__post_init__(self)
         if self.weights and (self.transposed or self.count > 1 or len(self.inputs) != 1):
             raise ConfigError(
                 f"{self.name}.weights",
@@ -51,113 +64,72 @@ class MatMul:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Softmax:
+class Softmax(_Op):
     """Softmax over each row of `count` matrices of rows x columns."""
 
-    name: str
     rows: int
     columns: int
     count: int = 1
     inputs: tuple[str, ...] = (GROUP_INPUT,)
 
-    def __post_init__(self) -> None:
-        """Reject empty matrices."""
-        _check_sizes(self.name, rows=self.rows, columns=self.columns, count=self.count)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerNorm:
+class LayerNorm(_Op):
     """Layer normalisation of each row, with a gain and a shift per column."""
 
-    name: str
     rows: int
     columns: int
     inputs: tuple[str, ...] = (GROUP_INPUT,)
 
-    def __post_init__(self) -> None:
-        """Reject empty matrices."""
-        _check_sizes(self.name, rows=self.rows, columns=self.columns)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gelu:
+class Gelu(_Op):
     """GELU of every element."""
 
-    name: str
     rows: int
     columns: int
     inputs: tuple[str, ...] = (GROUP_INPUT,)
 
-    def __post_init__(self) -> None:
-        """Reject empty matrices."""
-        _check_sizes(self.name, rows=self.rows, columns=self.columns)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Add:
+class Add(_Op):
     """Sum of two matrices, element by element (the residual)."""
 
-    name: str
     rows: int
     columns: int
     inputs: tuple[str, ...] = (GROUP_INPUT, GROUP_INPUT)
 
-    def __post_init__(self) -> None:
-        """Reject empty matrices."""
-        _check_sizes(self.name, rows=self.rows, columns=self.columns)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embed:
+class Embed(_Op):
     """One row of each of `n_tables` stored tables per token (word, position, token type), summed."""
 
-    name: str
     rows: int
     columns: int
     n_tables: int
     inputs: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        """Reject empty matrices."""
-        _check_sizes(self.name, rows=self.rows, columns=self.columns, n_tables=self.n_tables)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExitHead:
+class ExitHead(_Op):
     """Classifier after a layer: pool `pooled_rows` tokens (1: the first), dense + tanh if `pooler`, logits."""
 
-    name: str
     hidden_size: int
     n_classes: int
     pooler: bool
     pooled_rows: int
     inputs: tuple[str, ...] = (GROUP_INPUT,)
 
-    def __post_init__(self) -> None:
-        """Reject empty heads."""
-        _check_sizes(self.name, hidden_size=self.hidden_size, n_classes=self.n_classes, pooled_rows=self.pooled_rows)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExitDecision:
+class ExitDecision(_Op):
     """Leave or go on: the exit rule on the logits of the first input, once the whole layer is done."""
 
-    name: str
     n_classes: int
     inputs: tuple[str, ...] = ("head", GROUP_INPUT)
 
-    def __post_init__(self) -> None:
-        """Reject decisions about nothing."""
-        _check_sizes(self.name, n_classes=self.n_classes)
-
 
 Op = MatMul | Softmax | LayerNorm | Gelu | Add | Embed | ExitHead | ExitDecision
-
-
-def _check_sizes(name: str, **sizes: int) -> None:
-    for key, size in sizes.items():
-        if size < 1:
-            raise ConfigError(f"{name}.{key}", size, "must be at least 1", "Correct the size")
 
 
 def output_shape(op: Op) -> tuple[int, int, int]:
@@ -314,8 +286,8 @@ def encoder_workload(shape: EncoderShape, quant: QuantConfig, sequence_length: i
         shape=shape,
         quant=quant,
         sequence_length=sequence_length,
-        prologue=_prologue(shape, rows),
-        layer=_layer(shape, rows),
+        prologue=prologue_ops(shape, rows),
+        layer=layer_ops(shape, rows),
         exit=(
             ExitHead(
                 name="head",
@@ -329,7 +301,8 @@ def encoder_workload(shape: EncoderShape, quant: QuantConfig, sequence_length: i
     )
 
 
-def _prologue(shape: EncoderShape, rows: int) -> tuple[Op, ...]:
+def prologue_ops(shape: EncoderShape, rows: int) -> tuple[Op, ...]:
+    """Return the ops before the first layer, for `rows` tokens."""
     embedding: tuple[Op, ...] = (
         Embed(name="embed", rows=rows, columns=shape.embedding_size, n_tables=3),
         LayerNorm(name="embed_norm", rows=rows, columns=shape.embedding_size, inputs=("embed",)),
@@ -349,7 +322,8 @@ def _prologue(shape: EncoderShape, rows: int) -> tuple[Op, ...]:
     )
 
 
-def _layer(shape: EncoderShape, rows: int) -> tuple[Op, ...]:
+def layer_ops(shape: EncoderShape, rows: int) -> tuple[Op, ...]:
+    """Return the ops of one layer, for `rows` tokens."""
     hidden, heads, head_size = shape.hidden_size, shape.n_heads, shape.head_size
 
     def linear(name: str, k: int, n: int, source: str) -> MatMul:
@@ -388,91 +362,3 @@ def _layer(shape: EncoderShape, rows: int) -> tuple[Op, ...]:
         Add(name="ffn_add", rows=rows, columns=hidden, inputs=("ffn_out", "attention_norm")),
         LayerNorm(name="ffn_norm", rows=rows, columns=hidden, inputs=("ffn_add",)),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterCounts:
-    """Stored parameters of an encoder with exits, biases and norm parameters included."""
-
-    n_embedding: int
-    n_layers: int
-    n_poolers: int
-    n_classifiers: int
-    n_one_pooler: int
-
-    @property
-    def n_total(self) -> int:
-        """Everything that is stored, every exit head included."""
-        return self.n_embedding + self.n_layers + self.n_poolers + self.n_classifiers
-
-    @property
-    def n_published(self) -> int:
-        """What the papers and model hubs count: embeddings, layers and one pooler, no classifier."""
-        return self.n_embedding + self.n_layers + self.n_one_pooler
-
-
-def parameter_counts(shape: EncoderShape) -> ParameterCounts:
-    """Return the exact numbers of stored parameters of an encoder of this shape."""
-    tables = shape.vocabulary_size + shape.n_positions + shape.n_token_types
-    stored_layers = 1 if shape.shared_layers else shape.n_layers
-    stored_heads = 1 if shape.shared_head else shape.n_layers
-    one_pooler = shape.hidden_size * (shape.hidden_size + 1) if shape.pooler else 0
-    return ParameterCounts(
-        n_embedding=tables * shape.embedding_size + _n_parameters(_prologue(shape, rows=1)),
-        n_layers=stored_layers * _n_parameters(_layer(shape, rows=1)),
-        n_poolers=stored_heads * one_pooler,
-        n_classifiers=stored_heads * shape.n_classes * (shape.hidden_size + 1),
-        n_one_pooler=one_pooler,
-    )
-
-
-def _n_parameters(ops: tuple[Op, ...]) -> int:
-    return sum(n_weights(op) + n_vector_parameters(op) for op in ops)
-
-
-ALBERT_BASE = EncoderShape(  # https://huggingface.co/albert/albert-base-v2/blob/main/config.json
-    n_layers=12,
-    hidden_size=768,
-    n_heads=12,
-    ffn_size=3072,
-    embedding_size=128,
-    vocabulary_size=30000,
-    n_positions=512,
-    n_token_types=2,
-    shared_layers=True,
-    n_classes=2,
-    pooler=True,
-    pooling="first",
-    shared_head=True,
-)
-
-BERT_BASE = EncoderShape(  # https://huggingface.co/google-bert/bert-base-uncased/blob/main/config.json
-    n_layers=12,
-    hidden_size=768,
-    n_heads=12,
-    ffn_size=3072,
-    embedding_size=768,
-    vocabulary_size=30522,
-    n_positions=512,
-    n_token_types=2,
-    shared_layers=False,
-    n_classes=2,
-    pooler=True,
-    pooling="first",
-    shared_head=False,
-)
-
-ALBERT_LARGE = replace(  # https://huggingface.co/albert/albert-large-v2/blob/main/config.json
-    ALBERT_BASE, n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096
-)
-
-BERT_LARGE = replace(  # https://huggingface.co/google-bert/bert-large-uncased/blob/main/config.json
-    BERT_BASE, n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096, embedding_size=1024
-)
-
-SHAPES = {
-    "albert-base": ALBERT_BASE,
-    "albert-large": ALBERT_LARGE,
-    "bert-base": BERT_BASE,
-    "bert-large": BERT_LARGE,
-}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import assert_never
 
-from hexit.quant.exits.integer import (
+from hexit.quant.exits.integer_rule import (
     DifferenceTest,
     EntropyTest,
     FixedLayer,

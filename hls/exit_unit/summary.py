@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hexit.hls.exit_unit.mathematics import mathematics_lines
 from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.device import Device
 from hexit.hw_model.exit_unit.build import BuiltPart, ExitUnitBuild
 from hexit.hw_model.exit_unit.timing import unit_timing
-from hexit.quant.exits.cost import cost_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def summarise(build: ExitUnitBuild, device: Device, n_events: int) -> UnitSummar
         device=device.name,
         device_shares=shares,
         stages=unit_timing(build.spec).stages,
-        mathematics=cost_lines(build.spec),
+        mathematics=mathematics_lines(build.spec),
         n_events=n_events,
     )
 

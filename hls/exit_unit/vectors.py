@@ -21,7 +21,7 @@ import numpy as np
 
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.integer import IntegerRule, Limits, SideRun, SmallStepRun, fires
+from hexit.quant.exits.integer_rule import IntegerRule, Limits, SideRun, SmallStepRun, fires
 from hexit.quant.exits.unit import ExitUnitSpec, UnitOutput, decide_events
 
 EDGE_STEPS = (-1, 0, 1)  # a threshold, and its two neighbours

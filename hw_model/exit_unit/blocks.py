@@ -8,7 +8,7 @@ from hexit.hw_model.area.memory_blocks import BRAM18_SHAPES
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.hw_model.packing import DSP_PORTS_BITS
 from hexit.hw_model.rounding import ceil_div, ceil_log2
-from hexit.quant.exits.integer import EntropyTest, FixedLayer, Limits, LogOdds, ProbabilityTest, SideRun, Table
+from hexit.quant.exits.integer_rule import EntropyTest, FixedLayer, Limits, LogOdds, ProbabilityTest, SideRun, Table
 from hexit.quant.exits.unit import ExitUnitSpec
 
 LUT_TABLE_BITS = 8192  # of a table in LUTs: Yosys put 4,165 bits there and 26,637 into block RAM

@@ -8,7 +8,7 @@ from __future__ import annotations
 from hexit.hw_model.exit_unit.blocks import UnitPlan, excess_bits, table_banks, unit_plan
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.hw_model.rounding import ceil_div, ceil_log2
-from hexit.quant.exits.integer import DifferenceTest, EntropyTest, ProbabilityTest, SideRun, SmallStepRun
+from hexit.quant.exits.integer_rule import DifferenceTest, EntropyTest, ProbabilityTest, SideRun, SmallStepRun
 from hexit.quant.exits.unit import ExitUnitSpec
 
 

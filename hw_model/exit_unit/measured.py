@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hexit.hw_model.area.resources import Resources
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.integer import TableFormat
+from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.files import write_whole

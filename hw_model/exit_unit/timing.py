@@ -26,7 +26,7 @@ constant takes one per five bits and no chain. The state is updated on the way f
 It is kept in registers (`state_cycles` = 1), or in a synchronous memory that is read into stage `state_stage`
 (`state_cycles` = 2): then an event waits while the event before it, of the same slot, has not been written.
 
-With two classes every test on entropy or probability is one on the difference (quant.exits.integer). Not modelled
+With two classes every test on entropy or probability is one on the difference (quant.exits.integer_rule). Not modelled
 here: area (hw_model.exit_unit.area), the head that makes the logits.
 """
 
@@ -35,7 +35,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hexit.hw_model.rounding import ceil_log2
-from hexit.quant.exits.integer import EntropyTest, FixedLayer, ProbabilityTest, SideRun
+from hexit.quant.exits.integer_rule import EntropyTest, FixedLayer, ProbabilityTest, SideRun
 from hexit.quant.exits.unit import ExitUnitSpec
 
 MAX_REGISTER_STATE_BITS = 256  # bits; reading them costs about 85 LUTs (4 to 1 each), as much as a whole small unit

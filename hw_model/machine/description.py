@@ -19,7 +19,8 @@ from hexit.hw_model.array import ArrayPreset, SystolicArray, fold_preset
 from hexit.hw_model.machine.loops import MAX_SIZE, Loop, check_nest
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import SHAPES, Op, encoder_workload
+from hexit.quant.shapes import SHAPES
+from hexit.quant.workload import Op, encoder_workload
 
 Overlap = Literal["sequential", "packs", "streaming"]
 MAX_LENGTH = 1_000_000  # tokens; beyond any encoder, and packs of one token still take seconds

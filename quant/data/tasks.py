@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
 
 TEXT_COLUMNS = (
@@ -57,6 +58,11 @@ class TextSet:
     def __len__(self) -> int:
         """Count samples."""
         return len(self.texts)
+
+    @property
+    def label_array(self) -> Integers | Floats:
+        """The labels, [n]."""
+        return np.array(self.labels, dtype=np.float64) if self.regression else np.array(self.labels, dtype=np.int64)
 
     def subset(self, indices: Sequence[int]) -> TextSet:
         """Return the samples at `indices` as a set of its own."""
@@ -97,10 +103,10 @@ def load_texts(
     path = Path(os.path.expanduser(source))
     if path.is_dir():
         candidates = [path / f"{split}{suffix}" for suffix in (".tsv", ".jsonl", ".jsonl.xz")]
-        found = [candidate for candidate in candidates if candidate.is_file()]
-        if not found:
+        present = [candidate for candidate in candidates if candidate.is_file()]
+        if not present:
             raise ConfigError(where, source, f"must hold {split}.tsv or {split}.jsonl", "Name the file itself")
-        path = found[0]
+        path = present[0]
     if path.is_file():
         columns, rows = _read_rows(path, where)
         name = f"{path.parent.name}/{path.name}"
@@ -252,10 +258,10 @@ def _to_text_set(
 
 
 def _classes_of(raw_labels: list[str], column: str) -> list[str]:
-    found = sorted(set(raw_labels))
-    if column == "score" or (len(found) > 20 and all(_is_number(value) for value in found)):
+    names = sorted(set(raw_labels))
+    if column == "score" or (len(names) > 20 and all(_is_number(value) for value in names)):
         return []
-    return found
+    return names
 
 
 def _is_number(text: str) -> bool:

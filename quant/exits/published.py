@@ -1,4 +1,4 @@
-"""Exit decisions in floating point: the equations as published, on real logits [n_layers, n_samples, n_classes].
+"""Exit decisions in floating point: the published equations, on real logits [n_layers, n_samples, n_classes].
 
     p = softmax(z)     H = -sum_k p_k ln p_k     Hn = H / ln K     exit = first layer whose test holds, else the last
 
@@ -6,8 +6,8 @@ All arithmetic is float64. Where the published programs depend on rounding, this
 
 * p ln p is 0 at p = 0. (ELBERT's program gets NaN there and does not exit.)
 * ln p is taken from the logits, so that H keeps its relative accuracy when a sample is nearly certain.
-* ELBERT's bias_2 asks whether p[0] rises or falls; the question is put to its log-odds, which rise and fall with it
-  but do not saturate. (In float64, p[0] stops moving at log-odds of about 23 to 37.)
+* ELBERT's bias_2 tests whether p[0] rises or falls; tested are its log-odds, which rise and fall with it but do not
+  saturate. (In float64, p[0] stops moving at log-odds of about 23 to 37.)
 * ELBERT's lower side, x < 1/2 - m, is tested as 1 - x > 1/2 + m with 1 - x the summed probability of the rest, so
   that both sides round alike.
 
@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.rules import (
     ElbertExit,
@@ -38,10 +39,6 @@ from hexit.quant.exits.rules import (
     check_serves,
 )
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
 _LARGEST_LOGIT = 1e300  # differences of two logits stay finite below it
 
 
@@ -50,7 +47,7 @@ class Decision:
     """Where every sample left the encoder and what was predicted there.
 
     `exit_layer` counts from 1. `prediction` is the class index, the real output of a regression, or -1 where
-    nobody can know it (a published profile without signs).
+    it is unknown (a published profile without signs).
     """
 
     exit_layer: Integers
@@ -88,17 +85,17 @@ def decision_at(exit_layer: Integers, logits: Floats | Integers, scale: float = 
     return Decision(exit_layer=exit_layer, prediction=prediction)
 
 
-def checked_labels(labels: ArrayLike | None, n_samples: int) -> Integers:
+def _checked_labels(labels: ArrayLike | None, n_samples: int) -> Integers:
     """Return the class labels that the oracle needs, or raise ConfigError where there are none."""
     remedy = "Give labelled data or another --rule"
     if labels is None:
         raise ConfigError("--rule", "oracle", "needs labels, and this data has none", remedy)
-    found = np.asarray(labels)
-    if found.shape != (n_samples,):
-        raise ConfigError("--rule", "oracle", f"needs {n_samples} labels, but got {found.size}", remedy)
-    if (found < 0).any():
-        raise ConfigError("--rule", "oracle", f"needs labels, and {(found < 0).sum()} sentences have none", remedy)
-    return found.astype(np.int64)
+    given = np.asarray(labels)
+    if given.shape != (n_samples,):
+        raise ConfigError("--rule", "oracle", f"needs {n_samples} labels, but got {given.size}", remedy)
+    if (given < 0).any():
+        raise ConfigError("--rule", "oracle", f"needs labels, and {(given < 0).sum()} sentences have none", remedy)
+    return given.astype(np.int64)
 
 
 def _checked(logits: ArrayLike) -> Floats:
@@ -138,7 +135,7 @@ def _fires(rule: ExitRule, real: Floats, labels: ArrayLike | None) -> Flags:
         case FixedDepthExit():
             return np.repeat(np.arange(1, n_layers + 1)[:, None] == rule.layer, n_samples, axis=1)
         case OracleExit():
-            right = real.argmax(axis=-1) == checked_labels(labels, n_samples)
+            right = real.argmax(axis=-1) == _checked_labels(labels, n_samples)
             right[0] |= ~right.any(axis=0)
             return np.asarray(right)
         case _:

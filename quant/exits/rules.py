@@ -4,7 +4,7 @@ A rule says when a sample may leave the encoder after layer l, given the logits 
 `RULES` names every rule; the record's class attributes and field metadata are all that a command line or a table
 of rules needs. The last layer always exits, so that no rule has to say it.
 
-Not here: what a rule computes in floating point (`quant.exits.published`) and in integers (`quant.exits.integer`), and
+Not here: what a rule computes in floating point (`quant.exits.published`) and in integers (`quant.exits.unit`), and
 rules that look at hidden states instead of logits.
 """
 
@@ -268,7 +268,7 @@ class FixedDepthExit(_Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OracleExit(_Rule):
-    """Bound: exit at the first layer that is right, told by the labels; layer 1 where no layer is."""
+    """Bound: exit at the first layer that is right by the labels; layer 1 where no layer is."""
 
     name: ClassVar[str] = "oracle"
     title: ClassVar[str] = "Oracle (bound): the first exit that is right"
@@ -298,7 +298,7 @@ RULES: dict[str, type[ExitRule]] = {kind.name: kind for kind in typing.get_args(
 def parameters(kind: type[_Rule]) -> tuple[Parameter, ...]:
     """Return the parameters of a rule in the order of its fields."""
     hints = typing.get_type_hints(kind)
-    found = []
+    result = []
     for field in dataclasses.fields(kind):
         hint, default, extra = hints[field.name], cast(Any, field.default), dict(field.metadata)
         if typing.get_origin(hint) is Literal:
@@ -306,8 +306,8 @@ def parameters(kind: type[_Rule]) -> tuple[Parameter, ...]:
         spelled: Literal["float", "int", "choice"] = (
             "choice" if "choices" in extra else "int" if hint is int else "float"
         )
-        found.append(Parameter(name=field.name, kind=spelled, default=default, **extra))
-    return tuple(found)
+        result.append(Parameter(name=field.name, kind=spelled, default=default, **extra))
+    return tuple(result)
 
 
 def parse_rule(text: str, threshold: float | None = None) -> ExitRule:

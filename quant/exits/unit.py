@@ -1,10 +1,11 @@
-"""The exit unit, defined once: every integer, width and bit of state of the hardware that decides to leave.
+"""The exit unit: every integer, width and bit of state of the hardware that decides to leave.
 
     (slot, layer, logits of one exit)  -->  exit unit  -->  (slot, exit flag, class, layer, confidence)
 
 `ExitUnitSpec` adds to an `IntegerRule` (what is compared) the depth of the network, the layers that have an exit and
 the number of sentences in flight, each in its slot of the state memory. Simulator, HLS kernel and RTL are made from
-it; `decide_events` is its golden model, which they must equal bit for bit.
+it; `decide_events` is its golden model, which they must equal bit for bit, and the only definition of an exit decision
+on integers.
 
     state      starts afresh with the first exit of a sentence; layers without an exit neither read nor change it
     exit       at an exit where the rule holds, and always after the last layer
@@ -23,9 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hexit.quant.arrays import Flags, Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.integer import (
-    MAX_LOGIT_BITS,
+from hexit.quant.exits.constants import MAX_LOGIT_BITS, TableFormat, integer_form
+from hexit.quant.exits.integer_rule import (
     DifferenceTest,
     EntropyTest,
     FixedLayer,
@@ -34,14 +36,12 @@ from hexit.quant.exits.integer import (
     ProbabilityTest,
     SideRun,
     SmallStepRun,
-    TableFormat,
     WinnerRun,
     exponential_sum,
     fires,
-    integer_form,
     run_lengths,
 )
-from hexit.quant.exits.published import Flags, Integers
+from hexit.quant.exits.published import Decision, decision_at, first_exit
 from hexit.quant.exits.rules import ExitRule, FixedDepthExit, check_serves, format_rule
 
 MAX_LAYERS = 63  # layers; the mask of exits, bit 0 unused, then fits a 64-bit constant of C++
@@ -162,7 +162,7 @@ class ExitUnitSpec:
 
     @property
     def confidence_bits(self) -> int:
-        """Bits of the confidence, unsigned; 0 where it is not asked for."""
+        """Bits of the confidence, unsigned; 0 without one."""
         if not self.confidence:
             return 0
         match self.form.confidence:
@@ -201,7 +201,7 @@ class ExitUnitSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UnitOutput:
-    """What the unit says at every layer of every sentence, [n_layers, n_samples], as if none had left before.
+    """The unit's output at every layer of every sentence, [n_layers, n_samples], as if none had left before.
 
     `confidence` is 0 everywhere where the spec has none.
     """
@@ -257,12 +257,28 @@ def _without_idle_parts(form: IntegerRule, n_layers: int, n_exits: int) -> Integ
 
 
 def decide_events(spec: ExitUnitSpec, logits: NDArray[np.integer]) -> UnitOutput:
-    """Return what the unit says about integer logits [n_layers, n_samples, n_classes]; this is its definition.
+    """Return the unit's output for integer logits [n_layers, n_samples, n_classes]; this is its definition.
 
     The order in which slots take turns changes nothing, so sentences are computed side by side. Raises ConfigError
-    for logits of another shape, or that do not fit `logit_bits`.
+    for logits of another shape, or that are no integers of `logit_bits`.
     """
-    q = np.asarray(logits, dtype=np.int64)
+    q = _checked(spec, logits)
+    exits = np.array(spec.evaluated_layers) - 1
+    leaves = np.zeros(q.shape[:2], dtype=np.bool_)
+    leaves[exits] = fires(spec.form, q[exits], spec.evaluated_layers)
+    leaves[-1] = True
+    return UnitOutput(exit=leaves, winner=q.argmax(axis=-1), confidence=_confidence(spec, q, exits))
+
+
+def unit_decision(spec: ExitUnitSpec, logits: Integers) -> Decision:
+    """Return exit layer and prediction of every sentence, at its first exit of `decide_events`."""
+    return decision_at(first_exit(decide_events(spec, logits).exit), logits, spec.form.scale)
+
+
+def _checked(spec: ExitUnitSpec, logits: NDArray[np.integer]) -> Integers:
+    if not np.issubdtype(logits.dtype, np.integer):
+        raise ConfigError("logits", str(logits.dtype), "must be integers", "Use decide for real logits")
+    q = logits.astype(np.int64, copy=False)
     if q.ndim != 3 or q.shape[0] != spec.n_layers or q.shape[2] != spec.n_classes:
         shown = "x".join(map(str, q.shape))
         requirement = f"must be {spec.n_layers} layers x samples x {spec.n_classes} classes"
@@ -271,18 +287,14 @@ def decide_events(spec: ExitUnitSpec, logits: NDArray[np.integer]) -> UnitOutput
     if q.size and (q.min() < -limit or q.max() >= limit):
         worst = int(q.min() if q.min() < -limit else q.max())
         raise ConfigError("logits", worst, f"must fit {spec.logit_bits} bits", "Use wider --logit-bits")
-    exits = np.array(spec.evaluated_layers) - 1
-    leaves = np.zeros(q.shape[:2], dtype=np.bool_)
-    leaves[exits] = fires(spec.form, q[exits], spec.evaluated_layers)
-    leaves[-1] = True
-    return UnitOutput(exit=leaves, winner=q.argmax(axis=-1), confidence=_confidence(spec, q, exits))
+    return q
 
 
 def _confidence(spec: ExitUnitSpec, q: Integers, exits: Integers) -> Integers:
     """The integer that is compared; a run length is 0 at layers without an exit."""
-    found = np.zeros(q.shape[:2], dtype=np.int64)
+    confidence = np.zeros(q.shape[:2], dtype=np.int64)
     if not spec.confidence:
-        return found
+        return confidence
     match spec.form.confidence:
         case DifferenceTest():
             return np.asarray(np.abs(q[..., 0] - q[..., 1]))
@@ -291,5 +303,5 @@ def _confidence(spec: ExitUnitSpec, q: Integers, exits: Integers) -> Integers:
         case _:
             trend = spec.form.trend
             if isinstance(trend, WinnerRun | SmallStepRun):
-                found[exits] = np.minimum(run_lengths(trend, q[exits]), trend.run_length)
-            return found
+                confidence[exits] = np.minimum(run_lengths(trend, q[exits]), trend.run_length)
+            return confidence

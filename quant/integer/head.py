@@ -12,7 +12,7 @@ shifts and table from the scales of a quantised network; where these are powers 
 A table entry is not one feature but a feature and the position after which the next one begins: 1024 entries of 18
 bits (one 18 Kib block RAM) know tanh at 8 bits as well as 2^20 entries of one feature would.
 
-Two things differ from the network in floating point, and `head_error` measures or bounds both: a position has a finite
+Two things differ from the network in floating point, and the tests measure or bound both: a position has a finite
 step, and a multiplier a finite width. Ties round half up here, to even there.
 
 Not modelled: the pooling (mean over the tokens, or the first one), cycles and area.
@@ -26,10 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 MULTIPLIER_BITS = 18  # two's complement: the narrower port of a DSP48E1 or DSP48E2
 MAX_SHIFT = 47  # the rounding constant then fits the 48 bits of a DSP's adder
@@ -166,8 +164,8 @@ class IntegerPooler:
         """Reject parts that do not fit each other."""
         _check_stage(self.dense, self.requantisation)
         if self.requantisation.output_bits != self.table.position_bits:
-            rule = f"must be the table's position_bits {self.table.position_bits}"
-            _reject("position", self.requantisation.output_bits, rule)
+            requirement = f"must be the table's position_bits {self.table.position_bits}"
+            _reject("position", self.requantisation.output_bits, requirement)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -230,14 +228,14 @@ class IntegerHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeadRun:
-    """What entered the heads of a quantised network, and what it answered, in integers.
+    """Inputs of the exit heads of a quantised network, and its own logits, in integers.
 
-    `inputs` int32 [n_layers, n, hidden]: pooled states; `logits` int32 [n_layers, n, n_classes]: of the network's own
-    heads, which compute in floating point between their integers; real logit = logit_scale * integer.
+    `inputs` [n_layers, n, hidden]: pooled states; `logits` [n_layers, n, n_classes]: of the network's own heads, which
+    compute in floating point between their integers; real logit = logit_scale * integer.
     """
 
-    inputs: NDArray[np.int32]
-    logits: NDArray[np.int32]
+    inputs: Integers
+    logits: Integers
     logit_scale: float
 
 
@@ -257,7 +255,7 @@ def head_logits(head: IntegerHead, x: NDArray[np.integer]) -> Integers:
 
 
 def head_features(head: IntegerHead, x: Integers) -> Integers:
-    """Return what the classifier reads, int64 [n, hidden]: the table's answers, or `x` itself without a pooler."""
+    """Return what the classifier reads, int64 [n, hidden]: what the table holds, or `x` itself without a pooler."""
     if head.pooler is None:
         return x
     pooler = head.pooler
@@ -302,14 +300,16 @@ def integer_head(
     `position_bits` and `address_bits`: see `tanh_table`. Raises ConfigError for widths that no table has and
     accumulators that no 64-bit product holds.
     """
-    stage = None
+    integer_pooler = None
     if pooler is not None:
         table, step = tanh_table(scales.features, classifier.input_bits, position_bits, address_bits)
         ratios = scales.inputs * scales.pooler_weights / step
-        stage = IntegerPooler(dense=pooler, requantisation=requantisation(ratios, table.position_bits), table=table)
+        integer_pooler = IntegerPooler(
+            dense=pooler, requantisation=requantisation(ratios, table.position_bits), table=table
+        )
     ratios = scales.features * scales.classifier_weights / scales.logits
     return IntegerHead(
-        pooler=stage, classifier=classifier, requantisation=requantisation(ratios, logit_bits), scales=scales
+        pooler=integer_pooler, classifier=classifier, requantisation=requantisation(ratios, logit_bits), scales=scales
     )
 
 
@@ -336,7 +336,7 @@ def tanh_table(
     """Return the table of round(tanh(y step) / feature_scale) and its step, the real distance of two positions.
 
     Positions reach to where the last feature begins, rounded up to a power of two; so the step is one too. An entry
-    tells two features apart, so by default there are as many addresses as make one entry no wider than a feature
+    separates two features, so by default there are as many addresses as make one entry no wider than a feature
     (tanh is nowhere steeper than 1), which makes the table exact at every position. Features of 16 bits would need
     2^19 entries: they get MAX_ADDRESS_BITS and no thresholds, as does every table with an `address_bits` of its own.
     """
@@ -395,5 +395,5 @@ def _check_stage(dense: IntegerDense, requantisation: Requantisation) -> None:
         _reject("product", product_bits, f"bits must be at most {MAX_PRODUCT_BITS}")
 
 
-def _reject(field: str, value: object, rule: str) -> None:
-    raise ConfigError(f"exit head {field}", value, rule, "Quantise the model again")
+def _reject(field: str, value: object, requirement: str) -> None:
+    raise ConfigError(f"exit head {field}", value, requirement, "Quantise the model again")

@@ -37,7 +37,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Padded tensors, int64 [n, length]; `indices` says which samples they are."""
+    """Padded tensors, int64 [n, length]; `indices`: which samples they are."""
 
     indices: list[int]
     input_ids: torch.Tensor

@@ -1,4 +1,4 @@
-"""Logits of every exit for a whole set of sentences, by the float model."""
+"""Logits of every exit for a whole set of sentences, in batches."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hexit.quant.network.encoding import Encoded, evaluation_batches
 
-Progress = Callable[[int], None]
+Advance = Callable[[int], None]
 
 
 @torch.inference_mode()
@@ -24,16 +25,18 @@ def all_logits(
     pad_id: int,
     batch_size: int = 32,
     device: str = "cpu",
-    progress: Progress = lambda n_done: None,
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the logits of every exit, float32 [n_layers, n_samples, n_classes], in input order.
+    advance: Advance = lambda n_done: None,
+    dtype: type[np.number] = np.float32,
+) -> NDArray[Any]:
+    """Return the logits of every exit, `dtype` [n_layers, n_samples, n_classes], in input order.
 
-    `progress` is told how many samples each batch has finished.
+    `advance` is called with the number of samples of each batch. A quantised network's logits are integers, and
+    stay integers under an integer `dtype`.
     """
-    out = np.zeros((n_layers, len(encoded), n_classes), dtype=np.float32)
+    out = np.zeros((n_layers, len(encoded), n_classes), dtype=dtype)
     model.eval()
     for batch in evaluation_batches(encoded, batch_size, pad_id):
         logits = model(batch.input_ids.to(device), batch.attention_mask.to(device), batch.token_type_ids.to(device))
-        out[:, batch.indices] = logits.float().cpu().numpy()
-        progress(len(batch.indices))
+        out[:, batch.indices] = (logits.float() if logits.is_floating_point() else logits).cpu().numpy()
+        advance(len(batch.indices))
     return out

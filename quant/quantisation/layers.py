@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hexit.quant.arrays import Floats
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.integer.head import HeadScales, IntegerDense, IntegerHead, integer_head
@@ -135,7 +135,7 @@ class ObservedLinear(nn.Module):
 
 
 class QuantisedEncoder(nn.Module):
-    """The integer encoder; its exits speak integers at one scale."""
+    """The integer encoder; the logits of all its exits are integers of one scale."""
 
     def __init__(self, encoder: EarlyExitEncoder, logit_quantiser: nn.Module) -> None:
         """Keep the converted encoder and the quantiser that all its exits share."""
@@ -228,7 +228,7 @@ def _input_scale(linear: Any) -> float:
     return float(linear.input_quant.scale().detach())
 
 
-def _weight_scales(linear: Any) -> NDArray[np.float64]:
+def _weight_scales(linear: Any) -> Floats:
     return np.asarray(linear.quant_weight().scale.detach().flatten().double().numpy())
 
 

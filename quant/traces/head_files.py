@@ -25,13 +25,13 @@ from hexit.quant.integer.head import (
     Requantisation,
     TanhTable,
 )
-from hexit.quant.traces.trace import DAMAGE
+from hexit.quant.traces.trace import DAMAGE, STORED
 
 FORMAT_VERSION = 1  # raised whenever a record gets other fields
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def save_heads(heads: tuple[IntegerHead, ...], path: Path, where: str = "--out") -> None:
+def save_heads(heads: tuple[IntegerHead, ...], path: Path, where: str = "--cache-dir") -> None:
     """Write heads to `path`; raise ConfigError where the place is not writable."""
     arrays: dict[str, Any] = {"n_heads": len(heads)}
     for index, head in enumerate(heads):
@@ -48,32 +48,32 @@ def load_heads(path: Path) -> tuple[IntegerHead, ...]:
         raise _damaged(path, error) from error
 
 
-def save_head_run(run: HeadRun, path: Path, where: str = "--out") -> None:
+def save_head_run(run: HeadRun, path: Path, where: str = "--cache-dir") -> None:
     """Write what entered the heads and left them to `path`; raise ConfigError where the place is not writable."""
-    _write(_arrays(run, ""), path, where)
+    stored = {"inputs": run.inputs.astype(STORED), "logits": run.logits.astype(STORED)}
+    _write({**stored, "logit_scale": run.logit_scale}, path, where)
 
 
 def load_head_run(path: Path) -> HeadRun:
     """Read what `save_head_run` wrote."""
     arrays = _read(path)
     try:
-        return HeadRun(
-            inputs=arrays["inputs"], logits=arrays["logits"], logit_scale=float(arrays["logit_scale"].item())
-        )
+        inputs, logits = (arrays[name].astype(np.int64, casting="safe") for name in ("inputs", "logits"))
+        return HeadRun(inputs=inputs, logits=logits, logit_scale=float(arrays["logit_scale"].item()))
     except DAMAGE as error:
         raise _damaged(path, error) from error
 
 
 def _arrays(record: Any, prefix: str) -> dict[str, Any]:
     """Return the arrays and numbers of a record by dotted name; a part that is None is left out."""
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
         if dataclasses.is_dataclass(value):
-            found |= _arrays(value, f"{prefix}{field.name}.")
+            arrays |= _arrays(value, f"{prefix}{field.name}.")
         elif value is not None:
-            found[prefix + field.name] = value
-    return found
+            arrays[prefix + field.name] = value
+    return arrays
 
 
 def _head(arrays: Arrays, prefix: str) -> IntegerHead:

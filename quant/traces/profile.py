@@ -1,13 +1,14 @@
 """Published exit profiles: per-layer entropies of a model that we do not have.
 
 A profile is a table of natural-log entropies of a two-class model, one row per sample and one column per layer. It is
-enough to replay rules that only ask how sure an exit is, because with two classes entropy and the distance of the
+enough to replay rules that only test how sure an exit is, because with two classes entropy and the distance of the
 two logits are one-to-one:
 
     H(p) < S  <=>  |z_0 - z_1| > T(S)        exit = first layer where that holds, else the model's last layer
 
 The last layer exits without a test, so that an unusable last column does no harm: leave it out and `n_layers` still
-counts it. `profile_trace` stores the distances as integer logits, and the same integer exit units run on them.
+counts it. `profile_trace` stores the distances as integer logits, at a scale of their own, and the same exit units run
+on them.
 
 Not in a profile: which class won. So there are no predictions, no accuracy, and no rule that follows the winner
 from layer to layer.
@@ -16,7 +17,6 @@ from layer to layer.
 from __future__ import annotations
 
 import csv
-import functools
 import hashlib
 import io
 import math
@@ -25,20 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.integer import decide_integer
-from hexit.quant.exits.published import Decision, entropy
-from hexit.quant.exits.rules import (
-    ElbertExit,
-    EntropyExit,
-    ExitRule,
-    FixedDepthExit,
-    HardwareOrientedExit,
-    MaximumProbabilityExit,
-    NormalizedEntropyExit,
-)
+from hexit.quant.exits.constants import first_integer
+from hexit.quant.exits.published import entropy
 from hexit.quant.traces.trace import UNLABELLED, ExitTrace, TraceOrigin
 
 PROFILE_SCALE = 2.0**-19  # logits; entropies come back to 3e-7 nats, as good as the float32 they were printed from
@@ -50,7 +41,7 @@ _SLACK = 1e-6  # nats above ln 2 that float32 rounding explains
 class Profile:
     """Entropies in nats, [n_used, n_samples] for layers 1..n_used, of a two-class model with `n_layers` layers."""
 
-    entropies: NDArray[np.float64]
+    entropies: Floats
     n_layers: int
     source: str
     data_hash: str
@@ -99,22 +90,10 @@ def load_profile(path: Path, columns: str = "1-11") -> Profile:
     )
 
 
-def decide_profile(rule: ExitRule, profile: Profile) -> Decision:
-    """Return the exit layer of every sample of a profile, as the integer exit unit decides; predictions are -1.
-
-    Raises ConfigError for a rule that follows the winning class, which a profile does not tell.
-    """
-    if not _asks_only_for_certainty(rule, profile.n_layers):
-        remedy = "Use --rule entropy, normalized-entropy, max-probability or fixed-depth"
-        raise ConfigError("--rule", rule.name, "follows the winning class, which a profile does not tell", remedy)
-    decision = decide_integer(rule, _distances(profile), PROFILE_SCALE)
-    return Decision(exit_layer=decision.exit_layer, prediction=np.full(profile.n_samples, UNLABELLED, dtype=np.int64))
-
-
 def profile_trace(profile: Profile, n_tokens: int) -> ExitTrace:
     """Return a profile as a trace of two-class logits (distance, 0), unlabelled, `n_tokens` for every sample.
 
-    Only the distance of the logits means something; `decide_profile` knows which rules that is enough for.
+    Only the distance of the logits means something (`quant.traces.replay.profile_decision`).
     """
     return ExitTrace(
         logits=_distances(profile),
@@ -132,45 +111,27 @@ def profile_trace(profile: Profile, n_tokens: int) -> ExitTrace:
     )
 
 
-def _asks_only_for_certainty(rule: ExitRule, n_layers: int) -> bool:
-    match rule:
-        case EntropyExit() | NormalizedEntropyExit() | MaximumProbabilityExit() | FixedDepthExit():
-            return True
-        case HardwareOrientedExit(run_length=run_length):
-            return run_length >= n_layers
-        case ElbertExit(window=window):
-            return window >= n_layers
-        case _:
-            return False
-
-
-@functools.lru_cache(maxsize=2)  # a sweep of thresholds asks for the same profile again and again
-def _distances(profile: Profile) -> NDArray[np.int32]:
+def _distances(profile: Profile) -> Integers:
     """Return logits (distance, 0) with the entropies of `profile`; 0 where there is none, where nothing is decided."""
-    logits = np.zeros((profile.n_layers, profile.n_samples, 2), dtype=np.int32)
-    low = np.zeros(profile.entropies.shape, dtype=np.int64)
-    high = np.full_like(low, _LARGEST_DISTANCE)
-    while (low < high).any():
-        middle = (low + high) // 2
-        sure = _entropy_of(middle) <= profile.entropies
-        low, high = np.where(sure | (low >= high), low, middle + 1), np.where(sure, middle, high)
+    logits = np.zeros((profile.n_layers, profile.n_samples, 2), dtype=np.int64)
+    start = np.zeros(profile.entropies.shape, dtype=np.int64)
+    low = first_integer(lambda distance: _entropy_of(distance) <= profile.entropies, start, _LARGEST_DISTANCE)
     nearer = np.abs(_entropy_of(low - 1) - profile.entropies) < np.abs(_entropy_of(low) - profile.entropies)
     logits[: len(low), :, 0] = np.maximum(low - nearer, 0)
-    logits.flags.writeable = False
     return logits
 
 
-def _entropy_of(distance: NDArray[np.int64]) -> NDArray[np.float64]:
+def _entropy_of(distance: Integers) -> Floats:
     pair = np.zeros((*distance.shape, 2))
     pair[..., 0] = distance * PROFILE_SCALE
     return entropy(pair)
 
 
 def _last_column(columns: str, n_columns: int) -> int:
-    found = re.fullmatch(r"1-(\d+)", columns.strip())
-    if found is None:
+    match = re.fullmatch(r"1-(\d+)", columns.strip())
+    if match is None:
         raise ConfigError("--profile-columns", columns, "must be 1-N, the layers from the first", "Write 1-11")
-    last = int(found[1])
+    last = int(match[1])
     if not 1 <= last <= n_columns:
         requirement = f"the file has {n_columns} columns"
         raise ConfigError("--profile-columns", columns, requirement, f"Use at most 1-{n_columns}")

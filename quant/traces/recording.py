@@ -36,17 +36,17 @@ def record_head_run(
     *,
     max_length: int,
     batch_size: int = 64,
-    progress: Callable[[int], None] = lambda n_done: None,
+    advance: Callable[[int], None] = lambda n_done: None,
 ) -> HeadRun:
     """Run all exits of a quantised network on `texts`; return what entered its heads, and its integer logits."""
     encoded = encode(texts, checkpoint.tokenizer, max_length)
     shape = checkpoint.model.shape()
-    inputs = np.zeros((shape.n_layers, len(encoded), shape.hidden_size), dtype=np.int32)
-    logits = np.zeros((shape.n_layers, len(encoded), shape.n_classes), dtype=np.int32)
+    inputs = np.zeros((shape.n_layers, len(encoded), shape.hidden_size), dtype=np.int64)
+    logits = np.zeros((shape.n_layers, len(encoded), shape.n_classes), dtype=np.int64)
     for batch in evaluation_batches(encoded, batch_size, checkpoint.tokenizer.pad_token_id):
-        states, answers = head_run(network, batch)
-        inputs[:, batch.indices], logits[:, batch.indices] = states.numpy(), answers.numpy()
-        progress(len(batch.indices))
+        states, batch_logits = head_run(network, batch)
+        inputs[:, batch.indices], logits[:, batch.indices] = states.numpy(), batch_logits.numpy()
+        advance(len(batch.indices))
     return HeadRun(inputs=inputs, logits=logits, logit_scale=network.logit_scale)
 
 
@@ -58,7 +58,7 @@ def record_trace(
     *,
     max_length: int,
     batch_size: int = 64,
-    progress: Callable[[int], None] = lambda n_done: None,
+    advance: Callable[[int], None] = lambda n_done: None,
 ) -> ExitTrace:
     """Quantise the model on `calibration` sentences, run all exits on `texts`, return the integer logits."""
     network = calibrated(checkpoint, config, calibration, max_length=max_length)
@@ -70,7 +70,8 @@ def record_trace(
         n_classes=checkpoint.model.exits.n_classes,
         pad_id=checkpoint.tokenizer.pad_token_id,
         batch_size=batch_size,
-        progress=progress,
+        advance=advance,
+        dtype=np.int64,
     )
     origin = TraceOrigin(
         checkpoint_hash=checkpoint.content_hash,
@@ -81,9 +82,9 @@ def record_trace(
         n_truncated=encoded.n_truncated,
     )
     return ExitTrace(
-        logits=logits.astype(np.int32),  # exact: float32 holds every integer of at most 24 bits
+        logits=logits,
         scale=network.logit_scale,
-        labels=np.array(texts.labels) if texts.regression else np.array(texts.labels, dtype=np.int64),
+        labels=texts.label_array,
         lengths=encoded.lengths,
         origin=origin,
     )

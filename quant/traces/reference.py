@@ -1,6 +1,6 @@
 """The accuracy reference: the float model at every exit, on a GPU where there is one.
 
-A `Reference` says on what it was computed, so that a report can show it beside the quantised model and a reader
+A `Reference` names what it was computed on, so that a report can show it beside the quantised model and a reader
 can repeat it. GPU and processor sum in different orders; accuracies may differ by single sentences.
 """
 
@@ -68,7 +68,7 @@ def evaluate_reference(
     max_length: int,
     compute: str,
     batch_size: int = 64,
-    progress: Callable[[int], None] = lambda n_done: None,
+    advance: Callable[[int], None] = lambda n_done: None,
 ) -> FloatRun:
     """Evaluate the float model at every exit."""
     import torch  # here, so that a report can hold a Reference without torch
@@ -86,7 +86,7 @@ def evaluate_reference(
         pad_id=checkpoint.tokenizer.pad_token_id,
         batch_size=batch_size,
         device=compute,
-        progress=progress,
+        advance=advance,
     )
     model.to("cpu")
     record = Reference(
@@ -109,7 +109,7 @@ def evaluate_reference(
 
 
 def processor_name() -> str:
-    """Return the processor's model name as the system tells it."""
+    """Return the processor's model name as the system reports it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,15 +1,15 @@
-"""The cache: what the network was asked once is not asked again.
+"""The cache: what a network has computed once is read from files ever after.
 
 Four kinds of files, each under the hash of everything that it depends on: model cards (shape and classes of a
 checkpoint), float logits with their reference record, integer traces, integer exit heads with what enters them. A file
-that cannot be read is made again.
-Torch is imported only where something has to be computed.
+that cannot be read is made again. Torch is imported only where something has to be computed.
 
 The folder is `--cache-dir`, else the environment variable HEXIT_CACHE, else the operating system's cache folder.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,11 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import platformdirs
-from numpy.typing import NDArray
 
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.tasks import TextSet, read_lines
@@ -40,6 +39,8 @@ PIPELINE_VERSION = 2  # raised whenever the same inputs give other integers
 HEADS_VERSION = 1  # raised whenever the same network gives other heads
 FLOAT_SCALE = float(np.float32(2.0**-20))  # step at which float logits are kept: finer than float32 noise of their sum
 
+Cached = TypeVar("Cached")
+
 Progress = Callable[[str, int], Callable[[int], None]]
 """Called with a title and a total when slow work begins; returns what to call with the number of finished items."""
 
@@ -51,7 +52,7 @@ def silent(title: str, n_total: int) -> Callable[[int], None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What the simulator must know of a checkpoint; `label_names` is empty for regression."""
+    """What the simulator needs of a checkpoint; `label_names` is empty for regression."""
 
     name: str
     folder: str
@@ -81,7 +82,7 @@ def cache_folder(chosen: Path | None) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The cached answers of networks; `progress` shows progress of what has to be computed."""
+    """The cached results of networks; `progress` shows progress of what has to be computed."""
 
     folder: Path
     progress: Progress = silent
@@ -95,37 +96,28 @@ class Store:
             card = from_json(ModelCard, json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):  # absent, or damaged: ConfigError and JSON errors are ValueErrors
             self.progress("load model", 1)
-            checkpoint = _load(str(folder))
+            network = _load(str(folder)).model
             card = ModelCard(
                 name=folder.name,
                 folder=str(folder),
                 content_hash=content_hash,
-                shape=checkpoint.model.shape(),
-                label_names=checkpoint.model.exits.label_names,
+                shape=network.shape(),
+                label_names=network.exits.label_names,
             )
             write_whole(path, json.dumps(to_json(card), indent=2) + "\n", "--cache-dir")
         name = folder.resolve().name if Path(os.path.expanduser(model)).is_dir() else model
-        return ModelCard(
-            name=name, folder=str(folder), content_hash=content_hash, shape=card.shape, label_names=card.label_names
-        )
+        return dataclasses.replace(card, name=name, folder=str(folder), content_hash=content_hash)
 
     def float_trace(self, card: ModelCard, texts: TextSet, max_length: int) -> ExitTrace:
         """Return the float model's logits at every exit, kept as integers of step FLOAT_SCALE."""
-        content = {
-            "float": PIPELINE_VERSION,
-            "checkpoint": card.content_hash,
-            "data": texts.content_hash,
-            "max_length": max_length,
-            "torch": metadata.version("torch"),
-            "transformers": metadata.version("transformers"),
-        }
+        content = {"float": PIPELINE_VERSION, "data": texts.content_hash} | _model(card, max_length)
 
         def compute() -> ExitTrace:
             from hexit.quant.traces.reference import evaluate_reference
 
-            done = self.progress("float model", len(texts))
+            advance = self.progress("float model", len(texts))
             checkpoint = _load(card.folder)
-            run = evaluate_reference(checkpoint, texts, max_length=max_length, compute="cpu", progress=done)
+            run = evaluate_reference(checkpoint, texts, max_length=max_length, compute="cpu", advance=advance)
             origin = TraceOrigin(
                 checkpoint_hash=card.content_hash,
                 model=card.name,
@@ -134,12 +126,12 @@ class Store:
                 quant=None,
                 n_truncated=run.record.n_truncated,
             )
-            integers = np.rint(run.logits.astype(np.float64) / FLOAT_SCALE).astype(np.int32)
+            integers = np.rint(run.logits.astype(np.float64) / FLOAT_SCALE).astype(np.int64)
             return ExitTrace(
-                logits=integers, scale=FLOAT_SCALE, labels=_labels(texts), lengths=run.lengths, origin=origin
+                logits=integers, scale=FLOAT_SCALE, labels=texts.label_array, lengths=run.lengths, origin=origin
             )
 
-        return self._trace(content, compute)
+        return self._cached("traces", content, load_trace, compute, save_trace)
 
     def quantised_trace(
         self, card: ModelCard, texts: TextSet, quant: QuantConfig, calibration: Calibration, max_length: int
@@ -151,28 +143,26 @@ class Store:
             from hexit.quant.traces.recording import record_trace
 
             checkpoint = _load(card.folder)
-            done = self.progress(f"quantised model, {quant.weight_bits}-bit weights", len(texts))
-            return record_trace(checkpoint, texts, quant, calibration.sentences, max_length=max_length, progress=done)
+            advance = self.progress(f"quantised model, {quant.weight_bits}-bit weights", len(texts))
+            return record_trace(checkpoint, texts, quant, calibration.sentences, max_length=max_length, advance=advance)
 
-        return self._trace(content, compute)
+        return self._cached("traces", content, load_trace, compute, save_trace)
 
     def heads(
         self, card: ModelCard, quant: QuantConfig, calibration: Calibration, max_length: int
     ) -> tuple[IntegerHead, ...]:
         """Return the exit heads of the quantised model in integers: one that all layers share, or one per layer."""
         content = {"heads": HEADS_VERSION} | _network(card, quant, calibration, max_length)
-        path = self.folder / "heads" / f"{trace_key(content)}.npz"
-        try:
-            return load_heads(path)
-        except ConfigError:  # absent or damaged
+
+        def compute() -> tuple[IntegerHead, ...]:
             from hexit.quant.quantisation.layers import integer_heads
             from hexit.quant.traces.recording import calibrated
 
             self.progress(f"exit heads, {quant.weight_bits}-bit weights", 1)
             network = calibrated(_load(card.folder), quant, calibration.sentences, max_length=max_length)
-            heads = integer_heads(network)
-            save_heads(heads, path, "--cache-dir")
-            return heads
+            return integer_heads(network)
+
+        return self._cached("heads", content, load_heads, compute, save_heads)
 
     def head_run(
         self,
@@ -188,27 +178,33 @@ class Store:
         first = texts.subset(range(min(n_sentences, len(texts))))
         content = {"head run": HEADS_VERSION, "data": first.content_hash}
         content |= _network(card, quant, calibration, max_length)
-        path = self.folder / "heads" / f"{trace_key(content)}.npz"
-        try:
-            return load_head_run(path)
-        except ConfigError:  # absent or damaged
+
+        def compute() -> HeadRun:
             from hexit.quant.traces.recording import calibrated, record_head_run
 
-            done = self.progress(f"inputs of the exit heads, {quant.weight_bits}-bit weights", len(first))
+            advance = self.progress(f"inputs of the exit heads, {quant.weight_bits}-bit weights", len(first))
             checkpoint = _load(card.folder)
             network = calibrated(checkpoint, quant, calibration.sentences, max_length=max_length)
-            run = record_head_run(checkpoint, network, first, max_length=max_length, progress=done)
-            save_head_run(run, path, "--cache-dir")
-            return run
+            return record_head_run(checkpoint, network, first, max_length=max_length, advance=advance)
 
-    def _trace(self, content: dict[str, object], compute: Callable[[], ExitTrace]) -> ExitTrace:
-        path = self.folder / "traces" / f"{trace_key(content)}.npz"
+        return self._cached("heads", content, load_head_run, compute, save_head_run)
+
+    def _cached(
+        self,
+        kind: str,
+        content: dict[str, object],
+        load: Callable[[Path], Cached],
+        compute: Callable[[], Cached],
+        save: Callable[[Cached, Path], None],
+    ) -> Cached:
+        """Return what the file of `content` holds; where it is absent or damaged, compute it and write the file."""
+        path = self.folder / kind / f"{trace_key(content)}.npz"
         try:
-            return load_trace(path)
-        except ConfigError:  # absent or damaged
-            trace = compute()
-            save_trace(trace, path)
-            return trace
+            return load(path)
+        except ConfigError:
+            computed = compute()
+            save(computed, path)
+            return computed
 
 
 def calibration_of(card: ModelCard, chosen: str) -> Calibration:
@@ -225,18 +221,21 @@ def _network(card: ModelCard, quant: QuantConfig, calibration: Calibration, max_
     """Everything that the integers of a quantised network depend on."""
     return {
         "quantised": PIPELINE_VERSION,
-        "checkpoint": card.content_hash,
         "quant": quant,
         "calibration": calibration.content_hash,
-        "max_length": max_length,
-        "torch": metadata.version("torch"),
-        "transformers": metadata.version("transformers"),
         "brevitas": metadata.version("brevitas"),
+        **_model(card, max_length),
     }
 
 
-def _labels(texts: TextSet) -> NDArray[np.generic]:
-    return np.array(texts.labels, dtype=np.float64 if texts.regression else np.int64)
+def _model(card: ModelCard, max_length: int) -> dict[str, object]:
+    """Everything that the numbers of a float network depend on, the text aside."""
+    return {
+        "checkpoint": card.content_hash,
+        "max_length": max_length,
+        "torch": metadata.version("torch"),
+        "transformers": metadata.version("transformers"),
+    }
 
 
 def _load(folder: str) -> Checkpoint:

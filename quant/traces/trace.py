@@ -13,6 +13,7 @@ Not recorded: hidden states, attention, the text itself.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -22,17 +23,18 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import content_hash, from_json, to_json
 
 FORMAT_VERSION = 1
 UNLABELLED = -1
+STORED = np.int32  # of integers in a file: half the bytes, and no logit has more bits
 
 # What numpy and zipfile raise on bytes that are not theirs.
 DAMAGE = (
@@ -71,14 +73,14 @@ class TraceOrigin:
 class ExitTrace:
     """Integer logits of every exit of every sample, with labels, lengths in tokens, and origin.
 
-    `logits` int32 [n_layers, n_samples, n_classes], one class for regression; `labels` int64, or float64 for
-    regression, [n_samples], -1 where unlabelled; `lengths` int32 [n_samples]. `scale` must be a float32 number: then
-    scale * integer is exact in float64, and the integer exit rules equal the real ones.
+    `logits` int64 [n_layers, n_samples, n_classes] of at most 32 bits, one class for regression; `labels` int64, or
+    float64 for regression, [n_samples], -1 where unlabelled; `lengths` int32 [n_samples]. `scale` must be a float32
+    number: then scale * integer is exact in float64, and the integer exit rules equal the real ones.
     """
 
-    logits: NDArray[np.int32]
+    logits: Integers
     scale: float
-    labels: NDArray[Any]
+    labels: Integers | Floats
     lengths: NDArray[np.int32]
     origin: TraceOrigin
 
@@ -87,7 +89,7 @@ class ExitTrace:
         if self.logits.ndim != 3 or 0 in self.logits.shape:
             _reject("logits", "x".join(map(str, self.logits.shape)), "must be n_layers x n_samples x n_classes, not 0")
         for name, array, kind in (
-            ("logits", self.logits, np.int32),
+            ("logits", self.logits, np.int64),
             ("labels", self.labels, np.float64 if self.n_classes == 1 else np.int64),
             ("lengths", self.lengths, np.int32),
         ):
@@ -95,6 +97,8 @@ class ExitTrace:
                 _reject(name, str(array.dtype), f"must be {np.dtype(kind)} with {self.n_classes} classes")
             if name != "logits" and array.shape != (self.n_samples,):
                 _reject(name, array.shape, f"must be one number for each of the {self.n_samples} samples")
+        if (self.logits != self.logits.astype(STORED)).any():
+            _reject("logits", int(np.abs(self.logits).max()), "must fit 32 bits")
         if not (0 < self.scale < float("inf") and float(np.float32(self.scale)) == self.scale):
             _reject("scale", self.scale, "must be a positive float32 number, as float(numpy.float32(x)) is")
         if self.n_classes > 1 and not ((self.labels >= UNLABELLED) & (self.labels < self.n_classes)).all():
@@ -123,7 +127,12 @@ class ExitTrace:
         return self.n_classes == 1 or not bool((self.labels == UNLABELLED).any())
 
     @property
-    def real_logits(self) -> NDArray[np.float64]:
+    def content_hash(self) -> str:
+        """SHA-256 of logits and scale."""
+        return hashlib.sha256(self.logits.astype(STORED).tobytes() + repr(self.scale).encode()).hexdigest()
+
+    @property
+    def real_logits(self) -> Floats:
         """The logits as real numbers, scale * integer, in float64 (exact for logits of up to 24 bits)."""
         return np.asarray(self.logits * np.float64(self.scale))
 
@@ -149,7 +158,7 @@ def save_trace(trace: ExitTrace, path: Path) -> None:
             np.savez_compressed(
                 file,
                 allow_pickle=False,
-                logits=trace.logits,
+                logits=trace.logits.astype(STORED),
                 scale=np.float64(trace.scale),
                 labels=trace.labels,
                 lengths=trace.lengths,
@@ -173,7 +182,7 @@ def load_trace(path: Path) -> ExitTrace:
         if arrays["version"].item() != FORMAT_VERSION:
             raise ValueError(f"format {arrays['version'].item()}, this program reads {FORMAT_VERSION}")
         return ExitTrace(
-            logits=arrays["logits"],
+            logits=arrays["logits"].astype(np.int64, casting="safe"),
             scale=float(arrays["scale"].item()),
             labels=arrays["labels"],
             lengths=arrays["lengths"],
@@ -186,5 +195,5 @@ def load_trace(path: Path) -> ExitTrace:
         raise ConfigError(str(path), str(error), "is not a trace, or a damaged one", remedy) from error
 
 
-def _reject(field: str, value: object, rule: str) -> None:
-    raise ConfigError(f"trace {field}", value, rule, "Record the trace again")
+def _reject(field: str, value: object, requirement: str) -> None:
+    raise ConfigError(f"trace {field}", value, requirement, "Record the trace again")

@@ -39,7 +39,9 @@ from hexit.quant.training.vocabulary import borrow_embeddings, new_albert, train
 
 STATE_FILE = "training_state.safetensors"
 N_CALIBRATION = 256  # training sentences kept for quantisation; ranges settle well before that
-LAYER_WEIGHT_RATE = 1e-2  # learning rate of ELBERT's trainable exit weights (algorithms sheet 2b)
+LAYER_WEIGHT_RATE = (
+    1e-2  # learning rate of ELBERT's trainable exit weights: "w_lr" in config.json of github.com/shakeley/ELBERT
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class EpochResult:
 class Watchers:
     """Callbacks for a user interface; the loop itself prints nothing."""
 
-    stage: Callable[[str, int], None] = lambda title, n_total: None
+    begin: Callable[[str, int], None] = lambda title, n_total: None
     advance: Callable[[int, str], None] = lambda n_done, note: None
     epoch: Callable[[EpochResult], None] = lambda result: None
 
@@ -223,7 +225,7 @@ class _Run:
                 "Train it on the same task",
             )
         encoded = encode_strings(texts, teacher.tokenizer, min(self.plan.max_length, teacher.max_length), pairs)
-        self.watch.stage("teacher labels", len(encoded))
+        self.watch.begin("teacher labels", len(encoded))
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.plan.precision == "bf16"):
             logits = all_logits(
                 teacher.model.to(self.device),
@@ -233,7 +235,7 @@ class _Run:
                 pad_id=teacher.tokenizer.pad_token_id,
                 batch_size=64,
                 device=self.device,
-                progress=lambda n_done: self.watch.advance(n_done, ""),
+                advance=lambda n_done: self.watch.advance(n_done, ""),
             )
         last: np.ndarray[Any, Any] = logits[-1]
         return last
@@ -259,7 +261,7 @@ class _Run:
         order = training_order(
             [len(ids) for ids in encoded.ids], plan.batch_size, np.random.default_rng((plan.seed, epoch))
         )
-        self.watch.stage(f"epoch {epoch + 1}/{plan.epochs}", len(order))
+        self.watch.begin(f"epoch {epoch + 1}/{plan.epochs}", len(order))
         self.watch.advance(self.step, "")
         started = last_save = time.monotonic()
         recent: deque[float] = deque(maxlen=100)

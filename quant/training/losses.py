@@ -15,7 +15,7 @@ from torch.nn import functional
 from hexit.quant.data.tasks import UNLABELLED
 from hexit.quant.training.plan import LossName
 
-ELBERT_INITIAL = 4.0  # W_i before training, ELBERT config (algorithms sheet 2b)
+ELBERT_INITIAL = 4.0  # W_i before training: "w_init" in config.json of github.com/shakeley/ELBERT
 
 
 class LayerWeights(nn.Module):

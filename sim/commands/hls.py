@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -106,10 +106,9 @@ def _generate(job: HlsJob, folder: Path) -> UnitSummary:
 def _request(job: HlsJob, unit: ResolvedUnit) -> UnitRequest:
     from hexit.hls.exit_unit.generate import UnitRequest
 
-    logits: Any = unit.trace.logits.astype("int64")
     return UnitRequest(
         spec=unit.spec,
-        trace_logits=logits,
+        trace_logits=unit.trace.logits,
         device=unit.device,
         part=job.part.part or unit.device.part,
         clock_period_ns=job.part.clock_period_ns,

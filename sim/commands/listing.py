@@ -8,9 +8,9 @@ from rich.table import Table
 from hexit.hw_model.accelerator import list_designs, load_design
 from hexit.hw_model.device import list_devices, load_device
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import RULES, parameters
+from hexit.quant.exits.rules import RULES, parameters
 from hexit.quant.options import options_of
-from hexit.quant.workload import SHAPES, parameter_counts
+from hexit.quant.shapes import SHAPES, parameter_counts
 from hexit.sim.commands.table import plain_table
 from hexit.sim.job.job_file import legal_text
 from hexit.sim.job.record import Job

@@ -43,7 +43,7 @@ def reference(options: Given[ReferenceJob]) -> None:
             max_length=length,
             compute=device,
             batch_size=job.batch_size,
-            progress=progress(f"float model on {device}", len(texts)),
+            advance=progress(f"float model on {device}", len(texts)),
         ).record
     save_reference(record, job.out)
     shown = " ".join(f"{value:.4f}" for value in record.scores)

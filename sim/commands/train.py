@@ -84,7 +84,7 @@ def _watchers(console: Console) -> Iterator[Watchers]:
                 console.print(f"{task.description}: {task.completed:.0f}/{task.total:.0f} {note}")
                 last_line = time.monotonic()
 
-        def stage(title: str, n_total: int) -> None:
+        def begin(title: str, n_total: int) -> None:
             nonlocal current
             shown.remove_task(current)
             current = shown.add_task(title, total=n_total, note="")
@@ -96,7 +96,7 @@ def _watchers(console: Console) -> Iterator[Watchers]:
                 + (f", dev score by exit: {scores}" if scores else "")
             )
 
-        yield Watchers(stage=stage, advance=advance, epoch=report)
+        yield Watchers(begin=begin, advance=advance, epoch=report)
 
 
 def _dev_set(data: str, label_names: tuple[str, ...], columns: dict[str, Any]) -> TextSet | None:

@@ -14,7 +14,7 @@ from hexit.hw_model.area.fit import check_fit
 from hexit.hw_model.area.units import pooling_resources
 from hexit.hw_model.memory.channel import device_channel
 from hexit.hw_model.task_cycles import TaskCycles
-from hexit.quant.exits.facade import check_serves
+from hexit.quant.exits.rules import check_serves
 from hexit.quant.workload import Workload, encoder_workload
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.program import Program

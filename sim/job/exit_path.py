@@ -14,19 +14,14 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.build import BuiltPart, ExitUnitBuild, modelled_decision
 from hexit.hw_model.vector import exit_head_cycles, pooling_cycles
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.integer import MAX_LOGIT_BITS
-from hexit.quant.exits.published import Decision, decide, decision_at, first_exit
 from hexit.quant.exits.rules import ExitRule, FixedDepthExit, OracleExit
-from hexit.quant.exits.unit import MAX_SLOTS, ExitUnitSpec, decide_events, exit_unit_spec
-from hexit.quant.traces.trace import ExitTrace
+from hexit.quant.exits.unit import MAX_SLOTS, ExitUnitSpec, exit_unit_spec
 from hexit.quant.workload import ExitHead, Workload
 
 NOMINAL_RANGE = 16  # logits, either way; heads of trained models stay within it
@@ -64,14 +59,6 @@ def unit_spec(rule: ExitRule, shape: EncoderShape, quant: QuantConfig, scale: fl
     )
 
 
-def trace_unit(rule: ExitRule, trace: ExitTrace) -> ExitUnitSpec:
-    """Return the unit that a rule needs for recorded logits; raise ConfigError as `unit_spec` does."""
-    logit_bits = trace.origin.quant.logit_bits if trace.origin.quant is not None else MAX_LOGIT_BITS
-    return exit_unit_spec(
-        rule, n_layers=trace.n_layers, n_classes=trace.n_classes, scale=trace.scale, logit_bits=logit_bits
-    )
-
-
 def decision_part(spec: ExitUnitSpec, build: ExitUnitBuild | None) -> BuiltPart:
     """Return cycles and area of the unit: as built, else as modelled."""
     return build.decision if build is not None else modelled_decision(spec)
@@ -94,19 +81,3 @@ def head_part(workload: Workload, design: Accelerator, build: ExitUnitBuild | No
         evidence="modelled",
         tool="formula",
     )
-
-
-def decide_by_unit(spec: ExitUnitSpec, trace: ExitTrace) -> Decision:
-    """Return exit layer and prediction of every sentence as the unit says them."""
-    logits = trace.logits.astype(np.int64)
-    return decision_at(first_exit(decide_events(spec, logits).exit), logits, trace.scale)
-
-
-def decide_by_rule(rule: ExitRule, trace: ExitTrace, evaluated_layers: tuple[int, ...]) -> Decision:
-    """Return what the rule in floating point says of real logits at the layers that have an exit."""
-    labels = trace.labels if trace.labelled else None
-    if isinstance(rule, FixedDepthExit | OracleExit):
-        return decide(rule, trace.real_logits, labels)
-    layers = np.array(evaluated_layers)
-    decision = decide(rule, trace.real_logits[layers - 1], labels)
-    return dataclasses.replace(decision, exit_layer=layers[decision.exit_layer - 1])

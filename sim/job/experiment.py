@@ -19,9 +19,10 @@ from hexit.hw_model.energy import EnergyBreakdown, energy_model, energy_uj
 from hexit.quant.arrays import Integers
 from hexit.quant.data.scores import pearson
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import RULES, Decision, ExitRule, OracleExit, check_serves, decide_integer
-from hexit.quant.exits.unit import ExitUnitSpec
-from hexit.quant.traces.profile import decide_profile
+from hexit.quant.exits.published import Decision
+from hexit.quant.exits.rules import RULES, ExitRule, OracleExit, check_serves
+from hexit.quant.exits.unit import ExitUnitSpec, unit_decision
+from hexit.quant.traces.replay import profile_decision, published_decision, trace_unit
 from hexit.quant.traces.trace import ExitTrace
 from hexit.sim.analysis.stalls import kernel_and_transfers, stall_breakdown
 from hexit.sim.core.lone_sentence import LoneSentence, lone_sentence, simulate_sentence
@@ -31,7 +32,6 @@ from hexit.sim.core.stream import StreamResult
 from hexit.sim.core.stream_work import stream_work
 from hexit.sim.job.built_unit import check_scale
 from hexit.sim.job.design import CheckedDesign, check_design, compile_length
-from hexit.sim.job.exit_path import decide_by_rule, decide_by_unit, trace_unit
 from hexit.sim.job.outcome import Decisions, Outcome, SentenceAnalysis, SimulatedStream
 from hexit.sim.job.setup import Setup
 from hexit.sim.job.source import ProfileSource, Source, TextSource
@@ -50,7 +50,9 @@ def evaluate(setup: Setup, source: Source, nominal: CheckedDesign | None = None)
     if setup.exit_unit is not None:
         check_scale(setup.exit_unit, source.trace.scale)
     layers, last = design.exit_path.spec.evaluated_layers, setup.shape.n_layers
-    integer, floating = decide_source(setup.rule, source, design.exit_path.spec)
+    integer, floating = decide_source(setup.rule, source, design.exit_path.spec), None
+    if isinstance(source, TextSource):
+        floating = published_decision(setup.rule, source.float_trace, layers)
     programs, index = _programs(setup, source, design)
     design = dataclasses.replace(design, programs=programs)
     sentences = [lone_sentence(program, layers) for program in programs]
@@ -128,22 +130,18 @@ class RulePoint:
     score: float | None
 
 
-def decide_source(rule: ExitRule, source: Source, unit: ExitUnitSpec | None = None) -> tuple[Decision, Decision | None]:
-    """Return the integer decisions, and those of the float rule on the float model where there is one.
+def decide_source(rule: ExitRule, source: Source, unit: ExitUnitSpec | None = None) -> Decision:
+    """Return the integer decisions of `unit`, of the rule's own unit without.
 
-    The integers are those of `unit`, of the rule's own unit without. A profile has a scale of its own, and the oracle
-    no unit: their decisions do not depend on it.
+    A profile has a unit of its own scale, and the oracle none: their decisions do not depend on `unit`.
     """
     match source:
-        case ProfileSource(profile=profile):
-            return decide_profile(rule, profile), None
-        case TextSource(trace=trace, float_trace=reference):
+        case ProfileSource(trace=trace):
+            return profile_decision(rule, trace)
+        case TextSource(trace=trace):
             if isinstance(rule, OracleExit):
-                labels = trace.labels if trace.labelled else None
-                integer = decide_integer(rule, trace.logits, trace.scale, labels)
-                return integer, decide_by_rule(rule, reference, ())
-            unit = unit or trace_unit(rule, trace)
-            return decide_by_unit(unit, trace), decide_by_rule(rule, reference, unit.evaluated_layers)
+                return published_decision(rule, trace)
+            return unit_decision(unit or trace_unit(rule, trace), trace.logits)
 
 
 def stream_energy(programs: tuple[Program, ...], device: Device, stream: StreamResult) -> EnergyBreakdown:
@@ -187,7 +185,7 @@ def sweep_rules(source: Source, chosen: ExitRule) -> dict[str, tuple[RulePoint, 
                     score=score(decision, trace),
                 )
                 for rule in settings
-                for decision in [decide_source(rule, source)[0]]
+                for decision in [decide_source(rule, source)]
             ]
         except ConfigError:  # regression rules on classes, the oracle without labels
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hexit.hw_model.energy import EnergyBreakdown
 from hexit.quant.arrays import Integers
-from hexit.quant.exits.facade import Decision
+from hexit.quant.exits.published import Decision
 from hexit.sim.analysis.stalls import KernelAndTransfers, StallBreakdown
 from hexit.sim.core.lone_sentence import ExitTable
 from hexit.sim.core.program import Unit

@@ -14,12 +14,12 @@ from hexit.hw_model.exit_unit.build import ExitUnitBuild, load_build
 from hexit.quant.config import EncoderShape, QuantConfig, check_bits
 from hexit.quant.data.tasks import TextSet, load_texts
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import ExitRule, parse_rule
+from hexit.quant.exits.rules import ExitRule, parse_rule
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
+from hexit.quant.shapes import SHAPES
 from hexit.quant.traces.profile import Profile, load_profile
 from hexit.quant.traces.reference import Reference, load_reference
 from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, calibration_of
-from hexit.quant.workload import SHAPES
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.job.built_unit import built_rule
 from hexit.sim.job.design import check_design

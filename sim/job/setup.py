@@ -8,7 +8,7 @@ from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.device import Device
 from hexit.hw_model.exit_unit.build import ExitUnitBuild
 from hexit.quant.config import EncoderShape, QuantConfig
-from hexit.quant.exits.facade import ExitRule
+from hexit.quant.exits.rules import ExitRule
 from hexit.sim.traffic.arrivals import arrival_cycles
 from hexit.sim.traffic.lengths import hardware_lengths
 from hexit.sim.traffic.load import StreamSetup

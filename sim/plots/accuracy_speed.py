@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from hexit.quant.arrays import Floats
-from hexit.quant.exits.facade import RULES, ExitRule, FixedDepthExit, OracleExit
+from hexit.quant.exits.rules import RULES, ExitRule, FixedDepthExit, OracleExit
 from hexit.sim.job.experiment import RulePoint, is_bound
 from hexit.sim.job.outcome import Outcome
 from hexit.sim.job.picture_data import PictureData

@@ -22,7 +22,7 @@ from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.exit_unit.area import exit_unit_resources
 from hexit.hw_model.exit_unit.timing import ExitUnitTiming, unit_timing
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import RULES, ElbertExit
+from hexit.quant.exits.rules import RULES, ElbertExit
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.files import write_whole
 from hexit.sim.analysis.exit_events import stage_entries

@@ -13,10 +13,10 @@ from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.device import Device
 from hexit.hw_model.energy import EnergyBreakdown
 from hexit.hw_model.gemm import roofline_cycles
-from hexit.quant.exits.facade import format_rule
+from hexit.quant.exits.rules import format_rule
 from hexit.quant.records import to_json
+from hexit.quant.shapes import parameter_counts
 from hexit.quant.traces.reference import Reference
-from hexit.quant.workload import parameter_counts
 from hexit.sim.core.program import UNIT_NAMES, Program
 from hexit.sim.job.outcome import Outcome, layer_breakdown
 from hexit.sim.job.setup import Setup
@@ -115,8 +115,7 @@ def _configuration(setup: Setup) -> Configuration:
 
 def _hashes(outcome: Outcome) -> dict[str, str]:
     trace = outcome.source.trace
-    digest = hashlib.sha256(trace.logits.tobytes() + repr(trace.scale).encode()).hexdigest()
-    hashes = {"data": trace.origin.data_hash, "trace": digest}
+    hashes = {"data": trace.origin.data_hash, "trace": trace.content_hash}
     if isinstance(outcome.source, TextSource):
         hashes |= {
             "checkpoint": outcome.source.card.content_hash,

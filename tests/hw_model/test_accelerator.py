@@ -14,7 +14,8 @@ from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
-from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import encoder_workload
 from hexit.sim.core.compile import compile_program
 from support.paths import ROOT
 from support.strategies import DECISION, LAWS, designs

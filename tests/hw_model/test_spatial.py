@@ -13,7 +13,8 @@ from hexit.hw_model.memory.weight_buffer import place_weights
 from hexit.hw_model.spatial import layers_per_engine
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import BERT_BASE, encoder_workload
+from hexit.quant.shapes import BERT_BASE
+from hexit.quant.workload import encoder_workload
 from support.strategies import LAWS
 
 

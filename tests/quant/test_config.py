@@ -7,7 +7,7 @@ import pytest
 
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import ALBERT_BASE
+from hexit.quant.shapes import ALBERT_BASE
 
 
 @pytest.mark.parametrize("bits", LEGAL_BITS)

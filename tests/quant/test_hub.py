@@ -31,15 +31,15 @@ def test_a_file_is_no_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["albert-base-v2", "owner/model"])
 def test_a_hub_name_is_fetched_without_pickles(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
+    request: dict[str, Any] = {}
 
     def download(repository: str, **options: Any) -> str:
-        asked.update(options, repository=repository)
+        request.update(options, repository=repository)
         return str(tmp_path)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert locate(name) == tmp_path
-    assert asked == {"repository": name, "allow_patterns": HUB_PATTERNS}
+    assert request == {"repository": name, "allow_patterns": HUB_PATTERNS}
     assert not any(pattern.endswith((".bin", ".pt", ".pkl", "*")) for pattern in HUB_PATTERNS)
 
 

@@ -15,26 +15,15 @@ from hexit.hw_model.device import list_devices, load_device
 from hexit.hw_model.energy import EnergyModel
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import RULES
+from hexit.quant.exits.rules import RULES
 from hexit.quant.network.model import ExitConfig
 from hexit.quant.records import from_json, to_json
+from hexit.quant.shapes import ALBERT_BASE, ParameterCounts
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.trace import TraceOrigin
 from hexit.quant.training.loop import EpochResult
 from hexit.quant.training.plan import TrainingPlan
-from hexit.quant.workload import (
-    ALBERT_BASE,
-    Add,
-    Embed,
-    ExitDecision,
-    ExitHead,
-    Gelu,
-    LayerNorm,
-    MatMul,
-    ParameterCounts,
-    Softmax,
-    encoder_workload,
-)
+from hexit.quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Softmax, encoder_workload
 from support.strategies import shapes
 
 

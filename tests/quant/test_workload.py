@@ -9,17 +9,8 @@ from hypothesis import strategies as st
 
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import (
-    ALBERT_BASE,
-    BERT_BASE,
-    ExitHead,
-    Gelu,
-    MatMul,
-    encoder_workload,
-    op_macs,
-    packed_bytes,
-    parameter_counts,
-)
+from hexit.quant.shapes import ALBERT_BASE, BERT_BASE, parameter_counts
+from hexit.quant.workload import ExitHead, Gelu, MatMul, encoder_workload, op_macs, packed_bytes
 from support.strategies import LAWS, shapes
 
 INT8 = QuantConfig.uniform(8)

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Callable
 
-from hexit.quant.exits.facade import (
+from hexit.quant.exits.rules import (
     ElbertExit,
     EntropyExit,
     ExitRule,

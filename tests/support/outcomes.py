@@ -14,11 +14,11 @@ from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.device import load_device
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.tasks import TextSet
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
+from hexit.quant.shapes import ALBERT_BASE
 from hexit.quant.traces.profile import Profile
 from hexit.quant.traces.store import Calibration, ModelCard
 from hexit.quant.traces.trace import ExitTrace, TraceOrigin
-from hexit.quant.workload import ALBERT_BASE
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.job.experiment import evaluate
 from hexit.sim.job.outcome import Outcome
@@ -56,7 +56,7 @@ def trace(n_layers: int = 4, n_classes: int = 2, *, labelled: bool = True, n_sam
         checkpoint_hash="c", model="random", data="random.tsv", data_hash="d", quant=None, n_truncated=0
     )
     return ExitTrace(
-        logits=np.rint(1024 * logits).astype(np.int32),
+        logits=np.rint(1024 * logits).astype(np.int64),
         scale=2.0**-10,
         labels=labels if labelled else np.full_like(labels, -1),
         lengths=np.full(n_samples, 8, np.int32),

@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hexit.hls.tools.verilator import compile_model, verilate
 from hexit.hw_model.array import RTL_FOLDS, CycleForm, SystolicArray, product_cycles
+from hexit.quant.arrays import Integers
 
 RTL = Path(__file__).parent / "rtl"
 BENCH = RTL / "gemm_bench.cpp"
 TIMEOUT_S = 600.0
 
-Integers = NDArray[np.int64]
 Product = tuple[Integers, Integers]  # A [m, k] and B [k, n]
 
 

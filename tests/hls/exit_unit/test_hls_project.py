@@ -23,7 +23,7 @@ from hexit.hls.exit_unit.vectors import EventStream, answer, proof_events
 from hexit.hls.tools.folder import new_folder
 from hexit.hls.tools.template_files import template
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.integer.head import HeadScales, IntegerDense, IntegerHead, head_logits, integer_head
 from support.paths import ROOT

@@ -22,7 +22,7 @@ from hexit.hls.exit_unit.simulation import simulate_hls_project
 from hexit.hls.exit_unit.vectors import EventStream, answer, proof_events
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.integer.head import HeadScales, IntegerDense, IntegerHead, head_logits, integer_head
 

@@ -15,7 +15,7 @@ from hexit.hls.exit_unit.vectors import EventStream, answer, proof_events
 from hexit.hls.tools.verilator import verilate
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.arrays import Integers
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from support.rtl_exit_unit import RtlModel, build_rtl, one_stream, timed_streams
 

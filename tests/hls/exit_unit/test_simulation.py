@@ -17,7 +17,7 @@ from hexit.hls.exit_unit.simulation import simulate_rtl_project
 from hexit.hls.exit_unit.vectors import decisions_text, events_text, proof_events
 from hexit.hls.tools.verilator import compile_model, verilator_root
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import exit_unit_spec
 
 N_EVENTS = 400

@@ -17,7 +17,7 @@ from hexit.hls.exit_unit.vectors import (
     read_events,
 )
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, decide_events, exit_unit_spec
 
 CASES = (

@@ -14,7 +14,8 @@ from hexit.hw_model.area.memory_blocks import BRAM18_BITS, URAM_BITS, Bank, spli
 from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.device import load_device
 from hexit.quant.config import QuantConfig
-from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import encoder_workload
 from support.strategies import LAWS, designs
 
 ALBERT = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 128)

@@ -19,7 +19,8 @@ from hexit.hw_model.device import list_devices, load_device
 from hexit.hw_model.widths import accumulator_bits, right_operand_bits
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
-from hexit.quant.workload import ALBERT_BASE, BERT_BASE, Workload, encoder_workload
+from hexit.quant.shapes import ALBERT_BASE, BERT_BASE
+from hexit.quant.workload import Workload, encoder_workload
 from support.paths import ROOT
 
 DEFAULT = load_design("default")

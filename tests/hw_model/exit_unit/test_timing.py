@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hexit.hw_model.exit_unit.timing import MAX_REGISTER_STATE_BITS, ExitUnitTiming, unit_timing
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 
 SOFTMAX_3 = ("argmax_1", "argmax_2", "distance", "exponential", "sum_1", "sum_2")

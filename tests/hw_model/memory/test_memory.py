@@ -19,17 +19,8 @@ from hexit.hw_model.memory.weight_buffer import parameter_panels, place_weights
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
-from hexit.quant.workload import (
-    ALBERT_BASE,
-    BERT_BASE,
-    Add,
-    Gelu,
-    Workload,
-    encoder_workload,
-    n_vector_parameters,
-    n_weights,
-    packed_bytes,
-)
+from hexit.quant.shapes import ALBERT_BASE, BERT_BASE
+from hexit.quant.workload import Add, Gelu, Workload, encoder_workload, n_vector_parameters, n_weights, packed_bytes
 from support.examples import examples
 from support.strategies import LAWS, workloads
 

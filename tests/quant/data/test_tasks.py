@@ -291,19 +291,19 @@ class FakeTable:
 
 
 class FakeDatasets:
-    asked: Any = None
+    requested: Any = None
 
     def load_dataset(self, *name: Any, split: str) -> FakeTable:
         if name[0] == "nowhere":
             raise ConnectionError("no network\nat all")
-        FakeDatasets.asked = (*name, split)
+        FakeDatasets.requested = (*name, split)
         return FakeTable()
 
 
 def test_hub_names_go_to_the_datasets_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", FakeDatasets())
     texts = load_texts("glue:sst2")
-    assert FakeDatasets.asked == ("glue", "sst2", "validation")
+    assert FakeDatasets.requested == ("glue", "sst2", "validation")
     assert (texts.name, texts.texts, texts.labels) == ("glue:sst2/dev", ("fine", "poor"), (1.0, 0.0))
     with pytest.raises(ConfigError, match=r"= nowhere: cannot be loaded \(no network\)\. Use NAME or NAME:SUBSET"):
         load_texts("nowhere")

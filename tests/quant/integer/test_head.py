@@ -13,12 +13,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.data.tasks import load_texts, read_lines
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import HardwareOrientedExit, decide_integer
+from hexit.quant.exits.rules import HardwareOrientedExit
 from hexit.quant.hub import DEFAULT_CALIBRATION, DEFAULT_DATA, DEFAULT_MODEL
 from hexit.quant.integer.head import (
     MULTIPLIER_BITS,
@@ -36,17 +36,15 @@ from hexit.quant.integer.head import (
     requantise,
     tanh_table,
 )
-from hexit.quant.integer.head_error import head_error
 from hexit.quant.network.checkpoint import Checkpoint
 from hexit.quant.network.encoding import Batch, encode_strings, equal_length_batches, evaluation_batches
 from hexit.quant.quantisation.layers import QuantisedEncoder, head_run, integer_heads, quantise
 from hexit.quant.traces.head_files import load_head_run, load_heads, save_head_run, save_heads
 from hexit.quant.traces.store import Calibration, Store, silent
+from support.exit_rules import decision_of_unit
+from support.head_error import head_error
 from support.models import SENTENCES, tiny_model
 from support.strategies import LAWS
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 HIDDEN = 6
 
@@ -203,11 +201,11 @@ def test_stated_errors_are_those_of_every_accumulator(seed: int, bits: int, addr
         given = look_up(head.pooler.table, requantise(alone, accumulators))
         error = np.abs(given - real_features(head, accumulators, channel))
         worst, total, count = max(worst, int(error.max())), total + int(error.sum()), count + len(error)
-    found = head_error(head)
-    assert found.feature_steps == worst
-    assert found.feature_steps_mean == pytest.approx(total / count)
+    measured = head_error(head)
+    assert measured.feature_steps == worst
+    assert measured.feature_steps_mean == pytest.approx(total / count)
     x = states(head, seed, 64)
-    assert np.abs(head_logits(head, x) - real_logits(head, x)).max() <= found.logit_steps
+    assert np.abs(head_logits(head, x) - real_logits(head, x)).max() <= measured.logit_steps
 
 
 def real_features(head: IntegerHead, accumulators: Integers, channel: int | None = None) -> Integers:
@@ -413,9 +411,9 @@ def test_what_is_no_file_of_heads_is_refused(damage: str, tmp_path: Path) -> Non
         with path.open("wb") as file:
             np.save(file, np.zeros(3))
     elif damage == "run":
-        run = HeadRun(inputs=np.zeros((1, 1, 1), np.int32), logits=np.zeros((1, 1, 1), np.int32), logit_scale=1.0)
+        run = HeadRun(inputs=np.zeros((1, 1, 1), np.int64), logits=np.zeros((1, 1, 1), np.int64), logit_scale=1.0)
         save_head_run(run, path)
-    elif damage in ("version", "0.classifier.weight_bits"):  # the latter: weights wider than the file says
+    elif damage in ("version", "0.classifier.weight_bits"):  # the latter: weights wider than the width in the file
         with np.load(path) as file:
             np.savez(path, **(dict(file) | {damage: np.int64(0)}))
     else:
@@ -484,7 +482,7 @@ def test_the_shipped_model_decides_the_same(config: QuantConfig, share: float, s
     assert np.mean(difference != 0) <= share
     assert difference.max() <= steps
     rule = HardwareOrientedExit()
-    ours, theirs = (decide_integer(rule, each, run.logit_scale) for each in (logits, run.logits))
+    ours, theirs = (decision_of_unit(rule, each, run.logit_scale) for each in (logits, run.logits))
     assert ours.exit_layer.tolist() == theirs.exit_layer.tolist()
     assert ours.prediction.tolist() == theirs.prediction.tolist()
     assert len(set(ours.exit_layer.tolist())) > 3

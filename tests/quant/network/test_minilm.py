@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from hexit.quant.arrays import Floats
 from hexit.quant.config import QuantConfig
 from hexit.quant.data.tasks import load_texts
 from hexit.quant.hub import DEFAULT_DATA
 from hexit.quant.network.checkpoint import load_checkpoint, save_checkpoint
 from hexit.quant.network.model import ExitConfig
+from hexit.quant.shapes import parameter_counts
 from hexit.quant.traces.store import Store, calibration_of
-from hexit.quant.workload import parameter_counts
 
 # Noise over signal, standard deviations over sentences; a tensor with a wrong scale gives more than 1.
 # Measured worst exit: 0.006 at 16 bits, 0.28 at 8 bits, so that the bounds leave room for another processor.
@@ -51,7 +51,7 @@ def test_its_size_is_the_published_one(minilm: Path) -> None:
     assert parameter_counts(checkpoint.model.shape()).n_published == 22_713_216  # its model card: 22.7 M
 
 
-def _trace(folder: Path, store: Store, bits: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _trace(folder: Path, store: Store, bits: int) -> tuple[Floats, Floats]:
     """Logit differences [layer, sentence] of the float and of the quantised encoder on 48 reviews."""
     card = store.card(str(folder))
     texts = load_texts(str(DEFAULT_DATA), label_names=card.label_names).sample(48, seed=0)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import (
+from hexit.quant.exits.published import Decision, entropy
+from hexit.quant.exits.rules import (
     ElbertExit,
     EntropyExit,
     ExitRule,
@@ -20,11 +21,15 @@ from hexit.quant.exits.facade import (
     OracleExit,
     PabeeExit,
 )
-from hexit.quant.exits.published import entropy
-from hexit.quant.traces.profile import Profile, decide_profile, load_profile, profile_trace
+from hexit.quant.traces.profile import Profile, load_profile, profile_trace
+from hexit.quant.traces.replay import profile_decision
 from support.paths import OWN_PROFILE, PUBLISHED_PROFILE
 
 RESOLUTION = 3e-7  # nats
+
+
+def decided(rule: ExitRule, profile: Profile) -> Decision:
+    return profile_decision(rule, profile_trace(profile, 128))
 
 
 def profile_at(path: Path) -> Profile:
@@ -42,7 +47,7 @@ def profile(request: pytest.FixtureRequest) -> Profile:
 @pytest.mark.parametrize(("threshold", "total"), [(0.1, 4968), (0.2, 3959), (0.3, 3320)])
 def test_published_albert_exits_after_5_70_4_54_3_81_layers(threshold: float, total: int) -> None:
     published = profile_at(PUBLISHED_PROFILE)
-    decision = decide_profile(EntropyExit(threshold=threshold), published)
+    decision = decided(EntropyExit(threshold=threshold), published)
     assert (published.n_samples, published.n_layers) == (872, 12)
     assert decision.exit_layer.sum() == total
     assert f"{decision.mean_layer:.2f}" == {0.1: "5.70", 0.2: "4.54", 0.3: "3.81"}[threshold]
@@ -53,7 +58,7 @@ def test_the_shipped_model_exits_where_its_entropies_say(threshold: float, total
     profile = load_profile(OWN_PROFILE)
     rows = [[float(cell) for cell in line.split(",")] for line in OWN_PROFILE.read_text().splitlines()[1:]]
     by_hand = [next((layer for layer in range(1, 12) if row[layer - 1] < threshold), 12) for row in rows]
-    decision = decide_profile(EntropyExit(threshold=threshold), profile)
+    decision = decided(EntropyExit(threshold=threshold), profile)
     assert (profile.n_samples, profile.n_layers) == (120, 12)
     assert decision.exit_layer.tolist() == by_hand
     assert sum(by_hand) == total
@@ -63,7 +68,7 @@ def test_a_real_profile_exits_where_its_entropies_say(profile: Profile) -> None:
     for threshold in np.arange(0.001, 0.7, 0.001):
         below = profile.entropies < threshold
         plain = np.where(below.any(axis=0), below.argmax(axis=0) + 1, 12)
-        layers = decide_profile(EntropyExit(threshold=float(threshold)), profile).exit_layer
+        layers = decided(EntropyExit(threshold=float(threshold)), profile).exit_layer
         tied = (np.abs(profile.entropies - threshold) < RESOLUTION).any(axis=0)
         assert (layers == plain)[~tied].all()
         assert tied.sum() <= 1
@@ -79,7 +84,7 @@ def test_a_small_profile_read_and_decided(tmp_path: Path) -> None:
     path = write(tmp_path, "layer_1, layer_2, layer_3\n 0.05, 0.6, nan\n0.5,0.01,x\n\n0.69314719,0.4,\n")
     profile = load_profile(path, "1-2")
     assert profile.entropies.tolist() == [[0.05, 0.5, math.log(2)], [0.6, 0.01, 0.4]]
-    decision = decide_profile(EntropyExit(threshold=0.1), profile)
+    decision = decided(EntropyExit(threshold=0.1), profile)
     assert decision.exit_layer.tolist() == [1, 2, 3]
     assert decision.prediction.tolist() == [-1, -1, -1]
 
@@ -100,7 +105,7 @@ def test_rules_that_ask_the_same_question_agree(profile: Profile, threshold: flo
     at_distance = NormalizedEntropyExit(threshold=threshold / math.log(2))
     window_off = ElbertExit(threshold=threshold / math.log(2), window=12)
     entropies, fastbert, elbert = (
-        decide_profile(rule, profile).exit_layer for rule in (EntropyExit(threshold=threshold), at_distance, window_off)
+        decided(rule, profile).exit_layer for rule in (EntropyExit(threshold=threshold), at_distance, window_off)
     )
     assert entropies.tolist() == fastbert.tolist() == elbert.tolist()
 
@@ -109,14 +114,14 @@ def test_rules_that_ask_the_same_question_agree(profile: Profile, threshold: flo
 def test_rules_that_follow_the_winner_are_refused(rule: ExitRule) -> None:
     profile = Profile(entropies=np.full((3, 2), 0.3), n_layers=4, source="", data_hash="")
     with pytest.raises(ConfigError, match=rf"--rule = {rule.name}: follows the winning class.* Use --rule entropy"):
-        decide_profile(rule, profile)
+        decided(rule, profile)
 
 
 @pytest.mark.parametrize("rule", [HardwareOrientedExit(threshold=1.0), MaximumProbabilityExit(threshold=0.8)])
 def test_certainty_rules_serve_a_profile(rule: ExitRule) -> None:
     profile = Profile(entropies=np.array([[0.6, 0.05], [0.1, 0.6]]), n_layers=3, source="", data_hash="")
-    assert decide_profile(rule, profile).exit_layer.tolist() == [2, 1]
-    assert decide_profile(FixedDepthExit(layer=3), profile).exit_layer.tolist() == [3, 3]
+    assert decided(rule, profile).exit_layer.tolist() == [2, 1]
+    assert decided(FixedDepthExit(layer=3), profile).exit_layer.tolist() == [3, 3]
 
 
 @pytest.mark.parametrize(

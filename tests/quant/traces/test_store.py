@@ -74,13 +74,13 @@ def test_traces_are_computed_once_and_come_back_the_same(
     watched: Watched, tiny_folders: dict[str, Path], texts: TextSet
 ) -> None:
     card = watched.store.card(str(tiny_folders["albert"]))
-    asks: dict[str, Callable[[], ExitTrace]] = {
+    computations: dict[str, Callable[[], ExitTrace]] = {
         "quantised model, 8-bit weights": lambda: quantised(watched.store, card, texts),
         "float model": lambda: watched.store.float_trace(card, texts, 24),
     }
-    for title, ask in asks.items():
+    for title, compute in computations.items():
         watched.titles.clear()
-        first, second = ask(), ask()
+        first, second = compute(), compute()
         assert watched.titles == [title]
         assert np.array_equal(first.logits, second.logits)
         assert (first.scale, first.origin) == (second.scale, second.origin)

@@ -24,7 +24,7 @@ ORIGIN = TraceOrigin(
 
 
 def trace(n_classes: int = 2, **changes: Any) -> ExitTrace:
-    logits = np.arange(3 * 4 * n_classes, dtype=np.int32).reshape(3, 4, n_classes) - 9
+    logits = np.arange(3 * 4 * n_classes, dtype=np.int64).reshape(3, 4, n_classes) - 9
     labels = np.array([0, 1, -1, 1]) if n_classes > 1 else np.array([0.5, 2.0, 3.25, 1.0])
     fields: dict[str, Any] = {
         "logits": logits,
@@ -69,9 +69,10 @@ def test_saving_twice_gives_equal_bytes_and_leaves_nothing_else(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"logits": np.zeros((3, 4), np.int32)}, r"trace logits = 3x4: must be n_layers x n_samples x n_classes"),
-        ({"logits": np.zeros((3, 0, 2), np.int32)}, r"trace logits = 3x0x2"),
-        ({"logits": np.zeros((3, 4, 2))}, r"trace logits = float64: must be int32 with 2 classes"),
+        ({"logits": np.zeros((3, 4), np.int64)}, r"trace logits = 3x4: must be n_layers x n_samples x n_classes"),
+        ({"logits": np.zeros((3, 0, 2), np.int64)}, r"trace logits = 3x0x2"),
+        ({"logits": np.zeros((3, 4, 2))}, r"trace logits = float64: must be int64 with 2 classes"),
+        ({"logits": np.full((3, 4, 2), 1 << 31)}, r"trace logits = 2147483648: must fit 32 bits"),
         ({"labels": np.zeros(4)}, r"trace labels = float64: must be int64 with 2 classes"),
         ({"labels": np.array([0, 1])}, r"trace labels = \(2,\): must be one number for each of the 4 samples"),
         ({"labels": np.array([0, 1, 2, 0])}, r"trace labels = .*2.*: must be classes 0\.\.1, or -1"),

@@ -336,7 +336,7 @@ class Stop(Exception):  # noqa: N818 - a user's Ctrl-C
 
 
 def stop_after(n_steps: int) -> Watchers:
-    """Watchers that stop the run when it tells of its n-th step."""
+    """Watchers that stop the run when it reports its n-th step."""
     seen = 0
 
     def advance(n_done: int, _: str) -> None:
@@ -418,7 +418,7 @@ def test_a_finished_folder_is_left_alone(trained: tuple[Path, tuple[EpochResult,
 @pytest.mark.parametrize("place", ["file", "file/below/it"])
 def test_an_unwritable_place_is_refused_before_training(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
-    watchers = Watchers(stage=lambda *_: pytest.fail("training began"))
+    watchers = Watchers(begin=lambda *_: pytest.fail("training began"))
     with pytest.raises(ConfigError, match=rf"^--out = .*{place}: cannot be written"):
         train(PLAN, TRAINING_SET, None, tmp_path / place, watchers=watchers)
     assert (tmp_path / "file").read_text() == "kept"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hexit.hw_model.exit_unit.timing import unit_timing
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.sim.analysis.exit_events import event_cycles
 from support.rtl_exit_unit import build_rtl, timed_streams

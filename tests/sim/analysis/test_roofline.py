@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.config import QuantConfig
-from hexit.quant.workload import ALBERT_BASE, encoder_workload, op_macs
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import encoder_workload, op_macs
 from hexit.sim.analysis.roofline import LAYERS, SENTENCES, roofline
 from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.core.compile import compile_program

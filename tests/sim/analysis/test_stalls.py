@@ -13,7 +13,8 @@ from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import encoder_workload
 from hexit.sim.analysis.stalls import (
     CAUSES,
     NO_WORK,

@@ -14,7 +14,8 @@ from hexit.hw_model.rounding import ceil_div
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
-from hexit.quant.workload import ALBERT_BASE, ExitHead, LayerNorm, encoder_workload
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import ExitHead, LayerNorm, encoder_workload
 from hexit.sim.analysis.timeline import PANELS, WAITING, Timeline, sentence_timeline
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import simulate_sentence

@@ -9,8 +9,8 @@ from rich.console import Console
 from hexit.hw_model.accelerator import list_designs
 from hexit.hw_model.device import list_devices, load_device
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import RULES, parameters
-from hexit.quant.workload import SHAPES
+from hexit.quant.exits.rules import RULES, parameters
+from hexit.quant.shapes import SHAPES
 from hexit.sim.commands.listing import print_list
 from hexit.sim.commands.run import LISTS
 

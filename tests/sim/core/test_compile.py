@@ -18,8 +18,8 @@ from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import exit_head_cycles, pooling_cycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
+from hexit.quant.shapes import ALBERT_BASE
 from hexit.quant.workload import (
-    ALBERT_BASE,
     Add,
     ExitHead,
     Gelu,

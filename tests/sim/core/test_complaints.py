@@ -15,7 +15,8 @@ from hexit.hw_model.energy import EnergyModel, energy_model
 from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel, device_channel
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import DoesNotFit
-from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import encoder_workload
 from hexit.sim.analysis.stalls import CAUSES, kernel_and_transfers, stall_breakdown
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import simulate_sentence

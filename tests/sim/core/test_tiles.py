@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.array import ArrayPreset, Dataflow, product_cycles
 from hexit.hw_model.gemm import roofline_cycles
-from hexit.quant.workload import ALBERT_BASE, MatMul, encoder_workload, op_macs
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import MatMul, encoder_workload, op_macs
 from hexit.sim.core.tiles import cut_product, n_tiles
 from support.op_programs import INT8, product, whole_product_cycles
 from support.strategies import LAWS, designs, in_every_data_flow

@@ -12,8 +12,8 @@ import pytest
 
 from hexit.hw_model.exit_unit.build import ExitUnitBuild, save_build
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import format_rule
-from hexit.quant.exits.integer import DifferenceTest
+from hexit.quant.exits.integer_rule import DifferenceTest
+from hexit.quant.exits.rules import format_rule
 from hexit.quant.exits.unit import decide_events
 from hexit.sim.job.outcome import Outcome
 from hexit.sim.report.build import build_report

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hexit.quant.data.scores import exit_scores, pearson
-from hexit.quant.exits.facade import RULES, OracleExit
+from hexit.quant.exits.rules import RULES, OracleExit
 from hexit.quant.traces.store import silent
 from hexit.sim.core.program import Unit
 from hexit.sim.job.experiment import (
@@ -173,7 +173,7 @@ def test_a_point_of_the_sweep_is_what_the_rule_does(simulated: Simulate) -> None
     outcome = simulated(rule="elbert:window=2")
     curves = sweep_rules(outcome.source, outcome.setup.rule)
     for point in (curves["elbert"][3], curves["pabee"][0]):
-        decision, _ = decide_source(point.rule, outcome.source)
+        decision = decide_source(point.rule, outcome.source)
         assert point.mean_layer == decision.mean_layer
         assert point.score == score(decision, outcome.source.trace)
     assert "window=2" in str(curves["elbert"][0].rule)  # the chosen rule keeps its other parameters

@@ -12,7 +12,7 @@ from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.device import DEVICE_FOLDER
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.facade import format_rule
+from hexit.quant.exits.rules import format_rule
 from hexit.quant.records import to_json
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent

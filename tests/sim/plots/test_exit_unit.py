@@ -8,7 +8,7 @@ import pytest
 
 from hexit.hw_model.exit_unit.area import exit_unit_resources
 from hexit.hw_model.exit_unit.timing import unit_timing
-from hexit.quant.exits.facade import parse_rule
+from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.sim.plots.exit_unit import draw_area, draw_pipeline, draw_unit, rule_areas
 

@@ -15,7 +15,8 @@ from hexit.hw_model.machine.files import list_machines, load_machine
 from hexit.hw_model.memory.channel import device_channel
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import BERT_BASE, encoder_workload
+from hexit.quant.shapes import BERT_BASE
+from hexit.quant.workload import encoder_workload
 from hexit.sim.core.compile import compile_program
 from hexit.sim.published.machine import machine_cycles
 from hexit.sim.published.validation import markdown, page_heading, predicted_cycles, validate, validate_machine

@@ -14,7 +14,8 @@ from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import ALBERT_BASE, encoder_workload
+from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.workload import encoder_workload
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import Admission

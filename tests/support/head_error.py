@@ -19,12 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.integer.head import (
-    Floats,
     HeadScales,
     IntegerHead,
     IntegerPooler,
-    Integers,
     Requantisation,
     look_up,
     requantise,

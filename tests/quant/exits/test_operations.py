@@ -1,4 +1,4 @@
-"""What each rule costs: operations counted by hand, fates of exp, log and division; and the rules no unit can serve."""
+"""The operations of each rule, counted by hand, fates of exp, log and division; and the rules no unit can serve."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ from typing import Any
 
 import pytest
 
-from hexit.hls.exit_unit.constants import constants, tables
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.cost import OperationCount, RuleCost, cost_lines, error_cells, error_text, rule_cost
-from hexit.quant.exits.error import PartError, table_error
-from hexit.quant.exits.facade import RULES, TableFormat, parse_rule
+from hexit.quant.exits.constants import TableFormat
+from hexit.quant.exits.operations import OperationCount, RuleOperations, rule_operations
+from hexit.quant.exits.rules import RULES, parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
-from support.paths import ROOT
 
 ENTROPIES = ("elbert", "normalized-entropy", "entropy")
 FINE, ROUNDED = TableFormat(address_bits=16), TableFormat(address_bits=8)  # at 8 bits: an entry per integer, or not
-
-DOCUMENT = (ROOT / "docs" / "exit_unit.md").read_text(encoding="utf-8")
-ROWS = [
-    tuple(cell.strip() for cell in line.strip("|").split("|"))
-    for line in DOCUMENT.partition("| rule | K | bits |")[2].splitlines()[2:]
-    if line.startswith("|")
-]
-WHOLE_ROWS = [row for row in ROWS if row[4].replace(",", "").isdigit() and int(row[4].replace(",", "")) < 10**8]
 
 
 def spec_of(rule: str, n_classes: int, **options: Any) -> ExitUnitSpec:
@@ -31,8 +21,8 @@ def spec_of(rule: str, n_classes: int, **options: Any) -> ExitUnitSpec:
     return exit_unit_spec(parse_rule(rule), n_classes=n_classes, **(given | options))
 
 
-def cost_of(rule: str, n_classes: int, **options: Any) -> RuleCost:
-    return rule_cost(spec_of(rule, n_classes, **options))
+def operations_of(rule: str, n_classes: int, **options: Any) -> RuleOperations:
+    return rule_operations(spec_of(rule, n_classes, **options))
 
 
 @pytest.mark.parametrize(
@@ -76,80 +66,34 @@ def test_operations_of_an_event(
         look_ups=look_ups,
         multiplications=multiplications,
     )
-    assert cost_of(rule, n_classes, tables=tables).count == expected
+    assert operations_of(rule, n_classes, tables=tables).count == expected
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if name not in ("oracle", "pabee-regression")])
 def test_two_classes_need_no_table_and_no_multiplier(name: str) -> None:
-    cost = cost_of(name, 2)
-    assert cost.tables == ()
-    assert cost.count.multiplications == cost.count.look_ups == 0
-    assert {item.fate for item in cost.treatments} <= {"removed"}
-    assert {operation for item in cost.treatments for operation in item.operations} == set(cost.published)
+    operations = operations_of(name, 2)
+    assert operations.tables == ()
+    assert operations.count.multiplications == operations.count.look_ups == 0
+    assert {item.fate for item in operations.treatments} <= {"removed"}
+    assert {operation for item in operations.treatments for operation in item.operations} == set(operations.published)
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if name not in ("oracle", "pabee-regression", "hardware")])
 @pytest.mark.parametrize("bias", ["bias_1", "bias_3"])
 def test_more_classes_need_tables_for_exp_and_log_never_a_division(name: str, bias: str) -> None:
-    cost = cost_of(f"elbert:bias={bias},window=3" if name == "elbert" else name, 3)
-    fates = {(operation, item.fate) for item in cost.treatments for operation in item.operations}
-    assert {operation for operation, _ in fates} == set(cost.published)
+    operations = operations_of(f"elbert:bias={bias},window=3" if name == "elbert" else name, 3)
+    fates = {(operation, item.fate) for item in operations.treatments for operation in item.operations}
+    assert {operation for operation, _ in fates} == set(operations.published)
     assert ("exp", "removed") not in fates
     assert ("divide", "multiplier") not in fates
-    assert cost.count.multiplications == (name in ENTROPIES)
-    named = {table for item in cost.treatments for table in item.tables}
-    assert named == {table.name for table in cost.tables}
-    assert all(item.how and (item.fate == "table") == bool(item.tables) for item in cost.treatments)
+    assert operations.count.multiplications == (name in ENTROPIES)
+    named = {table for item in operations.treatments for table in item.tables}
+    assert named == {table.name for table in operations.tables}
+    assert all(item.how and (item.fate == "table") == bool(item.tables) for item in operations.treatments)
 
 
 @pytest.mark.parametrize(
-    "rule", ["entropy", "max-probability", "elbert:window=3", "elbert:window=3,bias=bias_3", "pabee"]
-)
-@pytest.mark.parametrize("n_classes", [2, 3, 10])
-def test_tables_and_state_are_those_of_the_hardware(rule: str, n_classes: int) -> None:
-    spec = spec_of(rule, n_classes)
-    cost, found = rule_cost(spec), constants(spec)
-    assert [table.name for table in cost.tables] == list(tables(spec))
-    for table in cost.tables:
-        assert table.entries == found[f"{table.name.upper()}_ENTRIES"]
-        assert table.bits == found[f"{table.name.upper()}_BITS"]
-    assert cost.table_bits == sum(len(table.entries) * found[f"{n.upper()}_BITS"] for n, table in tables(spec).items())
-    assert cost.state_bits == spec.state_bits
-
-
-def test_cost_in_words() -> None:
-    lines = cost_lines(spec_of("elbert:window=4,bias=bias_3", 3))
-    assert lines[0] == "the rule asks for exp, log, divide, multiply"
-    assert lines[1].startswith(
-        "confidence: exp: table (exponential 245 x 17 bits, weighted 245 x 15 bits): e^-y by the"
-    )
-    assert [line.partition(":")[0] for line in lines[-4:]] == ["confidence", "log-odds", "side", "limits"]
-    assert cost_lines(spec_of("hardware", 2)) == (
-        "the rule asks for no exp, log, division or product",
-        "per event: subtractions 1, additions 1, comparisons 6, look-ups 0, products 0; bits of state per sentence 5",
-        "confidence: exact over 511 inputs",
-        "side: exact over 511 inputs",
-    )
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({}, "worst 0.00013 nats, proven 0.0005; 1,200 wrong of 34,000 inputs"),
-        ({"exhaustive": False}, "worst 0.00013 nats, proven 0.0005; 1,200 wrong of a share of 34,000 inputs"),
-        ({"n_wrong": 0}, "worst 0.00013 nats, proven 0.0005; over 34,000 inputs"),
-        ({"n_wrong": 0, "worst": 0.0}, "exact over 34,000 inputs"),
-        ({"n_wrong": 0, "worst": 0.0, "exhaustive": False}, "nothing wrong in a share of 34,000 inputs"),
-    ],
-)
-def test_an_error_in_words(changes: dict[str, Any], said: str) -> None:
-    known: dict[str, Any] = {"part": "confidence", "unit": "nats", "n_inputs": 34000, "n_wrong": 1200, "n_early": 7}
-    known |= {"n_ties": 0, "worst": 0.000131, "bound": 0.0005, "exhaustive": True}
-    assert error_text(PartError(**(known | changes))) == said
-
-
-@pytest.mark.parametrize(
-    ("rule", "n_classes", "options", "said"),
+    ("rule", "n_classes", "options", "message"),
     [
         (
             "hardware",
@@ -216,26 +160,13 @@ def test_an_error_in_words(changes: dict[str, Any], said: str) -> None:
     ],
 )
 def test_a_unit_that_cannot_be_built_says_why_and_what_can(
-    rule: str, n_classes: int, options: dict[str, Any], said: str
+    rule: str, n_classes: int, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         spec_of(rule, n_classes, **options)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("bias", ["bias_1", "bias_2", "bias_3"])
 def test_a_three_class_elbert_window_can_be_built(bias: str) -> None:
     assert spec_of(f"elbert:bias={bias},window=3", 3).form.trend is not None
-
-
-def test_the_document_has_a_row_for_every_rule_that_can_be_wrong() -> None:
-    names = {name for name in RULES if name not in ("oracle", "pabee", "fixed-depth")}
-    assert {row[0].partition(":")[0] for row in ROWS} == names
-    assert len(WHOLE_ROWS) > len(ROWS) / 2
-
-
-@pytest.mark.parametrize("row", WHOLE_ROWS, ids=lambda row: " ".join(row[:4]))
-def test_a_row_of_the_document_is_measured_again(row: tuple[str, ...]) -> None:
-    n_classes, logit_bits = int(row[1]), int(row[2])
-    spec = spec_of(row[0], n_classes, logit_bits=logit_bits, scale=2.0 ** (4 - logit_bits), tables=None)
-    assert row[3:] in {error_cells(part) for part in table_error(spec).parts}

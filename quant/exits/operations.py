@@ -1,8 +1,8 @@
-"""What the decision of one exit unit costs in mathematics: what its rule asks for, and what is left of it.
+"""The operations of one exit unit: those that its rule's equation has, what became of them, and those of an event.
 
 A published rule on probabilities needs an exponential per class, a division, and, for an entropy, a logarithm and
-products. `rule_cost` tells of an `ExitUnitSpec` which of them were removed by an identity, which a table replaces and
-which stay, and counts the integer operations that one event takes; `table_error` says how wrong the tables can be.
+products. `rule_operations` derives from an `ExitUnitSpec` which of them were removed by an identity, which a table
+replaces and which stay, and counts the integer operations of one event.
 
 Counted is what `quant.exits.unit.decide_events` computes from logits and state. Signs, shifts, absolute values and
 selections are wires or part of an adder and are not counted, nor are comparisons of the layer's number.
@@ -12,11 +12,11 @@ Not modelled: how the operations share logic (hw_model.exit_unit.area) or cycles
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from hexit.quant.exits.error import BUDGET, PartError, TableError, table_error
-from hexit.quant.exits.integer import (
+from hexit.quant.exits.integer_rule import (
     DifferenceTest,
     EntropyTest,
     FixedLayer,
@@ -43,23 +43,6 @@ from hexit.quant.exits.rules import (
     parse_rule,
 )
 from hexit.quant.exits.unit import ExitUnitSpec
-
-__all__ = [
-    "BUDGET",
-    "Operation",
-    "OperationCount",
-    "PartError",
-    "RuleCost",
-    "TableError",
-    "TableSize",
-    "Treatment",
-    "cost_lines",
-    "error_cells",
-    "error_text",
-    "published_operations",
-    "rule_cost",
-    "table_error",
-]
 
 Operation = Literal["exp", "log", "divide", "multiply"]
 Fate = Literal["removed", "table", "multiplier"]
@@ -114,18 +97,13 @@ class OperationCount:
 
     def __add__(self, other: OperationCount) -> OperationCount:
         """Return the operations of two parts that share none."""
-        return OperationCount(
-            subtractions=self.subtractions + other.subtractions,
-            additions=self.additions + other.additions,
-            comparisons=self.comparisons + other.comparisons,
-            look_ups=self.look_ups + other.look_ups,
-            multiplications=self.multiplications + other.multiplications,
-        )
+        names = [field.name for field in dataclasses.fields(self)]
+        return OperationCount(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleCost:
-    """The mathematics of one exit unit."""
+class RuleOperations:
+    """The operations of one exit unit: those of its published rule, what became of each, and those of an event."""
 
     rule: str
     n_classes: int
@@ -141,10 +119,10 @@ class RuleCost:
         return sum(table.total_bits for table in self.tables)
 
 
-def rule_cost(spec: ExitUnitSpec) -> RuleCost:
-    """Return what the decision of `spec` costs, derived from its integers."""
+def rule_operations(spec: ExitUnitSpec) -> RuleOperations:
+    """Return the operations of `spec`, derived from its integers."""
     form, published = spec.form, published_operations(parse_rule(spec.rule))
-    return RuleCost(
+    return RuleOperations(
         rule=spec.rule,
         n_classes=spec.n_classes,
         published=published,
@@ -156,7 +134,7 @@ def rule_cost(spec: ExitUnitSpec) -> RuleCost:
 
 
 def published_operations(rule: ExitRule) -> tuple[Operation, ...]:
-    """Return the operations beyond adding and comparing that the equation of a rule asks for."""
+    """Return the operations beyond adding and comparing that the equation of a rule has."""
     match rule:
         case ElbertExit() | NormalizedEntropyExit() | EntropyExit():
             return ("exp", "log", "divide", "multiply")
@@ -222,12 +200,12 @@ def _tabled(
 
 
 def _tables(form: IntegerRule) -> tuple[TableSize, ...]:
-    found: dict[str, Table | Limits] = {}
+    tables: dict[str, Table | Limits] = {}
     match form.confidence:
         case EntropyTest(exponential=exponential, weighted=weighted, logarithm=logarithm):
-            found |= {"exponential": exponential, "weighted": weighted, "logarithm": logarithm}
+            tables |= {"exponential": exponential, "weighted": weighted, "logarithm": logarithm}
         case ProbabilityTest(exponential=exponential):
-            found |= {"exponential": exponential}
+            tables |= {"exponential": exponential}
         case DifferenceTest() | FixedLayer() | None:
             pass
         case _:
@@ -235,16 +213,16 @@ def _tables(form: IntegerRule) -> tuple[TableSize, ...]:
     match form.trend:
         case SideRun(log_odds=log_odds, limits=limits):
             if log_odds is not None:
-                found |= {"odds_exponential": log_odds.exponential, "odds_logarithm": log_odds.logarithm}
+                tables |= {"odds_exponential": log_odds.exponential, "odds_logarithm": log_odds.logarithm}
             if limits is not None:
-                found |= {"limits": limits}
+                tables |= {"limits": limits}
         case WinnerRun() | SmallStepRun() | None:
             pass
         case _:
             assert_never(form.trend)
     return tuple(
         TableSize(name=name, entries=len(table.entries), bits=max(1, max(table.entries).bit_length()))
-        for name, table in found.items()
+        for name, table in tables.items()
     )
 
 
@@ -302,41 +280,3 @@ def _log_odds_count(n_classes: int, log_odds: LogOdds) -> OperationCount:
 def _rounded(table: Table, n_look_ups: int) -> OperationCount:
     """The additions that round an address; none where every integer has its entry."""
     return OperationCount(additions=n_look_ups if table.shift else 0)
-
-
-def cost_lines(spec: ExitUnitSpec, error: TableError | None = None) -> tuple[str, ...]:
-    """Return the cost of a unit in lines of text for people; `error` is measured where it is not given."""
-    cost, measured = rule_cost(spec), error or table_error(spec)
-    sizes = {table.name: f"{table.name} {table.entries:,} x {table.bits} bits" for table in cost.tables}
-    lines = [f"the rule asks for {', '.join(cost.published) or 'no exp, log, division or product'}"]
-    for item in cost.treatments:
-        what = "removed exactly" if item.fate == "removed" else item.fate
-        named = f" ({', '.join(sizes[name] for name in item.tables)})" if item.tables else ""
-        lines.append(f"{item.part}: {', '.join(item.operations)}: {what}{named}: {item.how}")
-    n = cost.count
-    lines.append(
-        f"per event: subtractions {n.subtractions}, additions {n.additions}, comparisons {n.comparisons}, "
-        f"look-ups {n.look_ups}, products {n.multiplications}; bits of state per sentence {cost.state_bits}"
-    )
-    return (*lines, *(f"{part.part}: {error_text(part)}" for part in measured.parts))
-
-
-def error_text(part: PartError) -> str:
-    """Return an error in one line: the worst that was found, what is proven, and over how many inputs."""
-    over = f"{part.n_inputs:,} inputs" if part.exhaustive else f"a share of {part.n_inputs:,} inputs"
-    if part.n_wrong == 0 and part.worst == 0.0:
-        return f"exact over {over}" if part.exhaustive else f"nothing wrong in {over}"
-    wrong = f"{part.n_wrong:,} wrong of {over}" if part.n_wrong else f"over {over}"
-    return f"worst {part.worst:.2g} {part.unit}, proven {part.bound:.2g}; {wrong}"
-
-
-def error_cells(part: PartError) -> tuple[str, ...]:
-    """Return an error as cells of a table: what is compared, inputs, wrong, early, worst, proven."""
-    return (
-        part.part,
-        f"{part.n_inputs:,}" if part.exhaustive else f"{part.n_inputs:,} of more",
-        f"{part.n_wrong:,}",
-        f"{part.n_early:,}",
-        f"{part.worst:.2g} {part.unit}" if part.worst else "0",
-        f"{part.bound:.2g}",
-    )

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hexit.hls.exit_unit.comparison import PartError
+from hexit.hls.exit_unit.table_error import table_error
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.error import PartError, table_error
-from hexit.quant.exits.facade import TableFormat, evaluate
-from hexit.quant.exits.integer import DifferenceTest, SideRun, SmallStepRun, integer_log_odds
-from hexit.quant.exits.published import Floats, Integers, decide, entropy, log_odds, softmax
+from hexit.quant.exits.constants import TableFormat
+from hexit.quant.exits.integer_rule import DifferenceTest, IntegerRule, SideRun, SmallStepRun, fires, integer_log_odds
+from hexit.quant.exits.published import decide, entropy, first_exit, log_odds, softmax
 from hexit.quant.exits.rules import ElbertExit, MaximumProbabilityExit, parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 
@@ -39,13 +41,17 @@ def spec_of(rule: str, n_classes: int, logit_bits: int, **options: Any) -> ExitU
 
 
 def part_of(spec: ExitUnitSpec, name: str, **options: int) -> PartError:
-    (found,) = (part for part in table_error(spec, **options).parts if part.part == name)
-    return found
+    (part,) = (part for part in table_error(spec, **options).parts if part.part == name)
+    return part
 
 
 def at_one_exit(logits: Integers) -> Integers:
     """Logits [n, K] as two equal layers, so that who leaves after the first does so by its test."""
     return np.stack([logits, logits])
+
+
+def exit_layers(form: IntegerRule, logits: Integers) -> Integers:
+    return first_exit(fires(form, logits))
 
 
 @pytest.mark.parametrize("logit_bits", [4, 8, 16])
@@ -72,10 +78,10 @@ def test_a_constant_that_is_off_by_one_is_found_on_both_sides(rule: str, off_by:
             wrong = dataclasses.replace(form, confidence=DifferenceTest(minimum=minimum + off_by))
         case _, SmallStepRun(minimum=minimum, run_length=run_length):
             wrong = dataclasses.replace(form, trend=SmallStepRun(minimum=minimum + off_by, run_length=run_length))
-    found = table_error(dataclasses.replace(spec, form=wrong)).parts[0]
-    stricter = (off_by > 0) == (found.part == "confidence")
-    assert (found.n_wrong, found.n_early) == (2, 0 if stricter else 2)
-    assert 0 < found.worst <= form.scale
+    measured = table_error(dataclasses.replace(spec, form=wrong)).parts[0]
+    stricter = (off_by > 0) == (measured.part == "confidence")
+    assert (measured.n_wrong, measured.n_early) == (2, 0 if stricter else 2)
+    assert 0 < measured.worst <= form.scale
     assert table_error(spec).exact
 
 
@@ -88,20 +94,21 @@ def test_confidence_error_is_that_of_an_enumeration(
     spec = spec_of(rule, n_classes, logit_bits, scale=2.0 ** (4 - logit_bits) * 0.9, tables=tables)
     distances = np.array(list(itertools.combinations_with_replacement(range(1 << logit_bits), n_classes - 1)))
     q = at_one_exit(-np.column_stack([np.zeros(len(distances), dtype=int), distances]))
-    published, unit = decide(parse_rule(rule), q * spec.form.scale).exit_layer, evaluate(spec.form, half(q, logit_bits))
-    wrong = published != unit.exit_layer
+    published = decide(parse_rule(rule), q * spec.form.scale).exit_layer
+    unit = exit_layers(spec.form, half(q, logit_bits))
+    wrong = published != unit
 
-    found = part_of(spec, "confidence")
+    measured = part_of(spec, "confidence")
 
-    assert found.exhaustive
-    assert (found.n_inputs, found.n_wrong) == (len(distances), wrong.sum())
-    assert found.n_early == (wrong & (unit.exit_layer == 1)).sum()
-    assert found.worst == pytest.approx(
+    assert measured.exhaustive
+    assert (measured.n_inputs, measured.n_wrong) == (len(distances), wrong.sum())
+    assert measured.n_early == (wrong & (unit == 1)).sum()
+    assert measured.worst == pytest.approx(
         away(rule, n_classes, q[0] * spec.form.scale)[wrong].max(initial=0.0), abs=1e-12
     )
-    assert found.worst <= found.bound
+    assert measured.worst <= measured.bound
     if tables == COARSE:
-        assert found.n_wrong > 0
+        assert measured.n_wrong > 0
 
 
 def half(q: Integers, logit_bits: int) -> Integers:
@@ -134,7 +141,7 @@ def test_log_odds_and_sides_are_those_of_an_enumeration(bits: int, margin: float
     integer = integer_log_odds(spec.form, spec.form.trend.log_odds, q) * spec.form.nat_scale
     real = log_odds(q * 0.55)
     form = dataclasses.replace(spec.form, confidence=None)
-    unit, published = evaluate(form, at_one_exit(q)).exit_layer, decide(rule, at_one_exit(q) * 0.55).exit_layer
+    unit, published = exit_layers(form, at_one_exit(q)), decide(rule, at_one_exit(q) * 0.55).exit_layer
     wrong = unit != published
     distance = np.abs(np.abs(real) - np.log((0.5 + margin) / (0.5 - margin)))
 
@@ -159,15 +166,15 @@ def test_limits_error_is_that_of_an_enumeration(range_limit: float, address_bits
     first = pairs // 2
     q = np.stack([first, first - pairs], axis=-1).transpose(1, 0, 2)[[0, 1, 1]]
     form = dataclasses.replace(spec.form, confidence=None)
-    unit, published = evaluate(form, q).exit_layer == 2, decide(rule, q * 2.0**-4).exit_layer == 2
+    unit, published = exit_layers(form, q) == 2, decide(rule, q * 2.0**-4).exit_layer == 2
 
-    found = part_of(spec, "limits")
+    measured = part_of(spec, "limits")
 
-    assert found.exhaustive
-    assert (found.n_inputs, found.n_wrong, found.n_early) == (len(pairs), (unit != published).sum(), 0)
+    assert measured.exhaustive
+    assert (measured.n_inputs, measured.n_wrong, measured.n_early) == (len(pairs), (unit != published).sum(), 0)
     assert not (unit & ~published).any()
-    assert found.worst <= found.bound
-    assert (found.n_wrong == 0) == (address_bits == 12 or found.bound == 0)
+    assert measured.worst <= measured.bound
+    assert (measured.n_wrong == 0) == (address_bits == 12 or measured.bound == 0)
 
 
 @pytest.mark.parametrize("rule", [*MORE_CLASSES, "elbert:window=2,bias=bias_3,margin=0.1"])
