@@ -10,18 +10,22 @@ of 18 Kb, worst error and wrong decisions for tables of 2^6 .. 2^14 entries and 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hexit.hls.exit_unit.mathematics import error_cells
-from hexit.hls.exit_unit.table_error import table_error
 from hexit.hw_model.area.memory_blocks import bram18_blocks
 from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.operations import rule_operations
 from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.error_tables import error_cells, table_error
 
 HEADER = ("rule", "K", "bits", "compared", "inputs", "wrong", "early", "worst", "proven")
 SWEEP_HEADER = ("addresses", "fraction", "table bits", "BRAM18", "compared", "wrong", "worst", "proven")

@@ -12,6 +12,7 @@ formula. Logits have a range of +-8, rules their default parameters.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from hexit.hls.exit_unit.rtl_project import write_rtl
-from hexit.hls.exit_unit.table_error import table_error
 from hexit.hls.tools.yosys import source_digest, synthesise, yosys_version
 from hexit.hw_model.exit_unit.measured import (
     MEASURED_UNITS,
@@ -40,6 +40,10 @@ from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.rules import RULES, Bias, ElbertExit, OracleExit, check_serves, format_rule, parse_rule
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.error_tables import table_error
 
 N_CLASSES = (1, 2, 3, 10)  # 1 is a regression
 LOGIT_BITS = (16, 12, 8)

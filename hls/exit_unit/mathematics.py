@@ -1,15 +1,27 @@
-"""The mathematics of an exit unit as text: its operations, and how wrong its tables can be."""
+"""The mathematics of an exit unit as text: its operations, and how far it may be from its published rule."""
 
 from __future__ import annotations
 
-from hexit.hls.exit_unit.comparison import PartError
-from hexit.hls.exit_unit.table_error import table_error
+from typing import assert_never
+
+from hexit.quant.exits.integer_rule import (
+    DifferenceTest,
+    EntropyTest,
+    FixedLayer,
+    IntegerRule,
+    ProbabilityTest,
+    SideRun,
+    SmallStepRun,
+    WinnerRun,
+)
 from hexit.quant.exits.operations import rule_operations
 from hexit.quant.exits.unit import ExitUnitSpec
 
+SAMPLED = "sampled: the unit leaves later than the equation where they differ, never earlier"
+
 
 def mathematics_lines(spec: ExitUnitSpec) -> tuple[str, ...]:
-    """Return the operations of a unit and the measured errors of its tables in lines of text for people."""
+    """Return the operations of a unit and the bounds of its error in lines of text for people."""
     operations = rule_operations(spec)
     sizes = {table.name: f"{table.name} {table.entries:,} x {table.bits} bits" for table in operations.tables}
     lines = [f"the rule asks for {', '.join(operations.published) or 'no exp, log, division or product'}"]
@@ -22,25 +34,33 @@ def mathematics_lines(spec: ExitUnitSpec) -> tuple[str, ...]:
         f"per event: subtractions {n.subtractions}, additions {n.additions}, comparisons {n.comparisons}, "
         f"look-ups {n.look_ups}, products {n.multiplications}; bits of state per sentence {operations.state_bits}"
     )
-    return (*lines, *(f"{part.part}: {error_text(part)}" for part in table_error(spec).parts))
+    return (*lines, *_error_lines(spec.form))
 
 
-def error_text(part: PartError) -> str:
-    """Return an error in one line: the worst measured, what is proven, and over how many inputs."""
-    over = f"{part.n_inputs:,} inputs" if part.exhaustive else f"a share of {part.n_inputs:,} inputs"
-    if part.n_wrong == 0 and part.worst == 0.0:
-        return f"exact over {over}" if part.exhaustive else f"nothing wrong in {over}"
-    wrong = f"{part.n_wrong:,} wrong of {over}" if part.n_wrong else f"over {over}"
-    return f"worst {part.worst:.2g} {part.unit}, proven {part.bound:.2g}; {wrong}"
+def _error_lines(form: IntegerRule) -> list[str]:
+    """How far each comparison may be from the published one: the proven margins of the integers (docs/exit_unit.md)."""
+    lines = []
+    match form.confidence:
+        case DifferenceTest() | EntropyTest():
+            lines.append(f"confidence: {_margin(form.confidence_margin, 'nats')}")
+        case ProbabilityTest():
+            lines.append(f"confidence: {_margin(form.confidence_margin, 'in probability')}")
+        case FixedLayer() | None:
+            pass
+        case _:
+            assert_never(form.confidence)
+    match form.trend:
+        case SideRun(limits=limits):
+            lines.append(f"side: {_margin(form.log_odds_margin, 'nats')}")
+            lines += [f"limits: {SAMPLED}"] if limits is not None and limits.shift else []
+        case SmallStepRun():
+            lines.append(f"step: {_margin(0.0, '')}")
+        case WinnerRun() | None:
+            pass
+        case _:
+            assert_never(form.trend)
+    return lines
 
 
-def error_cells(part: PartError) -> tuple[str, ...]:
-    """Return an error as cells of a table: what is compared, inputs, wrong, early, worst, proven."""
-    return (
-        part.part,
-        f"{part.n_inputs:,}" if part.exhaustive else f"{part.n_inputs:,} of more",
-        f"{part.n_wrong:,}",
-        f"{part.n_early:,}",
-        f"{part.worst:.2g} {part.unit}" if part.worst else "0",
-        f"{part.bound:.2g}",
-    )
+def _margin(margin: float, unit: str) -> str:
+    return f"as published, but within {margin:.2g} {unit} of its threshold" if margin else "as published"

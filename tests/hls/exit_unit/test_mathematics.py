@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from hexit.hls.exit_unit.comparison import PartError
 from hexit.hls.exit_unit.constants import constants, tables
-from hexit.hls.exit_unit.mathematics import error_cells, error_text, mathematics_lines
-from hexit.hls.exit_unit.table_error import table_error
+from hexit.hls.exit_unit.mathematics import SAMPLED, mathematics_lines
 from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.operations import rule_operations
 from hexit.quant.exits.rules import RULES, parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
+from support.error_comparison import PartError
+from support.error_tables import error_cells, error_text, table_error
 from support.paths import ROOT
 
 FINE = TableFormat(address_bits=16)  # an entry for every integer of 8 bits
@@ -55,13 +56,40 @@ def test_mathematics_in_words() -> None:
     assert lines[1].startswith(
         "confidence: exp: table (exponential 245 x 17 bits, weighted 245 x 15 bits): e^-y by the"
     )
-    assert [line.partition(":")[0] for line in lines[-4:]] == ["confidence", "log-odds", "side", "limits"]
+    assert [line.partition(":")[0] for line in lines[-3:]] == ["confidence", "side", "limits"]
     assert mathematics_lines(spec_of("hardware", 2)) == (
         "the rule asks for no exp, log, division or product",
         "per event: subtractions 1, additions 1, comparisons 6, look-ups 0, products 0; bits of state per sentence 5",
-        "confidence: exact over 511 inputs",
-        "side: exact over 511 inputs",
+        "confidence: as published",
+        "side: as published",
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "n_classes", "lines"),
+    [
+        ("entropy", 2, ["confidence: as published"]),
+        ("entropy", 3, [r"confidence: as published, but within \S+ nats of its threshold"]),
+        ("max-probability", 3, [r"confidence: as published, but within \S+ in probability of its threshold"]),
+        ("pabee-regression", 1, ["step: as published"]),
+        ("pabee", 3, []),
+        (
+            "elbert:window=3,bias=bias_3,range_limit=0.01",
+            2,
+            ["confidence: as published", "side: as published", f"limits: {SAMPLED}"],
+        ),
+    ],
+)
+def test_the_margins_in_words_are_those_of_the_integers(rule: str, n_classes: int, lines: list[str]) -> None:
+    spec = spec_of(rule, n_classes, logit_bits=16, scale=2.0**-12, tables=None)
+    words = [line for line in mathematics_lines(spec) if "as published" in line or SAMPLED in line]
+    assert len(words) == len(lines)
+    assert all(re.fullmatch(line, word) for line, word in zip(lines, words, strict=True)), words
+    measured: dict[str, PartError] = {part.part: part for part in table_error(spec, budget=1 << 12).parts}
+    for word in words:
+        name, _, text = word.partition(": ")
+        bound = float(text.split()[4]) if "within" in text else 0.0
+        assert text == SAMPLED or measured[name].worst <= bound * 1.05  # the bound is rounded to two digits
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hexit.hls.exit_unit.comparison import PartError
-from hexit.hls.exit_unit.table_error import table_error
 from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.constants import TableFormat
@@ -19,6 +17,8 @@ from hexit.quant.exits.integer_rule import DifferenceTest, IntegerRule, SideRun,
 from hexit.quant.exits.published import decide, entropy, first_exit, log_odds, softmax
 from hexit.quant.exits.rules import ElbertExit, MaximumProbabilityExit, parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
+from support.error_comparison import PartError
+from support.error_tables import table_error
 
 TWO_CLASSES = [
     "hardware",

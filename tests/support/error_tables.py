@@ -24,19 +24,6 @@ from typing import Literal, assert_never
 
 import numpy as np
 
-from hexit.hls.exit_unit.comparison import (
-    CHUNK,
-    TIE,
-    Part,
-    PartError,
-    Surface,
-    Tally,
-    foreign,
-    multisets,
-    span,
-    surface_of,
-)
-from hexit.hls.exit_unit.confidence_error import confidence_error
 from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.exits.constants import first_integer
 from hexit.quant.exits.integer_rule import (
@@ -56,6 +43,19 @@ from hexit.quant.exits.integer_rule import (
 from hexit.quant.exits.published import decide, log_odds, softmax
 from hexit.quant.exits.rules import ElbertExit, ExitRule, HardwareOrientedExit, PabeeRegressionExit, parse_rule
 from hexit.quant.exits.unit import ExitUnitSpec
+from support.error_comparison import (
+    CHUNK,
+    TIE,
+    Part,
+    PartError,
+    Surface,
+    Tally,
+    foreign,
+    multisets,
+    span,
+    surface_of,
+)
+from support.error_confidence import confidence_error
 
 BUDGET = 1 << 18  # inputs or prefixes of inputs: about a second
 
@@ -321,3 +321,24 @@ def _probability(form: IntegerRule, v: Integers) -> Floats:
     real = np.zeros((len(v), 2))
     real[:, 0] = v * form.nat_scale
     return np.ascontiguousarray(softmax(real)[:, 0])
+
+
+def error_text(part: PartError) -> str:
+    """Return an error in one line: the worst measured, what is proven, and over how many inputs."""
+    over = f"{part.n_inputs:,} inputs" if part.exhaustive else f"a share of {part.n_inputs:,} inputs"
+    if part.n_wrong == 0 and part.worst == 0.0:
+        return f"exact over {over}" if part.exhaustive else f"nothing wrong in {over}"
+    wrong = f"{part.n_wrong:,} wrong of {over}" if part.n_wrong else f"over {over}"
+    return f"worst {part.worst:.2g} {part.unit}, proven {part.bound:.2g}; {wrong}"
+
+
+def error_cells(part: PartError) -> tuple[str, ...]:
+    """Return an error as cells of a table: what is compared, inputs, wrong, early, worst, proven."""
+    return (
+        part.part,
+        f"{part.n_inputs:,}" if part.exhaustive else f"{part.n_inputs:,} of more",
+        f"{part.n_wrong:,}",
+        f"{part.n_early:,}",
+        f"{part.worst:.2g} {part.unit}" if part.worst else "0",
+        f"{part.bound:.2g}",
+    )

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hexit.hls.exit_unit.comparison import CHUNK, TIE, PartError, Surface, Tally, consecutive, multisets
 from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.exits.constants import first_integer
 from hexit.quant.exits.integer_rule import IntegerRule, Table, fires
+from support.error_comparison import CHUNK, TIE, PartError, Surface, Tally, consecutive, multisets
 
 _SLACK = 2.0
 _ADDRESSES = 1 << 19  # at a time: some tens of megabytes
