@@ -18,9 +18,9 @@ from typing import Annotated
 import typer
 
 from hexit.hw_model.area.memory_blocks import bram18_blocks
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.operations import rule_operations
 from hexit.quant.exits.rules import parse_rule
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

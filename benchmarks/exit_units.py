@@ -38,8 +38,8 @@ from hexit.hw_model.exit_unit.measured import (
 )
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.rules import RULES, Bias, ElbertExit, OracleExit, check_serves, format_rule, parse_rule
+from hexit.quant.exits.table_format import TableFormat
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from hexit.hw_model.area.resources import Resources
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.rules import parse_rule
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.files import write_whole
 from hexit.quant.records import from_json, to_json

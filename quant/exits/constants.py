@@ -52,22 +52,9 @@ from hexit.quant.exits.rules import (
     PabeeRegressionExit,
     check_serves,
 )
+from hexit.quant.exits.table_format import TableFormat
 
 MAX_LOGIT_BITS = 24  # bits; a difference times a float32 scale then fits the 53 bits of a float64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableFormat:
-    """Size and resolution of the tables: at most 2^address_bits entries, values in steps of 2^-fraction_bits."""
-
-    address_bits: int = 12
-    fraction_bits: int = 16
-
-    def __post_init__(self) -> None:
-        """Reject tables that are useless or do not fit the 64-bit arithmetic of `quant.exits.integer_rule`."""
-        for name, low, high in (("address_bits", 4, 16), ("fraction_bits", 4, 20)):
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"table {name}", getattr(self, name), f"must be {low}..{high}", "The default is good")
 
 
 def integer_form(

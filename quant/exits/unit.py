@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from hexit.quant.arrays import Flags, Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.constants import MAX_LOGIT_BITS, TableFormat, integer_form
+from hexit.quant.exits.constants import MAX_LOGIT_BITS, integer_form
 from hexit.quant.exits.integer_rule import (
     DifferenceTest,
     EntropyTest,
@@ -43,6 +43,7 @@ from hexit.quant.exits.integer_rule import (
 )
 from hexit.quant.exits.published import Decision, decision_at, first_exit
 from hexit.quant.exits.rules import ExitRule, FixedDepthExit, check_serves, format_rule
+from hexit.quant.exits.table_format import TableFormat
 
 MAX_LAYERS = 63  # layers; the mask of exits, bit 0 unused, then fits a 64-bit constant of C++
 MAX_SLOTS = 64  # sentences in flight; the array has no use for more

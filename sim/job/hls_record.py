@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.constants import TableFormat
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.options import Checked, option, section
 from hexit.sim.job.record import (
     CACHE_FOLDER,

@@ -9,8 +9,8 @@ import numpy as np
 from hexit.hw_model.device import Device, load_device
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.rules import parse_rule
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.integer.head import IntegerHead
 from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, calibration_of

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hexit.quant.arrays import Integers
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.published import Decision
 from hexit.quant.exits.rules import RULES, ExitRule, parameters
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import exit_unit_spec, unit_decision
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hexit.hls.exit_unit.constants import TABLE_NAMES, constants, tables
 from hexit.quant.arrays import Integers
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.integer_rule import EntropyTest, LogOdds, SideRun, Table, integer_log_odds
 from hexit.quant.exits.published import decide
 from hexit.quant.exits.rules import RULES, ElbertExit, parameters, parse_rule
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, decide_events, exit_unit_spec
 from support.examples import examples
 

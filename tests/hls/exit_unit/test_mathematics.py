@@ -9,9 +9,9 @@ import pytest
 
 from hexit.hls.exit_unit.constants import constants, tables
 from hexit.hls.exit_unit.mathematics import SAMPLED, mathematics_lines
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.operations import rule_operations
 from hexit.quant.exits.rules import RULES, parse_rule
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from support.error_comparison import PartError
 from support.error_tables import error_cells, error_text, table_error

@@ -12,10 +12,10 @@ import pytest
 
 from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.integer_rule import DifferenceTest, IntegerRule, SideRun, SmallStepRun, fires, integer_log_odds
 from hexit.quant.exits.published import decide, entropy, first_exit, log_odds, softmax
 from hexit.quant.exits.rules import ElbertExit, MaximumProbabilityExit, parse_rule
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from support.error_comparison import PartError
 from support.error_tables import table_error

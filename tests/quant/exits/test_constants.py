@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.constants import TableFormat, integer_form
+from hexit.quant.exits.constants import integer_form
 from hexit.quant.exits.integer_rule import DifferenceTest
 from hexit.quant.exits.published import decide, log_odds, normalized_entropy, softmax
 from hexit.quant.exits.rules import (
@@ -27,6 +27,7 @@ from hexit.quant.exits.rules import (
     OracleExit,
     parse_rule,
 )
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import exit_unit_spec, unit_decision
 from support.exit_rules import classes_of, decision_of_unit, integer_logits, rules
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.constants import TableFormat
 from hexit.quant.exits.operations import OperationCount, RuleOperations, rule_operations
 from hexit.quant.exits.rules import RULES, parse_rule
+from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 
 ENTROPIES = ("elbert", "normalized-entropy", "entropy")
