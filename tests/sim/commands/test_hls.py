@@ -61,6 +61,7 @@ def spec_in(folder: Path) -> ExitUnitSpec:
     return load_build(folder / "exit_unit.json").spec
 
 
+@pytest.mark.slow
 def test_a_folder_holds_everything_and_two_runs_give_the_same_bytes(hls: Hls, tmp_path: Path) -> None:
     for name in ("a", "b"):
         ended = hls("--out", tmp_path / name, "--interleave", "2", "--head", "--exits", "2,3")
@@ -79,6 +80,7 @@ def test_a_folder_holds_everything_and_two_runs_give_the_same_bytes(hls: Hls, tm
     )
 
 
+@pytest.mark.slow
 def test_check_builds_and_proves_every_machine(hls: Hls, unit: Path, tmp_path: Path) -> None:
     moved = shutil.move(unit, tmp_path / "elsewhere")
     ended = hls("--check", moved, "--json")
