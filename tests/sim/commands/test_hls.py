@@ -95,6 +95,7 @@ def test_check_builds_and_proves_every_machine(hls: Hls, unit: Path, tmp_path: P
     assert results[0]["n_events"] > 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "failed"),
     [
