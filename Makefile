@@ -17,7 +17,7 @@ types:  # mypy looks for a package where its name says, so the folders are linke
 test:
 	$(PYTHON) -m pytest -n auto
 
-test-fast:  # what takes more than two seconds is marked slow
+test-fast:  # without the tests that are marked slow
 	$(PYTHON) -m pytest -n auto -m "not slow"
 
 random:  # property tests with new examples and ten times as many; everywhere else they have the same ones every time

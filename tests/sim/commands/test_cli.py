@@ -436,6 +436,7 @@ def test_the_table_of_changes_has_every_option_of_run() -> None:
     assert set(CHANGES) | SHOWN_ELSEWHERE == {parameter.name for parameter in COMMAND.commands["run"].params} - {"help"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", CHANGES)
 def test_every_option_changes_the_result(
     option: str,

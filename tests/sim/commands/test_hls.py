@@ -146,6 +146,7 @@ def test_the_summary_as_json_says_what_the_unit_is(hls: Hls, tmp_path: Path) -> 
     assert 0 < summary["device_shares"]["decision"]["lut"] < 0.001
 
 
+@pytest.mark.slow
 def test_yosys_measures_the_area_on_demand(hls: Hls, tmp_path: Path) -> None:
     ended = hls("--out", tmp_path / "unit", "--backend", "vitis", "--part", "xc7z020clg400-1", "--synthesise")
     assert (ended.code, ended.err) == (0, "")
