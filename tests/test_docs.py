@@ -35,6 +35,14 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     assert dead == []
 
 
+@pytest.mark.parametrize("page", [*DECISIONS, ROOT / "CONTRIBUTING.md", ROOT / "README.md"], ids=name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    files = re.findall(
+        r"`((?:quant|hw_model|sim|hls|tests|benchmarks|docs)/[\w/.-]+)`", page.read_text(encoding="utf-8")
+    )
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
 def test_the_index_has_every_page() -> None:
     indices = {ROOT / "docs" / "README.md", ROOT / "docs" / "decisions" / "README.md"}
     linked = {(index.parent / target).resolve() for index in indices for target, _ in LINK.findall(index.read_text())}

@@ -29,6 +29,7 @@ def test_most_commands_need_only_the_box() -> None:
     assert len(IN_THE_BOX) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", IN_THE_BOX)
 def test_command_of_the_readme(
     command: str, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -39,6 +40,7 @@ def test_command_of_the_readme(
     assert ended.out
 
 
+@pytest.mark.slow
 def test_commands_of_the_readme_that_build_a_unit(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

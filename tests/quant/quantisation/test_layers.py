@@ -67,6 +67,7 @@ def names_of(model: nn.Module, kind: str) -> list[str]:
     return [name for name, module in model.named_modules() if type(module).__name__ == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "bits", "po2"), CASES)
 def test_weights_are_integers_times_a_scale_per_channel(kind: str, bits: int, po2: bool, quantised: Quantise) -> None:
     model, network = quantised(kind, QuantConfig.uniform(bits, power_of_two=po2))
@@ -223,6 +224,7 @@ def test_every_width_runs(bits: int, quantised: Quantise, batch: Batch) -> None:
     assert error_rms(model, network, batch) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 @pytest.mark.parametrize(
     "exits",

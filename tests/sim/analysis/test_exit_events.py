@@ -52,6 +52,7 @@ def streams(draw: st.DrawFn) -> Stream:
     return slots, np.cumsum(gaps).tolist(), draw(st.lists(st.booleans(), max_size=60))
 
 
+@pytest.mark.slow
 @given(timings(), st.lists(streams(), min_size=1, max_size=3))
 @LAWS
 def test_the_recurrence_equals_registers_stepped_cycle_by_cycle(timing: ExitUnitTiming, given: list[Stream]) -> None:

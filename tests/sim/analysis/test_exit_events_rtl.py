@@ -31,6 +31,7 @@ def unit(rule: str, n_classes: int, n_slots: int) -> ExitUnitSpec:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNITS)
 def test_every_event_has_the_cycles_of_the_rtl_under_back_pressure(name: str, tmp_path: Path) -> None:
     arguments, expected = UNITS[name]

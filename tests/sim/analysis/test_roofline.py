@@ -25,6 +25,7 @@ from support.strategies import DECISION, LAWS, exits_of, programs
 from support.streams import stream_of
 
 
+@pytest.mark.slow
 @given(programs(), st.data())
 @LAWS
 def test_a_point_is_what_its_op_does_in_the_cycles_in_which_a_task_of_it_runs(

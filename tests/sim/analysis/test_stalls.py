@@ -114,6 +114,7 @@ def drawn_exit(program: Program, data: st.DataObject) -> tuple[SentenceRun, int]
     return simulate_sentence(program, exits), data.draw(st.sampled_from(exits))
 
 
+@pytest.mark.slow
 @given(programs(), st.data())
 @LAWS
 def test_the_breakdown_is_what_one_sees_who_watches_every_cycle(program: Program, data: st.DataObject) -> None:

@@ -436,6 +436,7 @@ def test_the_table_of_changes_has_every_option_of_run() -> None:
     assert set(CHANGES) | SHOWN_ELSEWHERE == {parameter.name for parameter in COMMAND.commands["run"].params} - {"help"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", CHANGES)
 def test_every_option_changes_the_result(
     option: str,
@@ -489,6 +490,7 @@ def test_trace_level_decides_how_fine_the_timeline_is(
 # The same again -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_bytes_cold_warm_and_in_another_cache(run: Hexit, tmp_path: Path) -> None:
     outputs = [run("--json", "--bits", 4, "--cache-dir", tmp_path / folder).out for folder in ("a", "a", "b")]
     assert outputs[0] == outputs[1] == outputs[2]
@@ -503,6 +505,7 @@ def test_the_report_names_this_run_s_file_even_if_the_cache_knew_its_text_by_ano
     assert run("--json", "--data", tmp_path / "again.tsv").report["data"]["name"].endswith("/again.tsv")
 
 
+@pytest.mark.slow
 def test_every_file_of_out_is_the_same_twice(run: Hexit, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         done = run("--out", tmp_path / folder)

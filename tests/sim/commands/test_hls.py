@@ -61,6 +61,7 @@ def spec_in(folder: Path) -> ExitUnitSpec:
     return load_build(folder / "exit_unit.json").spec
 
 
+@pytest.mark.slow
 def test_a_folder_holds_everything_and_two_runs_give_the_same_bytes(hls: Hls, tmp_path: Path) -> None:
     for name in ("a", "b"):
         ended = hls("--out", tmp_path / name, "--interleave", "2", "--head", "--exits", "2,3")
@@ -79,6 +80,7 @@ def test_a_folder_holds_everything_and_two_runs_give_the_same_bytes(hls: Hls, tm
     )
 
 
+@pytest.mark.slow
 def test_check_builds_and_proves_every_machine(hls: Hls, unit: Path, tmp_path: Path) -> None:
     moved = shutil.move(unit, tmp_path / "elsewhere")
     ended = hls("--check", moved, "--json")
@@ -93,6 +95,7 @@ def test_check_builds_and_proves_every_machine(hls: Hls, unit: Path, tmp_path: P
     assert results[0]["n_events"] > 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "failed"),
     [
@@ -143,6 +146,7 @@ def test_the_summary_as_json_says_what_the_unit_is(hls: Hls, tmp_path: Path) -> 
     assert 0 < summary["device_shares"]["decision"]["lut"] < 0.001
 
 
+@pytest.mark.slow
 def test_yosys_measures_the_area_on_demand(hls: Hls, tmp_path: Path) -> None:
     ended = hls("--out", tmp_path / "unit", "--backend", "vitis", "--part", "xc7z020clg400-1", "--synthesise")
     assert (ended.code, ended.err) == (0, "")

@@ -28,6 +28,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return build_report(*simulate(options, silent))
 
 
+@pytest.mark.slow
 def test_eight_bits_cost_at_most_a_point(report: Report) -> None:
     found = report.accuracy
     assert found.float is not None
@@ -36,6 +37,7 @@ def test_eight_bits_cost_at_most_a_point(report: Report) -> None:
     assert found.float >= LEAST_ACCURACY[Path(report.data.name).name]
 
 
+@pytest.mark.slow
 def test_the_default_rule_halves_the_layers_for_at_most_a_point(report: Report) -> None:
     found = report.accuracy
     assert found.with_exits is not None
