@@ -225,3 +225,24 @@ def list_designs() -> tuple[str, ...]:
 def load_design(name_or_path: str) -> Accelerator:
     """Return a shipped design by name, or a design from a TOML file; ConfigError names the key that is wrong."""
     return from_json(Accelerator, load_table(name_or_path, DESIGN_FOLDER, "--design"), "design")
+
+
+def layers_per_engine(n_layers: int, n_engines: int, shares: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return how many layers each engine serves: `shares`, or as equal as possible with what is left over at the back.
+
+    Raises ConfigError where an engine would have none, and for shares that are not all layers.
+
+    >>> layers_per_engine(12, 5)
+    (2, 2, 2, 3, 3)
+    """
+    if n_engines > n_layers:
+        raise ConfigError(
+            "design.n_engines",
+            n_engines,
+            f"must be at most {n_layers}, the layers of the network",
+            f"Try n_engines = {n_layers}",
+        )
+    if shares is not None and sum(shares) != n_layers:
+        requirement = f"must be {n_layers} layers together, not {sum(shares)}"
+        raise ConfigError("design.engine_layers", list(shares), requirement, "Correct the shares, or leave them out")
+    return shares or tuple((n_layers + engine) // n_engines for engine in range(n_engines))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import math
 import types
 import typing
 from collections.abc import Mapping
@@ -73,7 +72,7 @@ class Checked:
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for a value that is none of the choices, too small, or not finite."""
+        """Raise ConfigError for a value that is none of the choices or too small."""
         record: Any = type(self)
         for field, one in _own_options(record):
             _check(one, getattr(self, field))
@@ -153,9 +152,6 @@ def _check(one: Option, value: Any) -> None:
     if one.choices and value not in one.choices:
         requirement = f"must be one of {', '.join(one.choices)}"
         raise ConfigError(one.flag, value, requirement, f"Try {one.flag} {one.choices[0]}")
-    if isinstance(value, float) and not math.isfinite(value):
-        example = one.default if isinstance(one.default, float) else 2
-        raise ConfigError(one.flag, value, "must be a finite number", f"Try {one.flag} {example:g}")
     if one.least is not None and value < one.least:
         requirement = "must not be negative" if one.least == 0 else f"must be at least {one.least:g}"
         usual = one.default if isinstance(one.default, int | float) else one.least

@@ -229,7 +229,7 @@ def test_what_shows_results_computes_none(module: str) -> None:
 
 def test_the_test_of_showing_sees_what_computes() -> None:
     computing = {"sweep_rules", "sentence_timeline", "roofline", "evaluate", "stall_breakdown", "size_buffers"}
-    used = used_names("sim.job.picture_data") | used_names("sim.job.experiment") | used_names("sim.job.resolve")
+    used = used_names("sim.job.experiment") | used_names("sim.job.experiment") | used_names("sim.job.resolve")
     assert computing <= {name for name in used if COMPUTES.fullmatch(name)}
 
 

@@ -1,6 +1,12 @@
-"""Memories as blocks of a part: which shapes a block has, and how many a memory of words takes.
+"""On-chip memories: banks of words, made of blocks of a part, and how much of the blocks stays empty.
 
-    blocks = least over the shapes of ceil(words / block words) x ceil(word bits / block bits)
+    words of a bank  = ceil(capacity / (banks x word bits)),   one word per bank and cycle
+    blocks of a bank = least over the shapes of ceil(words / block words) x ceil(word bits / block bits)
+    wasted           = 1 - capacity / bits of all blocks
+
+The weight buffer has a bank per panel buffer, so that one is filled while another is read; a word is one weight for
+every lane of the right operand. The activation buffer has a bank per operand, as attention reads both at once.
+The capacity is the design's, not what a workload fills.
 
 Shapes: 18 Kb block RAM 16k x 1 to 512 x 36, two of them a block of 36 Kb (32k x 1 to 512 x 72); UltraRAM 4k x 72.
 Not modelled: memories made of LUTs, several memories in one block, blocks that share a word over both ports.
@@ -11,8 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.area.estimate import ResourceEstimate
 from hexit.hw_model.area.resources import NOTHING, Resources
+from hexit.hw_model.array import SystolicArray
 from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.widths import accumulator_bits, right_operand_bits
+from hexit.quant.workload import MatMul, Workload
 
 BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # words x bits: UG473, UG573
 URAM_SHAPE = (4096, 72)  # words x bits: UG573
@@ -77,3 +88,75 @@ def allocate(memories: Iterable[tuple[Bank, ...]], free: Resources) -> Iterator[
             uram_left, bram18_left = uram_left - bank_blocks.uram, bram18_left - bank_blocks.bram18
             blocks += bank_blocks
         yield blocks
+
+
+def operand_lanes(array: SystolicArray) -> tuple[int, int]:
+    """Values of the left and of the right operand that all arrays take per cycle."""
+    n = array.n_arrays * array.products_per_position
+    if array.dataflow == "input_stationary":  # inputs are loaded into the columns, weights stream along the rows
+        return array.columns * n, array.rows * n
+    return array.rows * n, array.columns * n
+
+
+def weight_banks(workload: Workload, accelerator: Accelerator) -> tuple[Bank, ...]:
+    """Return the banks of the weight buffer."""
+    _, right = operand_lanes(accelerator.array)
+    n_banks, width_bits = accelerator.n_weight_buffers, right * workload.quant.weight_bits
+    return split_banks(accelerator.weight_buffer_kib * 8192, n_banks, width_bits)
+
+
+def activation_banks(workload: Workload, accelerator: Accelerator) -> tuple[Bank, ...]:
+    """Return the banks of the activation buffer, of the left operand and of the right one."""
+    left, right = operand_lanes(accelerator.array)
+    widths = (left * workload.quant.activation_bits, right * right_operand_bits(workload))
+    return tuple(bank for width in widths for bank in split_banks(accelerator.activation_buffer_kib * 4096, 1, width))
+
+
+def partial_sum_banks(workload: Workload, array: SystolicArray) -> tuple[Bank, ...]:
+    """Return a bank per array for the sums that wait for the next slice of k, a row of the array's columns per cycle.
+
+    Weight stationary, a column panel's sums of all rows. Input stationary, those of the whole product, dealt to the
+    arrays.
+    """
+    products = [op for op in workload.layer if isinstance(op, MatMul) and op.k > array.rows]
+    if array.dataflow == "output_stationary" or not products:
+        return ()
+    if array.dataflow == "weight_stationary":
+        n_words = max(op.m for op in products)
+    else:
+        n_words = max(ceil_div(op.n * ceil_div(op.m, array.columns), array.n_arrays) for op in products)
+    return (Bank(words=n_words, width_bits=array.columns * accumulator_bits(workload)),) * array.n_arrays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnChipBuffer:
+    """One buffer of a design: its capacity, its banks, and the blocks in which the part holds them."""
+
+    name: str
+    capacity_bits: int
+    banks: tuple[Bank, ...]
+    blocks: Resources
+
+    @property
+    def wasted_fraction(self) -> float:
+        """Share of the blocks' bits that is not capacity."""
+        return 1 - self.capacity_bits / (self.blocks.bram18 * BRAM18_BITS + self.blocks.uram * URAM_BITS)
+
+
+def on_chip_buffers(estimate: ResourceEstimate) -> tuple[OnChipBuffer, ...]:
+    """Return the weight buffer and the activation buffer (of each engine) of a design with the blocks they take."""
+    design, workload = estimate.accelerator, estimate.workload
+    return (
+        OnChipBuffer(
+            name="weight buffer",
+            capacity_bits=design.weight_buffer_kib * 8192,
+            banks=weight_banks(workload, design),
+            blocks=estimate.weight_buffer,
+        ),
+        OnChipBuffer(
+            name="activation buffer",
+            capacity_bits=design.activation_buffer_kib * 8192,
+            banks=activation_banks(workload, design),
+            blocks=estimate.activation_buffer,
+        ),
+    )

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.accelerator import Accelerator, layers_per_engine
 from hexit.hw_model.rounding import ceil_div
-from hexit.hw_model.spatial import layers_per_engine
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import (

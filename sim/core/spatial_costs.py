@@ -1,6 +1,6 @@
 """Cycles that each engine of a spatial pipeline takes for its share of a sentence's layers.
 
-The shares are those of hw_model.spatial, the first engine has the prologue as well. In an engine a sentence runs
+The shares are those of hw_model.accelerator, the first engine has the prologue as well. In an engine a sentence runs
 exactly as it does alone on a design of that engine, from cycle 0 in which it enters:
 
     hidden_cycles[g]      its last hidden state is there

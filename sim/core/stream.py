@@ -29,18 +29,19 @@ times are cycles. Not modelled: the host's transfers, the one-off load of reside
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from hexit.hw_model.energy import EnergyCounts
+from hexit.hw_model.work import group_work, op_work
 from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.errors import ConfigError
-from hexit.sim.core.lone_sentence import ExitTable, LoneSentence
 from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import FULL, LATE, SERVED, Admission, empty_queue, serve
 from hexit.sim.core.recurrence import flatten, run_interleaved
-from hexit.sim.core.sentence import evaluated_flags
+from hexit.sim.core.sentence import ExitTable, LoneSentence, evaluated_flags
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
 from hexit.sim.core.squash import SquashedWork
 
@@ -305,3 +306,35 @@ def run_slots(
         verdict,
     )
     return start, finish, verdict
+
+
+def stream_work(programs: Sequence[Program], result: StreamResult) -> tuple[EnergyCounts, EnergyCounts]:
+    """Return the useful and the squashed work of a stream of these programs, ready for an energy model.
+
+    Squashed work of an op counts in proportion to the cycles that were spent on it, rounded down.
+    """
+    useful = EnergyCounts(off_chip_bytes=result.off_chip_bytes)
+    wasted = EnergyCounts(off_chip_bytes=result.wasted_bytes)
+    n_layers = programs[0].n_layers
+    per_exit = result.served_by_exit
+    layers = per_exit @ np.arange(1, n_layers + 1)
+    exits = per_exit @ result.n_exits_by_layer
+    for index, program in enumerate(programs):
+        workload, design = program.workload, program.accelerator
+        quant = workload.quant
+        useful += group_work(workload.prologue, quant, design) * int(per_exit[index].sum())
+        useful += group_work(workload.layer, quant, design) * int(layers[index])
+        useful += group_work(workload.exit, quant, design) * int(exits[index])
+        ops = (*workload.layer, *workload.exit)
+        op_cycles = np.concatenate([program.layer.op_cycles(), program.exit.op_cycles()])
+        for op, spent, whole in zip(ops, result.wasted_op_cycles[index].tolist(), op_cycles.tolist(), strict=True):
+            wasted += _fraction(op_work(op, quant, design), spent, max(1, whole))
+    return useful, wasted
+
+
+def _fraction(work: EnergyCounts, part: int, whole: int) -> EnergyCounts:
+    return EnergyCounts(
+        macs=tuple(replace(mac, n=mac.n * part // whole) for mac in work.macs),
+        vector_elements=work.vector_elements * part // whole,
+        on_chip_bytes=work.on_chip_bytes * part // whole,
+    )

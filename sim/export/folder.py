@@ -13,11 +13,11 @@ from hexit.quant.files import write_whole
 from hexit.quant.traces.store import Progress
 from hexit.sim.export.perfetto import chrome_trace_json
 from hexit.sim.export.vcd import value_change_dump
+from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.job_file import job_toml
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.job.record import Job
-from hexit.sim.job.source import TextSource
+from hexit.sim.job.setup import TextSource
 from hexit.sim.report.record import Report, report_json
 
 

@@ -10,8 +10,8 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.records import to_json
 from hexit.quant.traces.store import Progress, silent
 from hexit.sim.export.folder import check_folder, write_outputs
+from hexit.sim.job.experiment import picture_data
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import picture_data
 from hexit.sim.job.record import Job, make_job
 from hexit.sim.job.resolve import simulate
 from hexit.sim.report.build import build_report

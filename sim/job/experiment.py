@@ -2,8 +2,8 @@
 
     Setup, Source --evaluate--> Outcome --build_report--> Report --> screen, JSON, pictures
 
-`evaluate` computes everything once: what comes behind it divides, sums and draws. Only pictures need more
-(sim.job.picture_data).
+`evaluate` computes everything once: what comes behind it divides, sums and draws. What only the files of `--out` show
+(a sweep of all rules, a timeline, a roofline) is `picture_data`, computed once where they are written.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from hexit.quant.exits.rules import RULES, ExitRule, OracleExit, check_serves
 from hexit.quant.exits.unit import ExitUnitSpec, unit_decision
 from hexit.quant.traces.replay import profile_decision, published_decision, trace_unit
 from hexit.quant.traces.trace import ExitTrace
+from hexit.sim.analysis.roofline import Roofline, roofline
 from hexit.sim.analysis.stalls import kernel_and_transfers, stall_breakdown
-from hexit.sim.core.lone_sentence import LoneSentence, lone_sentence, simulate_sentence
+from hexit.sim.analysis.timeline import Timeline, sentence_timeline
 from hexit.sim.core.program import NONE, Program
-from hexit.sim.core.sentence import SentenceRun
-from hexit.sim.core.stream import StreamResult
-from hexit.sim.core.stream_work import stream_work
+from hexit.sim.core.sentence import LoneSentence, SentenceRun, lone_sentence, simulate_sentence
+from hexit.sim.core.stream import StreamResult, stream_work
 from hexit.sim.job.built_unit import check_scale
 from hexit.sim.job.design import CheckedDesign, check_design, compile_length
 from hexit.sim.job.outcome import Decisions, Outcome, SentenceAnalysis, SimulatedStream
-from hexit.sim.job.setup import Setup
-from hexit.sim.job.source import ProfileSource, Source, TextSource
+from hexit.sim.job.setup import ProfileSource, Setup, Source, TextSource
 from hexit.sim.traffic.arrivals import ClosedLoop
 from hexit.sim.traffic.buffer_sizes import BufferSizes, size_buffers
 from hexit.sim.traffic.lengths import compile_lengths, hardware_lengths
@@ -196,3 +195,22 @@ def sweep_rules(source: Source, chosen: ExitRule) -> dict[str, tuple[RulePoint, 
 def is_bound(rule: ExitRule) -> bool:
     """Whether a rule is a bound that no hardware can build (the oracle)."""
     return isinstance(rule, OracleExit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PictureData:
+    """`curves`: settings of every rule, by its name. `timeline` and `roofline` are those of `Outcome.sentence`."""
+
+    curves: dict[str, tuple[RulePoint, ...]]
+    timeline: Timeline
+    roofline: Roofline
+
+
+def picture_data(outcome: Outcome) -> PictureData:
+    """Compute what the pictures and timelines of a run need beside its outcome."""
+    sentence = outcome.sentence
+    return PictureData(
+        curves=sweep_rules(outcome.source, outcome.setup.rule),
+        timeline=sentence_timeline(sentence.run, sentence.exit_layer),
+        roofline=roofline(sentence.run, sentence.exit_layer, outcome.with_exits.result),
+    )

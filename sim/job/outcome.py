@@ -8,13 +8,11 @@ from hexit.hw_model.energy import EnergyBreakdown
 from hexit.quant.arrays import Integers
 from hexit.quant.exits.published import Decision
 from hexit.sim.analysis.stalls import KernelAndTransfers, StallBreakdown
-from hexit.sim.core.lone_sentence import ExitTable
 from hexit.sim.core.program import Unit
-from hexit.sim.core.sentence import SentenceRun
+from hexit.sim.core.sentence import ExitTable, SentenceRun
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.job.design import CheckedDesign
-from hexit.sim.job.setup import Setup
-from hexit.sim.job.source import Source
+from hexit.sim.job.setup import Setup, Source
 from hexit.sim.traffic.buffer_sizes import BufferSizes
 from hexit.sim.traffic.saturation import Saturation
 

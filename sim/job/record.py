@@ -8,6 +8,7 @@ An option's name, type, default, legal values and help stand here and nowhere el
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -104,6 +105,11 @@ class RuleOptions(Checked):
     threshold: float | None = option(
         None, help="The rule's main parameter (patience for pabee, layer for fixed-depth)."
     )
+
+    def __post_init__(self) -> None:
+        """Reject a threshold that no rule can compare with."""
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise ConfigError("--threshold", self.threshold, "must be a finite number", "Try --threshold 2")
 
 
 SEQUENCE_LENGTH: Any = {

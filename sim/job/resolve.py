@@ -36,8 +36,7 @@ from hexit.sim.job.record import (
     RuleOptions,
     StreamOptions,
 )
-from hexit.sim.job.setup import Setup, check_stream
-from hexit.sim.job.source import profile_source, text_source
+from hexit.sim.job.setup import Setup, check_stream, profile_source, text_source
 from hexit.sim.traffic.arrivals import parse_arrivals
 from hexit.sim.traffic.lengths import parse_lengths
 from hexit.sim.traffic.load import StreamSetup

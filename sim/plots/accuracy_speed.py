@@ -19,9 +19,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hexit.quant.arrays import Floats
 from hexit.quant.exits.rules import RULES, ExitRule, FixedDepthExit, OracleExit
-from hexit.sim.job.experiment import RulePoint, is_bound
+from hexit.sim.job.experiment import PictureData, RulePoint, is_bound
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.style import (
     BLACK,
     BLUE,

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.style import BLUE, ONE_COLUMN, SKY, VERMILION, layer_ticks, titled_figure
 from hexit.sim.report.record import Report
 

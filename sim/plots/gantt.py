@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hexit.sim.analysis.timeline import Interval, Timeline
 from hexit.sim.core.program import NONE, UNIT_NAMES, Unit
+from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.op_kinds import KIND_COLOURS, ink, kind_legend, op_kinds
 from hexit.sim.plots.style import BLACK, GREY, TWO_COLUMNS, VERMILION, plain_ticks, titled_figure
 from hexit.sim.report.record import Report

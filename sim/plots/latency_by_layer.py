@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hexit.sim.core.program import Program, Unit
+from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.op_kinds import KIND_COLOURS, ink, kind_legend, op_kinds
 from hexit.sim.plots.style import (
     BLACK,

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hexit.sim.analysis.roofline import LAYERS, SENTENCES, RooflinePoint
+from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.style import (
     BLACK,
     BLUE,

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 
 from hexit.quant.files import write_whole
 from hexit.quant.traces.store import Progress
+from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.accuracy_speed import draw_accuracy_speed
 from hexit.sim.plots.exits import draw_exits
 from hexit.sim.plots.gantt import draw_gantt

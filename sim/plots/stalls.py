@@ -17,8 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from hexit.quant.arrays import Floats
 from hexit.sim.analysis.stalls import CAUSES, NO_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown
 from hexit.sim.core.program import UNIT_NAMES, Program, Unit
+from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.style import (
     BLACK,
     BLUE,

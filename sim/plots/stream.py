@@ -23,8 +23,8 @@ from hexit.sim.core.program import UNIT_NAMES, Unit
 from hexit.sim.core.queueing import UNLIMITED
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.core.stream_levels import queue_spans, stream_levels
+from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import PictureData
 from hexit.sim.plots.style import (
     BLACK,
     BLUE,

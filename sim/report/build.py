@@ -7,8 +7,8 @@ import json
 import platform
 from importlib import metadata
 
-from hexit.hw_model.area.buffers import on_chip_buffers
 from hexit.hw_model.area.estimate import ResourceEstimate
+from hexit.hw_model.area.memory_blocks import on_chip_buffers
 from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.device import Device
 from hexit.hw_model.energy import EnergyBreakdown
@@ -19,8 +19,7 @@ from hexit.quant.shapes import parameter_counts
 from hexit.quant.traces.reference import Reference
 from hexit.sim.core.program import UNIT_NAMES, Program
 from hexit.sim.job.outcome import Outcome, layer_breakdown
-from hexit.sim.job.setup import Setup
-from hexit.sim.job.source import TextSource
+from hexit.sim.job.setup import Setup, TextSource
 from hexit.sim.report.checks import CHECKS
 from hexit.sim.report.exits import accuracy_report, exit_report, exit_unit_report
 from hexit.sim.report.record import (
@@ -34,8 +33,7 @@ from hexit.sim.report.record import (
     StreamConfiguration,
     Usage,
 )
-from hexit.sim.report.traffic import latency_report, stream_report
-from hexit.sim.report.waiting import memory_report, pipeline_report, stall_report
+from hexit.sim.report.timing import latency_report, memory_report, pipeline_report, stall_report, stream_report
 from hexit.sim.traffic.arrivals import RecordedArrivals, format_arrivals
 from hexit.sim.traffic.lengths import format_lengths
 

@@ -11,7 +11,7 @@ from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.trace import ExitTrace
 from hexit.sim.job.experiment import exit_histogram, is_bound, score
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.source import ProfileSource
+from hexit.sim.job.setup import ProfileSource
 from hexit.sim.report.record import AccuracyReport, AreaShare, ExitPartReport, ExitReport, ExitUnitReport
 
 SUFFICIENT = 0.01  # score; one point of accuracy

@@ -20,11 +20,9 @@ from hexit.quant.traces.profile import Profile
 from hexit.quant.traces.store import Calibration, ModelCard
 from hexit.quant.traces.trace import ExitTrace, TraceOrigin
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.job.experiment import evaluate
+from hexit.sim.job.experiment import evaluate, picture_data
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.job.picture_data import picture_data
-from hexit.sim.job.setup import Setup
-from hexit.sim.job.source import TextSource, profile_source
+from hexit.sim.job.setup import Setup, TextSource, profile_source
 from hexit.sim.plots.run import Picture
 from hexit.sim.plots.style import STYLE
 from hexit.sim.report.build import build_report

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator, list_designs, load_design
-from hexit.hw_model.area.estimate import estimate
-from hexit.hw_model.area.fit import check_fit
+from hexit.hw_model.area.estimate import check_fit, estimate
 from hexit.hw_model.area.memory_blocks import BRAM18_SHAPES, bram18_blocks, uram_blocks
 from hexit.hw_model.area.resources import KINDS, Kind, Resources, available
 from hexit.hw_model.area.units import FF_PER_ACCUMULATOR_BIT, FLOAT_LANES, SEQUENCER, adder_tree_bits

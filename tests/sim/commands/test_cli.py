@@ -269,7 +269,7 @@ SMALL = {
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--dtype", "fp8"), r"--dtype = fp8: must be fp16 or fp32"),
+        (("--dtype", "fp8"), r"--dtype = fp8: must be one of fp16, fp32"),
         (("--loss", "hinge"), r"loss = hinge: must be one of elbert, pabee, equal, last"),
         (("--limit", -1), r"--limit = -1: must not be negative"),
         (("--epochs", 0), r"epochs = 0: must be at least 1"),

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.spatial import layers_per_engine
+from hexit.hw_model.accelerator import layers_per_engine
 from hexit.quant.arrays import Integers
 from hexit.sim.core.levels import Levels
 from hexit.sim.core.program import NONE, Program, Unit

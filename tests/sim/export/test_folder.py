@@ -13,7 +13,7 @@ from hexit.quant.traces.store import silent
 from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.export.folder import check_folder, sentences_csv, write_outputs
 from hexit.sim.export.vcd import value_change_dump
-from hexit.sim.job.picture_data import picture_data
+from hexit.sim.job.experiment import picture_data
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
 from hexit.sim.report.build import build_report

@@ -95,6 +95,6 @@ def test_a_run_without_files_draws_no_rule_sweep(
         raise AssertionError(given)
 
     for name in ("sweep_rules", "sentence_timeline", "roofline"):
-        monkeypatch.setattr(f"hexit.sim.job.picture_data.{name}", refuse)
+        monkeypatch.setattr(f"hexit.sim.job.experiment.{name}", refuse)
     job = make_job(model=str(tiny_folders["albert"]), data=str(tiny_tsv), cache_dir=warm_cache)
     assert run(job).report.data.n_samples == 10

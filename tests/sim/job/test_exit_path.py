@@ -11,8 +11,7 @@ from hexit.quant.exits.published import decide
 from hexit.quant.exits.rules import parse_rule
 from hexit.quant.shapes import ALBERT_BASE
 from hexit.quant.traces.replay import trace_unit
-from hexit.sim.job.design import check_design
-from hexit.sim.job.exit_path import nominal_scale, unit_spec
+from hexit.sim.job.design import check_design, nominal_scale, unit_spec
 from support.command_line import Simulate
 
 RULES = ("hardware:threshold=0.5,run_length=2", "entropy:threshold=0.6", "pabee:patience=1", "fixed-depth:layer=2")

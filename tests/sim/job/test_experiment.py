@@ -19,7 +19,7 @@ from hexit.sim.job.experiment import (
 from hexit.sim.job.outcome import Outcome, layer_breakdown
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
-from hexit.sim.job.source import TextSource
+from hexit.sim.job.setup import TextSource
 from support.command_line import Simulate
 from support.paths import OWN_PROFILE, PUBLISHED_PROFILE
 

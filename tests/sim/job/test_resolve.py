@@ -18,7 +18,7 @@ from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import default_length, quantisation, simulate
-from hexit.sim.job.source import TextSource
+from hexit.sim.job.setup import TextSource
 from support.command_line import Simulate
 
 

@@ -15,11 +15,10 @@ from matplotlib.patches import Rectangle
 
 from hexit.quant.traces.store import silent
 from hexit.sim.analysis.timeline import sentence_timeline
-from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import UNIT_NAMES, Program, Unit
-from hexit.sim.job.experiment import evaluate, sweep_rules
+from hexit.sim.core.sentence import simulate_sentence
+from hexit.sim.job.experiment import evaluate, picture_data, sweep_rules
 from hexit.sim.job.outcome import Outcome, layer_breakdown
-from hexit.sim.job.picture_data import picture_data
 from hexit.sim.plots.gantt import merged_slices
 from hexit.sim.plots.latency_by_layer import unit_op_cycles
 from hexit.sim.plots.run import PICTURES, STREAM_PICTURES, draw_all, pictures_of

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from hexit.hw_model.accelerator import load_design
-from hexit.hw_model.area.estimate import estimate
-from hexit.hw_model.area.fit import check_fit
+from hexit.hw_model.area.estimate import check_fit, estimate
 from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.device import load_device
 from hexit.hw_model.machine.description import Expected, Machine

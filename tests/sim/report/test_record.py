@@ -17,7 +17,7 @@ from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
-from hexit.sim.job.source import TextSource
+from hexit.sim.job.setup import TextSource
 from hexit.sim.report.build import build_report
 from hexit.sim.report.record import SCHEMA, SCHEMA_VERSION, Report, report_json
 from support.built_units import build_of, part

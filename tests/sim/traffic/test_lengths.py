@@ -19,8 +19,7 @@ from hexit.quant.workload import encoder_workload
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.program import Program
 from hexit.sim.core.queueing import SERVED, Admission
-from hexit.sim.core.stream import run_slots
-from hexit.sim.core.stream_work import stream_work
+from hexit.sim.core.stream import run_slots, stream_work
 from hexit.sim.traffic.lengths import (
     EXACT,
     PADDED,
