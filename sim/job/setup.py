@@ -1,4 +1,4 @@
-"""What is simulated: the setup, where its exits come from (a model on text, or a published profile), and their checks."""
+"""What is simulated: the setup, and where its exits come from (a model on text, or a published profile); checks."""
 
 from __future__ import annotations
 
