@@ -30,9 +30,9 @@ from hexit.quant.config import QuantConfig
 from hexit.quant.shapes import ALBERT_BASE
 from hexit.quant.workload import encoder_workload
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import lone_sentence
 from hexit.sim.core.program import Program, Unit
 from hexit.sim.core.recurrence import flatten, run_tasks
-from hexit.sim.core.sentence import lone_sentence
 from hexit.sim.core.stream import StreamResult, run_slots, simulate_stream
 from hexit.sim.traffic.arrivals import PoissonArrivals, arrival_cycles
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -184,6 +185,11 @@ def test_folders_of_a_package_import_one_way(module: str) -> None:
     ours = {room(name) for name in imports(tree(module).body, everywhere=True) if name.split(".")[0] in PACKAGES}
     used = {folder for other, folder in ours if other == package}
     assert used <= ROOMS[package][own] | {own}
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    ahead = {name: {used for used in imports(tree(name).body, everywhere=False) if used in MODULES} for name in MODULES}
+    list(graphlib.TopologicalSorter(ahead).static_order())  # raises CycleError, which names the circle
 
 
 def test_the_test_of_imports_sees_every_kind_of_import() -> None:

@@ -15,7 +15,15 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.area.memory_blocks import activation_banks, allocate, partial_sum_banks, weight_banks
+from hexit.hw_model.area.memory_blocks import (
+    BRAM18_BITS,
+    URAM_BITS,
+    Bank,
+    activation_banks,
+    allocate,
+    partial_sum_banks,
+    weight_banks,
+)
 from hexit.hw_model.area.resources import KINDS, NOTHING, Kind, Resources, available
 from hexit.hw_model.area.units import (
     array_resources,
@@ -184,3 +192,37 @@ def _retry(
 
 def _devices_by_size() -> list[str]:
     return sorted(list_devices(), key=lambda name: load_device(name).lut)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnChipBuffer:
+    """One buffer of a design: its capacity, its banks, and the blocks in which the part holds them."""
+
+    name: str
+    capacity_bits: int
+    banks: tuple[Bank, ...]
+    blocks: Resources
+
+    @property
+    def wasted_fraction(self) -> float:
+        """Share of the blocks' bits that is not capacity."""
+        return 1 - self.capacity_bits / (self.blocks.bram18 * BRAM18_BITS + self.blocks.uram * URAM_BITS)
+
+
+def on_chip_buffers(estimate: ResourceEstimate) -> tuple[OnChipBuffer, ...]:
+    """Return the weight buffer and the activation buffer (of each engine) of a design with the blocks they take."""
+    design, workload = estimate.accelerator, estimate.workload
+    return (
+        OnChipBuffer(
+            name="weight buffer",
+            capacity_bits=design.weight_buffer_kib * 8192,
+            banks=weight_banks(workload, design),
+            blocks=estimate.weight_buffer,
+        ),
+        OnChipBuffer(
+            name="activation buffer",
+            capacity_bits=design.activation_buffer_kib * 8192,
+            banks=activation_banks(workload, design),
+            blocks=estimate.activation_buffer,
+        ),
+    )

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.area.estimate import ResourceEstimate
 from hexit.hw_model.area.resources import NOTHING, Resources
 from hexit.hw_model.array import SystolicArray
 from hexit.hw_model.rounding import ceil_div
@@ -126,37 +125,3 @@ def partial_sum_banks(workload: Workload, array: SystolicArray) -> tuple[Bank, .
     else:
         n_words = max(ceil_div(op.n * ceil_div(op.m, array.columns), array.n_arrays) for op in products)
     return (Bank(words=n_words, width_bits=array.columns * accumulator_bits(workload)),) * array.n_arrays
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnChipBuffer:
-    """One buffer of a design: its capacity, its banks, and the blocks in which the part holds them."""
-
-    name: str
-    capacity_bits: int
-    banks: tuple[Bank, ...]
-    blocks: Resources
-
-    @property
-    def wasted_fraction(self) -> float:
-        """Share of the blocks' bits that is not capacity."""
-        return 1 - self.capacity_bits / (self.blocks.bram18 * BRAM18_BITS + self.blocks.uram * URAM_BITS)
-
-
-def on_chip_buffers(estimate: ResourceEstimate) -> tuple[OnChipBuffer, ...]:
-    """Return the weight buffer and the activation buffer (of each engine) of a design with the blocks they take."""
-    design, workload = estimate.accelerator, estimate.workload
-    return (
-        OnChipBuffer(
-            name="weight buffer",
-            capacity_bits=design.weight_buffer_kib * 8192,
-            banks=weight_banks(workload, design),
-            blocks=estimate.weight_buffer,
-        ),
-        OnChipBuffer(
-            name="activation buffer",
-            capacity_bits=design.activation_buffer_kib * 8192,
-            banks=activation_banks(workload, design),
-            blocks=estimate.activation_buffer,
-        ),
-    )

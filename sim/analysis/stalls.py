@@ -31,8 +31,9 @@ import numpy as np
 
 from hexit.hw_model.memory.channel import UNLIMITED
 from hexit.quant.arrays import Flags, Integers
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import NONE, UNIT_NAMES, TaskProgram, Unit
-from hexit.sim.core.sentence import SentenceRun, simulate_sentence
+from hexit.sim.core.sentence import SentenceRun
 
 _Executed = tuple[int, TaskProgram, int, Integers]
 

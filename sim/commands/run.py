@@ -58,13 +58,20 @@ def run(
 
         print_list(listing, Console(highlight=False))
         return
+    if config or assignments:
+        from hexit.sim.job.job_file import merged_job
+
+        _run(merged_job(config, assignments or (), options.named))
+    else:
+        _run(options.build())
+
+
+def _run(job: Job) -> None:
     from hexit.sim.commands.progress import progress_bars
     from hexit.sim.export.folder import check_folder
     from hexit.sim.export.result import run as run_job
-    from hexit.sim.job.job_file import merged_job
     from hexit.sim.report.screen import print_report
 
-    job = merged_job(config, assignments or (), options.named) if config or assignments else options.build()
     folder = job.outputs.folder
     if folder is not None:
         check_folder(folder)

@@ -1,4 +1,4 @@
-"""One sentence alone on idle units: its run through all layers, and its cycles by the layer after which it exits."""
+"""One sentence through layers of a program, on units that are idle when it comes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from hexit.quant.arrays import Flags, Integers
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.program import NONE, Program, TaskProgram, Unit
 from hexit.sim.core.recurrence import flatten, run_sentence
-from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs, spatial_run
-from hexit.sim.core.squash import squashed_layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,78 +69,4 @@ def run_layers(program: Program, evaluated: Flags, prologue: TaskProgram) -> Sen
         layer_start=layer_start,
         exit_start=exit_start,
         decision_cycle=decision_cycle,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ExitTable:
-    """Cycles and work of a lone sentence by the layer k after which it exits (index k - 1).
-
-    `latency_cycles` is NONE for exits that are not evaluated. `wasted_*`: squashed work that had begun; MACs and
-    bytes of a task that was cut off count in proportion to the cycles it got, rounded down.
-    `wasted_op_cycles` are the squashed cycles, transfers left out, by op of the layer and then of the exit.
-    """
-
-    latency_cycles: Integers
-    busy_cycles: Integers
-    n_exits: Integers
-    macs: Integers
-    off_chip_bytes: Integers
-    wasted_cycles: Integers
-    wasted_op_cycles: Integers
-    wasted_macs: Integers
-    wasted_bytes: Integers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LoneSentence:
-    """A sentence of a program alone on the design; `engines`: the cycles in each engine of a spatial pipeline."""
-
-    run: SentenceRun
-    table: ExitTable
-    engines: SpatialCosts | None
-
-
-def simulate_sentence(program: Program, evaluated_layers: tuple[int, ...] | None = None) -> SentenceRun:
-    """Run one sentence through all layers under the design's exit overlap (`interleave` alone is `stall`).
-
-    `evaluated_layers`: the layers whose exits exist, all of them by default; the last layer must be among them.
-    """
-    return _simulate(program, evaluated_layers)[0]
-
-
-def lone_sentence(program: Program, evaluated_layers: tuple[int, ...] | None = None) -> LoneSentence:
-    """Run one sentence through all layers, and return the run with its table; arguments as `simulate_sentence`."""
-    run, engines = _simulate(program, evaluated_layers)
-    return LoneSentence(run=run, table=exit_table(run), engines=engines)
-
-
-def _simulate(program: Program, evaluated_layers: tuple[int, ...] | None) -> tuple[SentenceRun, SpatialCosts | None]:
-    evaluated = evaluated_flags(program, evaluated_layers)
-    if program.accelerator.mapping != "spatial":
-        return run_layers(program, evaluated, program.prologue), None
-    engines = spatial_costs(program, evaluated)
-    return spatial_run(engines), engines
-
-
-def exit_table(run: SentenceRun) -> ExitTable:
-    """Return cycles and work of every exit layer of a sentence that ran through all layers."""
-    program, n_layers = run.program, run.program.n_layers
-    layers = np.arange(1, n_layers + 1)
-    n_exits = np.cumsum(run.decision_cycle != NONE)
-    times = (np.ones_like(layers), layers, n_exits)
-    speculates = program.accelerator.exit_overlap == "speculate"
-    begins_after = layers if speculates else np.full(n_layers, n_layers)  # nothing is squashed where layers wait
-    cuts = np.where(run.decision_cycle == NONE, 0, run.decision_cycle)[:, None]
-    squashed = [squashed_layers(run, first, cut) for first, cut in zip(begins_after.tolist(), cuts, strict=True)]
-    return ExitTable(
-        latency_cycles=run.decision_cycle,
-        busy_cycles=np.sum([np.outer(n, g.busy_cycles()) for n, g in zip(times, program.groups, strict=True)], axis=0),
-        n_exits=n_exits,
-        macs=np.sum([n * g.macs.sum() for n, g in zip(times, program.groups, strict=True)], axis=0),
-        off_chip_bytes=np.sum([n * g.n_bytes.sum() for n, g in zip(times, program.groups, strict=True)], axis=0),
-        wasted_cycles=np.stack([work.cycles for work in squashed]),
-        wasted_op_cycles=np.stack([work.op_cycles for work in squashed]),
-        wasted_macs=np.array([work.macs for work in squashed]),
-        wasted_bytes=np.array([work.n_bytes for work in squashed]),
     )

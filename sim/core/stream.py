@@ -38,10 +38,11 @@ from hexit.hw_model.energy import EnergyCounts
 from hexit.hw_model.work import group_work, op_work
 from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.errors import ConfigError
+from hexit.sim.core.lone_sentence import ExitTable, LoneSentence
 from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import FULL, LATE, SERVED, Admission, empty_queue, serve
 from hexit.sim.core.recurrence import flatten, run_interleaved
-from hexit.sim.core.sentence import ExitTable, LoneSentence, evaluated_flags
+from hexit.sim.core.sentence import evaluated_flags
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
 from hexit.sim.core.squash import SquashedWork
 

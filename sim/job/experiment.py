@@ -27,8 +27,9 @@ from hexit.quant.traces.trace import ExitTrace
 from hexit.sim.analysis.roofline import Roofline, roofline
 from hexit.sim.analysis.stalls import kernel_and_transfers, stall_breakdown
 from hexit.sim.analysis.timeline import Timeline, sentence_timeline
+from hexit.sim.core.lone_sentence import LoneSentence, lone_sentence, simulate_sentence
 from hexit.sim.core.program import NONE, Program
-from hexit.sim.core.sentence import LoneSentence, SentenceRun, lone_sentence, simulate_sentence
+from hexit.sim.core.sentence import SentenceRun
 from hexit.sim.core.stream import StreamResult, stream_work
 from hexit.sim.job.built_unit import check_scale
 from hexit.sim.job.design import CheckedDesign, check_design, compile_length

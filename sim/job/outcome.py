@@ -8,8 +8,9 @@ from hexit.hw_model.energy import EnergyBreakdown
 from hexit.quant.arrays import Integers
 from hexit.quant.exits.published import Decision
 from hexit.sim.analysis.stalls import KernelAndTransfers, StallBreakdown
+from hexit.sim.core.lone_sentence import ExitTable
 from hexit.sim.core.program import Unit
-from hexit.sim.core.sentence import ExitTable, SentenceRun
+from hexit.sim.core.sentence import SentenceRun
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.job.design import CheckedDesign
 from hexit.sim.job.setup import Setup, Source

@@ -7,8 +7,7 @@ import json
 import platform
 from importlib import metadata
 
-from hexit.hw_model.area.estimate import ResourceEstimate
-from hexit.hw_model.area.memory_blocks import on_chip_buffers
+from hexit.hw_model.area.estimate import ResourceEstimate, on_chip_buffers
 from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.device import Device
 from hexit.hw_model.energy import EnergyBreakdown

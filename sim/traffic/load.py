@@ -14,8 +14,8 @@ import numpy as np
 
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
+from hexit.sim.core.lone_sentence import LoneSentence
 from hexit.sim.core.queueing import AdmissionPolicy
-from hexit.sim.core.sentence import LoneSentence
 from hexit.sim.core.stream import StreamResult, simulate_stream
 from hexit.sim.traffic.arrivals import Arrivals, ClosedLoop, PoissonArrivals, RecordedArrivals, arrival_cycles
 from hexit.sim.traffic.lengths import PADDED, LengthPolicy

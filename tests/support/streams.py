@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from hexit.sim.core.lone_sentence import ExitTable, lone_sentence
 from hexit.sim.core.program import Program
-from hexit.sim.core.sentence import ExitTable, lone_sentence
 from hexit.sim.core.stream import StreamResult, simulate_stream
 
 

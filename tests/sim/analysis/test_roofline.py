@@ -17,8 +17,8 @@ from hexit.quant.workload import encoder_workload, op_macs
 from hexit.sim.analysis.roofline import LAYERS, SENTENCES, roofline
 from hexit.sim.analysis.timeline import sentence_timeline
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import Program
-from hexit.sim.core.sentence import simulate_sentence
 from hexit.sim.plots.roofline import draw_roofline
 from support.outcomes import SPATIAL, STREAMED, drawn, marks, outcome
 from support.strategies import DECISION, LAWS, exits_of, programs

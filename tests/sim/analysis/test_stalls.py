@@ -25,8 +25,9 @@ from hexit.sim.analysis.stalls import (
     stall_rows,
 )
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import NONE, UNIT_NAMES, Program, TaskProgram, Unit
-from hexit.sim.core.sentence import SentenceRun, simulate_sentence
+from hexit.sim.core.sentence import SentenceRun
 from support.strategies import DECISION, LAWS, programs
 from support.streams import table_of
 

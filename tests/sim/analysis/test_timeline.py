@@ -18,8 +18,9 @@ from hexit.quant.shapes import ALBERT_BASE
 from hexit.quant.workload import ExitHead, LayerNorm, encoder_workload
 from hexit.sim.analysis.timeline import PANELS, WAITING, Timeline, sentence_timeline
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import UNIT_NAMES, Program, TaskProgram, Unit
-from hexit.sim.core.sentence import SentenceRun, simulate_sentence
+from hexit.sim.core.sentence import SentenceRun
 from support.oracles_engine import Machine, Task, add_program, exported
 from support.strategies import DECISION, LAWS, programs
 from support.streams import table_of

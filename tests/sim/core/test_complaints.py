@@ -19,8 +19,8 @@ from hexit.quant.shapes import ALBERT_BASE
 from hexit.quant.workload import encoder_workload
 from hexit.sim.analysis.stalls import CAUSES, kernel_and_transfers, stall_breakdown
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import Program, Unit
-from hexit.sim.core.sentence import simulate_sentence
 from hexit.sim.published.machine import pack_times
 from support.strategies import DECISION, LAWS, programs
 from support.streams import table_of

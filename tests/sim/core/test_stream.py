@@ -17,9 +17,9 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.shapes import ALBERT_BASE
 from hexit.quant.workload import encoder_workload
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import LATE, Admission
-from hexit.sim.core.sentence import simulate_sentence
 from hexit.sim.core.spatial import simulate_spatial
 from hexit.sim.core.spatial_costs import spatial_costs
 from hexit.sim.core.stream import run_slots, stream_work

@@ -15,8 +15,9 @@ from hexit.quant.shapes import ALBERT_BASE
 from hexit.quant.workload import encoder_workload
 from hexit.sim.analysis.timeline import PANELS, sentence_timeline
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import UNIT_NAMES, Program
-from hexit.sim.core.sentence import SentenceRun, simulate_sentence
+from hexit.sim.core.sentence import SentenceRun
 from hexit.sim.export.perfetto import Level, chrome_trace, chrome_trace_json
 from support.strategies import DECISION, LAWS, programs
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from hexit.sim.analysis.timeline import PANELS, WAITING, Timeline, sentence_timeline
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import UNIT_NAMES, Program
-from hexit.sim.core.sentence import simulate_sentence
 from hexit.sim.export.vcd import time_unit, value_change_dump
 from support.strategies import DECISION, LAWS, programs
 

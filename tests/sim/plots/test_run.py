@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 
 from hexit.quant.traces.store import silent
 from hexit.sim.analysis.timeline import sentence_timeline
+from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import UNIT_NAMES, Program, Unit
-from hexit.sim.core.sentence import simulate_sentence
 from hexit.sim.job.experiment import evaluate, picture_data, sweep_rules
 from hexit.sim.job.outcome import Outcome, layer_breakdown
 from hexit.sim.plots.gantt import merged_slices
