@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def albert(design: Accelerator, channel: MemoryChannel | None = None) -> Program
     return compile_program(WORKLOAD, design, channel or device_channel(design, ZCU102), DECISION)
 
 
+@pytest.mark.slow
 @given(programs(), st.booleans(), st.data())
 @LAWS
 def test_no_stall_is_negative_and_they_add_up_to_the_latency(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def compiled(workload: Workload, design: Accelerator, channel: MemoryChannel) ->
         raise
 
 
+@pytest.mark.slow
 @given(streams())
 @LAWS
 def test_nothing_is_negative_and_nobody_is_served_before_he_comes(

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,7 @@ def test_one_engine_is_the_temporal_design(program: Program, overlap: str, data:
     assert (wasted.macs, wasted.n_bytes) == (expected.wasted_macs, expected.wasted_bytes)
 
 
+@pytest.mark.slow
 @given(small_tables(), st.integers(1, 3), st.data())
 @examples(200)
 def test_the_recurrence_equals_a_machine_stepped_cycle_by_cycle(

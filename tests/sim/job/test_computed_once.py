@@ -49,6 +49,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "n_programs", "n_sentences", "n_streams"),
     [

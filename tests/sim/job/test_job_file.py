@@ -90,6 +90,7 @@ def test_what_no_job_is_is_one_line(content: str, assignments: tuple[str, ...], 
     assert re.search(message, str(error.value)), error.value
 
 
+@pytest.mark.slow
 def test_the_job_of_an_out_folder_gives_the_same_bytes(run: Hexit, tmp_path: Path) -> None:
     words = ("--rule", "pabee:patience=1", "--sentences", 20, "--rate", 30000, "--trace-level", "tile", "--seed", 2)
     assert run("--out", tmp_path / "a", *words).code == 0

@@ -44,6 +44,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_every_picture_is_written_twice_with_progress_and_equal_bytes_whatever_the_users_style(tmp_path: Path) -> None:
     found = outcome()
     data, report, seen = picture_data(found), build_report(found), []
@@ -71,6 +72,7 @@ def test_pictures_of_a_stream_are_drawn_where_somebody_waits() -> None:
     assert pictures_of(waiting_outcome()).keys() == PICTURES.keys() | STREAM_PICTURES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
