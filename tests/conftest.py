@@ -24,6 +24,7 @@ from support.command_line import Finished, Hexit, Simulate, hexit
 from support.models import MODEL_KINDS, SENTENCES, tiny_model
 
 settings.register_profile("hexit", deadline=None, derandomize=True)  # a loaded machine is no fault of the code
+settings.register_profile("few", settings.get_profile("hexit"), max_examples=20)  # `make test-fast`
 settings.register_profile("random", deadline=None, max_examples=1000, print_blob=True)  # `make random`
 settings.load_profile(os.environ.get("HEXIT_PROPERTIES", "hexit"))
 

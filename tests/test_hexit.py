@@ -30,6 +30,7 @@ def test_the_public_names_are_these_and_say_what_they_are() -> None:
         hexit.walk  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_result_is_the_report_of_the_command_line(tiny: dict[str, Any], run: Hexit, tmp_path: Path) -> None:
     result = hexit.run(bits=8, rule="pabee", threshold=1, **tiny)
     assert result.to_json() == run("--bits", 8, "--rule", "pabee", "--threshold", 1, "--json").out
@@ -61,6 +62,7 @@ def test_a_job_or_options_but_not_both() -> None:
         hexit.run(hexit.job(), bits=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["quant", "hw_model", "sim", "hls", "hexit_run"])
 def test_files_of_the_user_s_own_are_not_in_the_way(name: str, profile: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the user was loaded')\n")

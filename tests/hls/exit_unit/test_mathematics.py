@@ -114,6 +114,7 @@ def test_the_document_has_a_row_for_every_rule_that_can_be_wrong() -> None:
     assert len(WHOLE_ROWS) > len(ROWS) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", WHOLE_ROWS, ids=lambda row: " ".join(row[:4]))
 def test_a_row_of_the_document_is_measured_again(row: tuple[str, ...]) -> None:
     n_classes, logit_bits = int(row[1]), int(row[2])

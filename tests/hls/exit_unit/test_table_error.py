@@ -54,6 +54,7 @@ def exit_layers(form: IntegerRule, logits: Integers) -> Integers:
     return first_exit(fires(form, logits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logit_bits", [4, 8, 16])
 @pytest.mark.parametrize("scale", [2.0**-9, float(np.float32(0.1)), 1.0])
 @pytest.mark.parametrize("rule", TWO_CLASSES)
@@ -65,6 +66,7 @@ def test_two_classes_are_exact_on_every_difference(rule: str, scale: float, logi
     assert all(part.n_early == 0 for part in error.parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule", ["pabee-regression:patience=1,tolerance=0.3", "hardware", "entropy", "elbert:window=2"]
 )
@@ -177,6 +179,7 @@ def test_limits_error_is_that_of_an_enumeration(range_limit: float, address_bits
     assert (measured.n_wrong == 0) == (address_bits == 12 or measured.bound == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [*MORE_CLASSES, "elbert:window=2,bias=bias_3,margin=0.1"])
 @pytest.mark.parametrize(("n_classes", "logit_bits", "exhaustive"), [(3, 8, True), (3, 16, True), (10, 12, False)])
 @pytest.mark.parametrize("tables", [TableFormat(), TableFormat(address_bits=8, fraction_bits=12)])

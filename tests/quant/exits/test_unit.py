@@ -42,6 +42,7 @@ def walks(seed: int, n_classes: int, n: int = 64) -> Integers:
 EVERY = [(rule, k) for rule in SPELLED for k in classes(rule)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "n_classes"), EVERY)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_sentence_leaves_at_its_first_exit_with_the_class_there(rule: str, n_classes: int, seed: int) -> None:

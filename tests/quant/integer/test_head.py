@@ -283,6 +283,7 @@ def by_layer(one: Ran) -> list[IntegerHead]:
     return list(one.heads) * (len(one.inputs) // len(one.heads))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(len(NETWORKS)), ids=NAMES)
 def test_heads_have_the_widths_of_the_network(index: int, ran: Callable[[int], Ran]) -> None:
     kind, config, exits = NETWORKS[index]

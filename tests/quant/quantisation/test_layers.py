@@ -19,6 +19,8 @@ from hexit.quant.network.model import EarlyExitEncoder
 from hexit.quant.quantisation.layers import Observer, QuantisedEncoder, quantise, quantised_linears
 from support.models import MODEL_KINDS, SENTENCES, tiny_model
 
+pytestmark = pytest.mark.slow
+
 Quantise = Callable[..., tuple[EarlyExitEncoder, QuantisedEncoder]]
 CASES = [(kind, bits, po2) for kind in MODEL_KINDS for bits in (2, 3, 4, 8, 16) for po2 in (False, True)]
 
@@ -67,7 +69,6 @@ def names_of(model: nn.Module, kind: str) -> list[str]:
     return [name for name, module in model.named_modules() if type(module).__name__ == kind]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "bits", "po2"), CASES)
 def test_weights_are_integers_times_a_scale_per_channel(kind: str, bits: int, po2: bool, quantised: Quantise) -> None:
     model, network = quantised(kind, QuantConfig.uniform(bits, power_of_two=po2))
@@ -224,7 +225,6 @@ def test_every_width_runs(bits: int, quantised: Quantise, batch: Batch) -> None:
     assert error_rms(model, network, batch) < 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 @pytest.mark.parametrize(
     "exits",

@@ -64,6 +64,7 @@ def test_the_shipped_model_exits_where_its_entropies_say(threshold: float, total
     assert sum(by_hand) == total
 
 
+@pytest.mark.slow
 def test_a_real_profile_exits_where_its_entropies_say(profile: Profile) -> None:
     for threshold in np.arange(0.001, 0.7, 0.001):
         below = profile.entropies < threshold

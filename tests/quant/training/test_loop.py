@@ -348,6 +348,7 @@ def stop_after(n_steps: int) -> Watchers:
     return Watchers(advance=advance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_steps", [1, 13, 19, 20, 33, 39])
 def test_a_stopped_run_resumes_to_the_same_weights(
     n_steps: int, trained: tuple[Path, tuple[EpochResult, ...]], tmp_path: Path

@@ -62,6 +62,7 @@ def test_areas_are_those_of_the_model_and_the_chosen_rule_stands_out() -> None:
     assert len({label.get_color() for label in axes.get_yticklabels()}) == 2
 
 
+@pytest.mark.slow
 def test_equal_units_give_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         draw_unit(spec_of("entropy", 3, 1), tmp_path / name)
