@@ -9,7 +9,7 @@ On chip, with rows x columns of the array:
     vector op                     reads  passes x rows x columns per input,  writes  rows x columns
     exit head                     reads  its weights once and its input once per pass,  writes  its outputs
 
-Off-chip bytes are not counted here: they depend on the placement of the weights (hw_model.memory.weight_buffer).
+Off-chip bytes are not counted here: they depend on the placement of the weights (hw_model.memory.buffers).
 Not modelled: operand reuse beyond one fold or between arrays, row buffers of vector units.
 """
 
@@ -19,9 +19,8 @@ from typing import assert_never
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.energy import EnergyCounts, MacCount
-from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.rounding import ceil_div, sum_bits
 from hexit.hw_model.vector import vector_passes
-from hexit.hw_model.widths import sum_bits
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import (
     Add,

@@ -33,10 +33,9 @@ from hexit.hw_model.area.units import (
     vector_resources,
 )
 from hexit.hw_model.device import Device, list_devices, load_device
-from hexit.hw_model.memory.activation_buffer import check_activations
-from hexit.hw_model.memory.weight_buffer import place_weights
+from hexit.hw_model.memory.buffers import check_activations, place_weights
 from hexit.hw_model.packing import products_per_dsp
-from hexit.hw_model.widths import right_operand_bits
+from hexit.hw_model.rounding import right_operand_bits
 from hexit.quant.config import LEGAL_BITS
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import Workload

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.area.resources import NOTHING, Resources
 from hexit.hw_model.array import SystolicArray
-from hexit.hw_model.rounding import ceil_div
-from hexit.hw_model.widths import accumulator_bits, right_operand_bits
+from hexit.hw_model.rounding import accumulator_bits, ceil_div, right_operand_bits
 from hexit.quant.workload import MatMul, Workload
 
 BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # words x bits: UG473, UG573

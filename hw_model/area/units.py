@@ -19,8 +19,7 @@ from hexit.hw_model.area.memory_blocks import bram18_blocks
 from hexit.hw_model.area.resources import NOTHING, Resources
 from hexit.hw_model.array import SystolicArray
 from hexit.hw_model.device import Device
-from hexit.hw_model.rounding import ceil_div
-from hexit.hw_model.widths import accumulator_bits, right_operand_bits
+from hexit.hw_model.rounding import accumulator_bits, ceil_div, right_operand_bits
 from hexit.quant.workload import Workload
 
 # Per MAC of the array: Vitis HLS 2024.2 report of TMMA's 32 x 32 array of 8 x 8 bits into 32 (MatMul_SA, mmult_accel):

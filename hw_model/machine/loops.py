@@ -5,7 +5,7 @@
     around either        + extra_cycles, once
 
 A loop of no trips takes no cycles beyond its extra ones. A loop that touches off-chip memory states how many bytes it
-moves; with a memory channel it takes at least as long as the channel needs for them (hw_model.memory.transfers).
+moves; with a memory channel it takes at least as long as the channel needs for them (hw_model.memory.channel).
 Trip counts are expressions of sizes, ``ceil_div(k, 64) * n``: integers, names, + - * //, max, min, ceil_div.
 Not modelled: loops that the tool flattens or reorders by itself; write the nest as it is built.
 """
@@ -16,8 +16,7 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hexit.hw_model.memory.channel import MemoryChannel
-from hexit.hw_model.memory.transfers import transfer_cycles
+from hexit.hw_model.memory.channel import MemoryChannel, transfer_cycles
 from hexit.hw_model.rounding import ceil_div
 from hexit.quant.errors import ConfigError
 

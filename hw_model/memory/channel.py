@@ -1,11 +1,15 @@
-"""Off-chip memory as a design sees it: sustained bytes per clock cycle, and cycles to the first word.
+"""Off-chip memory as a design sees it: sustained bytes per clock cycle, cycles to the first word, cycles of transfers.
 
     data_bytes_per_cycle = min(bandwidth channels / all channels efficiency / clock,  channels port width)
     bytes_per_cycle      = min(data_bytes_per_cycle,  outstanding burst / (latency + burst / data_bytes_per_cycle))
 
+    transfer of n bytes    occupancy = ceil(n / bytes_per_cycle),  latency = occupancy + first-word latency
+    gather of r rows       a transfer of r ROW ceil(row bytes / ROW) bytes
+
 The second bound on the bandwidth is Little's law: each request under way holds a place for the latency and for its
 data. Without a stated number of requests they are issued ahead, and the first-word latency delays a result but not
-the next transfer. Data are spread evenly over the channels that the design uses.
+the next transfer; with one `transfer_cycles` counts the requests of the transfer. Data are spread evenly over the
+channels that the design uses.
 
 Not modelled: refresh and bank conflicts beyond the efficiency, the write channel (all activations stay on chip),
 channels of their own for several masters, the crossing between HBM pseudo-channels.
@@ -20,6 +24,7 @@ from typing import Literal, Protocol
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.device import Device
 from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.errors import ConfigError
 
 BURST_BYTES = 64  # bytes; DDR4 burst of 8 beats on a 64-bit bus (JEDEC JESD79-4), and one 512-bit AXI beat
@@ -221,3 +226,52 @@ def _burst_bytes(accelerator: MemoryUser, channel_bits: int) -> int:
             f"Try memory_burst_beats = {AXI_BURST_LIMIT_BYTES // beat_bytes}",
         )
     return burst_bytes
+
+
+def transfer_cycles(n_bytes: int, channel: MemoryChannel) -> TaskCycles:
+    """Return the cycles of one contiguous transfer: ceil(bytes / bytes_per_cycle), plus the first-word latency.
+
+    With requests the transfer is N = ceil(n / B) bursts, the last one as short as what is left, of which O are under
+    way; with q = (N - 1) // O rounds of waiting and the rate r inside a burst
+
+        occupancy = ceil(max(n / r, (N latency + n / r) / O))
+        latency   = latency + ceil(max(n / r, q latency + (n - q (O - 1) B) / r))
+
+    The latency is exact for bursts that come back in order, each asked for when the O-th before it is there.
+
+    >>> one_byte_port = Requests(burst_bytes=16, n_outstanding=1, data_bytes_per_cycle=1.0)
+    >>> rate = one_byte_port.bytes_per_cycle(15)
+    >>> channel = MemoryChannel(bytes_per_cycle=rate, latency_cycles=15, requests=one_byte_port)
+    >>> transfer_cycles(16, channel).latency_cycles
+    31
+    """
+    if channel.requests is None:
+        occupancy = math.ceil(n_bytes / channel.bytes_per_cycle)
+        return TaskCycles(occupancy_cycles=occupancy, latency_cycles=occupancy + channel.latency_cycles)
+    burst_bytes = channel.requests.burst_bytes
+    return _cycles_of_requests(n_bytes, ceil_div(n_bytes, burst_bytes), burst_bytes, channel, channel.requests)
+
+
+def gather_cycles(n_rows: int, row_bytes: int, channel: MemoryChannel) -> TaskCycles:
+    """Return the cycles of reading scattered rows, each in whole bursts of BURST_BYTES and with requests of its own."""
+    whole_row_bytes = BURST_BYTES * ceil_div(row_bytes, BURST_BYTES)
+    n_bytes = n_rows * whole_row_bytes
+    if channel.requests is None or n_bytes == 0:
+        return transfer_cycles(n_bytes, channel)
+    n_requests = n_rows * ceil_div(whole_row_bytes, channel.requests.burst_bytes)
+    return _cycles_of_requests(n_bytes, n_requests, n_bytes / n_requests, channel, channel.requests)
+
+
+def _cycles_of_requests(
+    n_bytes: int, n_requests: int, request_bytes: float, channel: MemoryChannel, requests: Requests
+) -> TaskCycles:
+    latency, rate, n_outstanding = channel.latency_cycles, requests.data_bytes_per_cycle, requests.n_outstanding
+    occupancy = max(n_bytes / rate, (n_requests * latency + n_bytes / rate) / n_outstanding)
+    rounds = max(0, n_requests - 1) // n_outstanding
+    hidden_bytes = rounds * (n_outstanding - 1) * request_bytes  # flow while the next round's first request waits
+    last_word = max(n_bytes / rate, rounds * latency + (n_bytes - hidden_bytes) / rate)
+    occupancy_cycles = math.ceil(occupancy)
+    # With one request under way the two are equal, and rounding may put the second below the first.
+    return TaskCycles(
+        occupancy_cycles=occupancy_cycles, latency_cycles=max(occupancy_cycles, latency + math.ceil(last_word))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +60,7 @@ class TrainingPlan(Checked):
         """Check ranges that would otherwise fail deep inside a library."""
         Checked.__post_init__(self)
         for name in ("learning_rate", "head_learning_rate", "temperature"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 flag = f"--{name.replace('_', '-')}"
                 raise ConfigError(flag, getattr(self, name), "must be positive", "Raise it")
         for name in ("warmup_fraction", "distill_fraction"):

@@ -12,7 +12,6 @@ from hexit.quant.exits.rules import RULES, parameters
 from hexit.quant.options import options_of
 from hexit.quant.shapes import SHAPES, parameter_counts
 from hexit.sim.commands.table import plain_table
-from hexit.sim.job.job_file import legal_text
 from hexit.sim.job.record import Job
 
 
@@ -86,7 +85,8 @@ def _shapes() -> tuple[Table]:
 
 
 def _options() -> tuple[Table]:
-    table = plain_table("key in a job file", "option", "default", "legal")
+    table = plain_table("key in a job file", "option", "default")
     for one in options_of(Job):
-        table.add_row(one.key, one.flag, "" if one.default is None else str(one.default), legal_text(one))
+        table.add_row(one.key, one.flag, "" if one.default is None else str(one.default))
+    table.caption = "what each one is: hexit run --help"
     return (table,)

@@ -7,9 +7,8 @@ into larger tiles, and the totals stay.
 from __future__ import annotations
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.memory.activation_buffer import check_activations
+from hexit.hw_model.memory.buffers import check_activations, place_weights
 from hexit.hw_model.memory.channel import MemoryChannel, engine_channel
-from hexit.hw_model.memory.weight_buffer import place_weights
 from hexit.hw_model.packing import most_products_per_dsp
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles

@@ -20,9 +20,8 @@ from typing import assert_never
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.memory.channel import MemoryChannel
-from hexit.hw_model.memory.transfers import gather_cycles, transfer_cycles
-from hexit.hw_model.memory.weight_buffer import streamed_panels
+from hexit.hw_model.memory.buffers import streamed_panels
+from hexit.hw_model.memory.channel import MemoryChannel, gather_cycles, transfer_cycles
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import VectorOp, dense_outputs, vector_unit

@@ -14,9 +14,8 @@ from enum import IntEnum
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator, layers_per_engine
-from hexit.hw_model.memory.channel import MemoryChannel
-from hexit.hw_model.memory.transfers import transfer_cycles
-from hexit.hw_model.memory.weight_buffer import WeightPlacement
+from hexit.hw_model.memory.buffers import WeightPlacement
+from hexit.hw_model.memory.channel import MemoryChannel, transfer_cycles
 from hexit.quant.arrays import Integers
 from hexit.quant.workload import Workload
 

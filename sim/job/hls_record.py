@@ -103,9 +103,9 @@ class HlsJob(Checked):
     quantisation: QuantisationOptions = section(QuantisationOptions, MODEL)
     data: DataOptions = section(DataOptions, TEXT)
     seed: int = option(0, least=0, panel=TEXT, help="Decides the drawn sentences and the random test vectors.")
+    part: PartOptions = section(PartOptions, HARDWARE)
     rule: RuleOptions = section(RuleOptions, RULE)
     unit: UnitOptions = section(UnitOptions, RULE)
-    part: PartOptions = section(PartOptions, HARDWARE)
     project: ProjectOptions = section(ProjectOptions, PROJECT)
 
     def __post_init__(self) -> None:

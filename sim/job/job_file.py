@@ -111,7 +111,7 @@ def reference_page() -> str:
     rows = ["| key | option | default | legal | what it is |", "|---|---|---|---|---|"]
     for one in options_of(Job):
         default = "" if one.default is None else f"`{_toml(one.default)}`"
-        cells = (f"`{one.key}`", f"`{one.flag}`", default, legal_text(one), one.help)
+        cells = (f"`{one.key}`", f"`{one.flag}`", default, _legal(one), one.help)
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
 
@@ -127,8 +127,7 @@ def _toml(value: Any) -> str:
     return tomli_w.dumps({"x": to_json(value)}).removeprefix("x = ").strip()
 
 
-def legal_text(one: Option) -> str:
-    """Return what values an option takes, in words."""
+def _legal(one: Option) -> str:
     words = {int: "whole number", float: "number", bool: "true, false", str: "text", Path: "path"}
     legal = ", ".join(one.choices) or words.get(one.plain_kind, "list of texts")
     return legal if one.least is None else f"{legal}, at least {one.least:g}"

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import layers_per_engine, load_design
-from hexit.hw_model.memory.channel import MemoryChannel, Requests, engine_channel
-from hexit.hw_model.memory.transfers import transfer_cycles
-from hexit.hw_model.memory.weight_buffer import place_weights
+from hexit.hw_model.memory.buffers import place_weights
+from hexit.hw_model.memory.channel import MemoryChannel, Requests, engine_channel, transfer_cycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.shapes import BERT_BASE

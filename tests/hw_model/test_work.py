@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.energy import EnergyCounts, MacCount
-from hexit.hw_model.widths import sum_bits
+from hexit.hw_model.rounding import sum_bits
 from hexit.hw_model.work import group_work, op_work, product_traffic
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import (

@@ -15,7 +15,7 @@ from hexit.hw_model.area.resources import KINDS, Kind, Resources, available
 from hexit.hw_model.area.units import FF_PER_ACCUMULATOR_BIT, FLOAT_LANES, SEQUENCER, adder_tree_bits
 from hexit.hw_model.array import DATAFLOWS
 from hexit.hw_model.device import list_devices, load_device
-from hexit.hw_model.widths import accumulator_bits, right_operand_bits
+from hexit.hw_model.rounding import accumulator_bits, right_operand_bits
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
 from hexit.quant.shapes import ALBERT_BASE, BERT_BASE

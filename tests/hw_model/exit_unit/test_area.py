@@ -16,9 +16,10 @@ from hexit.hw_model.exit_unit.area import (
     exit_unit_resources,
     fitted_lut_per_bit,
     fitted_units,
+    memory_blocks,
     modelled_resources,
+    multipliers,
 )
-from hexit.hw_model.exit_unit.blocks import memory_blocks, multipliers
 from hexit.hw_model.exit_unit.measured import (
     MEASURED_UNITS,
     MeasuredUnit,

@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.device import load_device
-from hexit.hw_model.memory.activation_buffer import activation_bytes, check_activations
-from hexit.hw_model.memory.channel import MemoryChannel, Requests, device_channel, memory_channel
-from hexit.hw_model.memory.transfers import gather_cycles, transfer_cycles
-from hexit.hw_model.memory.weight_buffer import parameter_panels, place_weights
+from hexit.hw_model.memory.buffers import activation_bytes, check_activations, parameter_panels, place_weights
+from hexit.hw_model.memory.channel import (
+    MemoryChannel,
+    Requests,
+    device_channel,
+    gather_cycles,
+    memory_channel,
+    transfer_cycles,
+)
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit

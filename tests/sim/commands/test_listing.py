@@ -10,9 +10,11 @@ from hexit.hw_model.accelerator import list_designs
 from hexit.hw_model.device import list_devices, load_device
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.rules import RULES, parameters
+from hexit.quant.options import options_of
 from hexit.quant.shapes import SHAPES
 from hexit.sim.commands.listing import print_list
 from hexit.sim.commands.run import LISTS
+from hexit.sim.job.record import Job
 
 
 def shown(what: str, width: int = 400) -> str:
@@ -56,7 +58,13 @@ def test_the_lists_that_help_promises_exist_and_no_other() -> None:
 @pytest.mark.parametrize("what", LISTS)
 def test_names_and_numbers_are_whole_on_80_columns(what: str) -> None:
     lines = shown(what, 80).splitlines()
-    names = {"rules": RULES, "devices": list_devices(), "designs": list_designs(), "shapes": SHAPES}[what]
+    names = {
+        "rules": RULES,
+        "devices": list_devices(),
+        "designs": list_designs(),
+        "shapes": SHAPES,
+        "options": [one.key for one in options_of(Job)],
+    }[what]
     for name in names:
         assert any(line.strip().startswith(f"{name} ") for line in lines), name
     assert max(map(len, lines)) <= 80

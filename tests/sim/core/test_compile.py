@@ -12,8 +12,7 @@ import hexit.sim.core.compile
 from hexit.hw_model.accelerator import Accelerator, load_design
 from hexit.hw_model.array import DATAFLOWS, Dataflow, staging_cycles
 from hexit.hw_model.gemm import roofline_cycles
-from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel
-from hexit.hw_model.memory.transfers import transfer_cycles
+from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel, transfer_cycles
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import exit_head_cycles, pooling_cycles
 from hexit.quant.config import QuantConfig
