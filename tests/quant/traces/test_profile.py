@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 
@@ -23,13 +24,19 @@ from hexit.quant.exits.rules import (
 )
 from hexit.quant.traces.profile import Profile, load_profile, profile_trace
 from hexit.quant.traces.replay import profile_decision
+from hexit.quant.traces.trace import ExitTrace
 from support.paths import OWN_PROFILE, PUBLISHED_PROFILE
 
 RESOLUTION = 3e-7  # nats
 
 
+@functools.lru_cache(maxsize=1)
+def trace_of(profile: Profile) -> ExitTrace:
+    return profile_trace(profile, 128)
+
+
 def decided(rule: ExitRule, profile: Profile) -> Decision:
-    return profile_decision(rule, profile_trace(profile, 128))
+    return profile_decision(rule, trace_of(profile))
 
 
 def profile_at(path: Path) -> Profile:

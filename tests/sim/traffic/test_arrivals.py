@@ -41,6 +41,23 @@ def test_a_pattern_is_read_and_written_as_one_text(text: str) -> None:
     assert format_arrivals(PATTERNS[text]) == text
 
 
+@pytest.mark.parametrize("text", ["closed", "poisson", "poisson:rate=7"])
+def test_a_rate_of_its_own_stands_instead_of_the_one_in_the_text(text: str) -> None:
+    assert parse_arrivals(text, 900.0) == PoissonArrivals(rate_per_s=900.0)
+    assert parse_arrivals("bursts:size=8", 900.0) == PoissonBursts(rate_per_s=900.0, burst_size=8)
+
+
+def test_recorded_arrivals_have_their_own_rate() -> None:
+    with pytest.raises(ConfigError, match=r"--rate = 900\.0: means nothing to recorded arrivals\. Leave it out"):
+        parse_arrivals("file:times.txt", 900.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("inf")])
+def test_a_rate_that_no_stream_has_is_refused(rate: float) -> None:
+    with pytest.raises(ConfigError, match=r"rate must be a positive number"):
+        parse_arrivals("poisson", rate)
+
+
 def test_a_closed_loop_has_no_times() -> None:
     assert arrival_cycles(ClosedLoop(), 3, 200.0, 0) is None
 
