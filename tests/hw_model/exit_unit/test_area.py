@@ -146,6 +146,7 @@ def test_prices_of_operators_are_those_of_their_circuits() -> None:
 rules = st.sampled_from([name for name, kind in RULES.items() if kind is not OracleExit])
 
 
+@pytest.mark.slow
 @examples(60)
 @given(rules, st.integers(3, 40), st.integers(16, 23), st.integers(1, 8))
 def test_more_classes_bits_and_sentences_never_take_less(name: str, n_classes: int, bits: int, n_slots: int) -> None:

@@ -61,6 +61,7 @@ def test_sentences_are_plain_text_of_at_least_three_words(rows: list[tuple[str, 
     assert [sentence for sentence, _, _ in rows if not plain.fullmatch(sentence)] == []
 
 
+@pytest.mark.slow
 def test_no_two_sentences_share_most_of_their_words(rows: list[tuple[str, str, str]]) -> None:
     # Jaccard overlap of the word sets; a duplicate has overlap 1.
     alike = [
@@ -85,6 +86,7 @@ def test_calibration_text_has_256_unique_lines(calibration: list[str]) -> None:
     assert (len(calibration), len({line.lower().strip() for line in calibration} - {""})) == (256, 256)
 
 
+@pytest.mark.slow
 def test_calibration_text_is_disjoint_from_the_reviews(
     calibration: list[str], rows: list[tuple[str, str, str]]
 ) -> None:

@@ -303,6 +303,7 @@ def test_heads_have_the_widths_of_the_network(index: int, ran: Callable[[int], R
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(len(NETWORKS)), ids=NAMES)
 def test_features_are_those_of_brevitas_but_for_the_stated_error(index: int, ran: Callable[[int], Ran]) -> None:
     """Features may differ where the real pooler output is nearer to a feature's edge than position and float32 tell."""

@@ -32,6 +32,7 @@ def minilm() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
+@pytest.mark.slow
 def test_the_pretrained_encoder_computes_what_transformers_computes(minilm: Path) -> None:
     from transformers import AutoModel
 

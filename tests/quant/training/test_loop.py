@@ -373,6 +373,7 @@ def test_a_run_stopped_before_its_first_save_starts_again(
     assert same_weights(tmp_path / "m", trained[0])
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_weights(trained: tuple[Path, tuple[EpochResult, ...]], tmp_path: Path) -> None:
     for seed in (0, 1):
         train(dataclasses.replace(PLAN, seed=seed), TRAINING_SET, None, tmp_path / str(seed), half=False)
@@ -476,6 +477,7 @@ def test_a_checkpoint_is_trained_on(trained: tuple[Path, tuple[EpochResult, ...]
     assert not (tmp_path / "longer").exists()
 
 
+@pytest.mark.slow
 def test_a_teacher_labels_text_that_has_no_labels(
     trained: tuple[Path, tuple[EpochResult, ...]], tmp_path: Path
 ) -> None:

@@ -318,6 +318,7 @@ def test_a_full_disk_or_an_interrupt_is_one_line_too(run: Hexit, monkeypatch: py
         assert (done.code, done.out, done.err) == (code, "", message)
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_crash(profile: str) -> None:
     command = [sys.executable, str(ROOT / "sim" / "run.py"), "--profile", profile, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -526,6 +527,7 @@ def test_the_seed_decides_what_limit_draws_and_nothing_else(run: Hexit) -> None:
     assert some_0["hashes"]["data"] != some_1["hashes"]["data"]
 
 
+@pytest.mark.slow
 def test_a_warm_run_does_without_torch(
     run: Hexit, tiny_folders: dict[str, Path], tiny_tsv: Path, warm_cache: Path
 ) -> None:
@@ -547,6 +549,7 @@ finally:
 # Train, refer, run ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_train_reference_and_run_follow_each_other(
     capsys: pytest.CaptureFixture[str], tiny_tsv: Path, tmp_path: Path
 ) -> None:

@@ -127,6 +127,7 @@ def test_macs_and_bytes_of_a_program_are_those_of_the_workload(program: Program)
     assert program.exit.macs.sum() == workload.exit_macs
 
 
+@pytest.mark.slow
 @given(programs())
 @examples(100)
 def test_no_task_starts_before_the_elements_that_it_reads_are_there(program: Program) -> None:
@@ -150,6 +151,7 @@ def assert_starts_follow_the_data(
         idle_from[unit] = start + int(tasks.occupancy_cycles[t])
 
 
+@pytest.mark.slow
 @given(programs())
 @LAWS
 def test_no_program_beats_the_roofline_of_its_units_and_its_bandwidth(program: Program) -> None:
@@ -161,6 +163,7 @@ def test_no_program_beats_the_roofline_of_its_units_and_its_bandwidth(program: P
         assert cycles * program.channel.bytes_per_cycle >= tasks.n_bytes.sum()
 
 
+@pytest.mark.slow
 @given(workloads(), designs(), channels(), st.integers(2, 8))
 @LAWS
 def test_more_bandwidth_or_more_panel_buffers_are_never_slower(

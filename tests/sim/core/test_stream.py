@@ -72,6 +72,7 @@ def test_the_table_of_a_stalling_design_equals_simulating_every_layer(program: P
     assert (result.finish_cycle == finish).all()
 
 
+@pytest.mark.slow
 @given(programs(), st.integers(1, 3), st.data())
 @LAWS
 def test_turns_equal_a_machine_stepped_cycle_by_cycle(program: Program, n_slots: int, data: st.DataObject) -> None:
@@ -193,6 +194,7 @@ def test_squashed_work_counts_in_proportion() -> None:
     assert 0.6 < one.wasted_macs / program.workload.layer_macs < 0.7  # a head of 591,360 cycles in a layer of 909,312
 
 
+@pytest.mark.slow
 @given(programs(), st.integers(2, 3), st.data())
 @LAWS
 def test_interleaving_conserves_work_and_keeps_sentences_in_order(

@@ -63,6 +63,7 @@ def levels(timeline: Timeline, name: str) -> list[str]:
     return shown
 
 
+@pytest.mark.slow
 @given(programs(), st.data())
 @LAWS
 def test_every_signal_is_the_timeline_in_every_cycle(program: Program, data: st.DataObject) -> None:
@@ -117,6 +118,7 @@ def test_a_whole_period_is_kept_exactly(clock_mhz: float, timescale: str, per_cy
     assert (unit.timescale, unit.per_cycle, unit.is_cycle) == (timescale, per_cycle, False)
 
 
+@pytest.mark.slow
 @given(programs())
 @LAWS
 def test_where_the_period_is_not_whole_a_nanosecond_is_a_cycle_and_the_file_says_so(program: Program) -> None:

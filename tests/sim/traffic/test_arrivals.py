@@ -62,6 +62,7 @@ def test_a_closed_loop_has_no_times() -> None:
     assert arrival_cycles(ClosedLoop(), 3, 200.0, 0) is None
 
 
+@pytest.mark.slow
 def test_a_fixed_rate_is_exact_also_where_cycles_are_no_whole_number() -> None:
     assert cycles(FixedRate(rate_per_s=1e6), 4).tolist() == [0, 200, 400, 600]
     assert cycles(FixedRate(rate_per_s=3e6), 5).tolist() == [0, 67, 134, 200, 267]  # 66 2/3, from the next cycle on

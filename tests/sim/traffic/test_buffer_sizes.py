@@ -28,6 +28,7 @@ def sizes_of(table: SpatialCosts, leaves: Integers, arrival: Integers, loss_frac
     return size_buffers(simulate_spatial([table], leaves, arrival), arrival, loss_fraction=loss_fraction)
 
 
+@pytest.mark.slow
 @given(small_tables(), st.data())
 @LAWS
 def test_sizes_equal_a_count_over_every_cycle_and_a_search_over_every_depth(

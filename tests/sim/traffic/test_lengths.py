@@ -93,6 +93,7 @@ def test_a_length_is_compiled_once() -> None:
     assert (index.tolist(), asked) == ([2, 0, 2, 1, 0], [3, 5, 7])
 
 
+@pytest.mark.slow
 @given(programs(), st.data(), st.integers(1, 3))
 @LAWS
 def test_turns_of_several_lengths_equal_a_machine_stepped_cycle_by_cycle(
@@ -128,6 +129,7 @@ def test_one_slot_is_the_lone_server_also_with_lengths_and_drops(program: Progra
     assert (result.finish_cycle[served] == finish[served]).all()
 
 
+@pytest.mark.slow
 @given(programs(), st.data(), st.integers(1, 3))
 @LAWS
 def test_nobody_is_lost_and_work_is_that_of_the_served(program: Program, data: st.DataObject, n_slots: int) -> None:
