@@ -185,6 +185,9 @@ def build(record: type[Record], named: Mapping[str, Any], command: str) -> Recor
 
     Raises ConfigError for a name that is none, a value of another type, and a value that is not legal.
     """
+    for one in options_of(record):
+        if one.choices and one.name in named:
+            _check(one, named[one.name])
     try:
         return from_json(record, by_key(record, named, command), command)
     except ConfigError as error:  # what was given by its flag is named by its flag

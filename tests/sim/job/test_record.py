@@ -42,7 +42,7 @@ def test_options_by_name_reach_their_keys_and_no_others() -> None:
         ({"bit": 4}, "bit = 4: is not an option of hexit run. Did you mean bits."),
         ({"bits": "eight"}, "--bits = eight: must be of type int. Correct the value."),
         ({"bits": True}, "--bits = True: must be of type int. Correct the value."),
-        ({"overlap": "foo"}, "--overlap = foo: must be one of stall, speculate, interleave. Pick one of these."),
+        ({"overlap": "foo"}, "--overlap = foo: must be one of stall, speculate, interleave. Try --overlap stall."),
         ({"limit": -1}, "--limit = -1: must not be negative. Try --limit 0."),
         ({"batch": 0}, "--batch = 0: must be at least 1. Try --batch 1."),
         ({"threshold": float("inf")}, "--threshold = inf: must be a finite number. Try --threshold 2."),
