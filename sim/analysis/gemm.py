@@ -99,7 +99,8 @@ class GemmOptions(Checked):
     depth: int | None = option(None, panel=FOLDS, help="Cycles once per product: registers, start.")
 
     def __post_init__(self) -> None:
-        """Check what no record of the model checks."""
+        """Check each option, and what no record of the model checks."""
+        Checked.__post_init__(self)
         if not (math.isfinite(self.clock_mhz) and 1 <= self.clock_mhz <= 2000):
             raise ConfigError("--clock-mhz", self.clock_mhz, "must be 1..2000", "Try --clock-mhz 200")
         if self.dataflow and self.dataflow not in (*SHORT_DATAFLOWS, *SHORT_DATAFLOWS.values()):

@@ -107,7 +107,8 @@ class RuleOptions(Checked):
     )
 
     def __post_init__(self) -> None:
-        """Reject a threshold that no rule can compare with."""
+        """Check each option, and that a rule can compare with the threshold."""
+        Checked.__post_init__(self)
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise ConfigError("--threshold", self.threshold, "must be a finite number", "Try --threshold 2")
 

@@ -55,7 +55,6 @@ class TextSource:
 class ProfileSource:
     """Exits of a published profile; its predictions are not known."""
 
-    profile: Profile
     trace: ExitTrace
 
 
@@ -77,4 +76,4 @@ def text_source(
 
 def profile_source(profile: Profile, sequence_length: int) -> ProfileSource:
     """Turn a published profile into logit distances that the integer exit units read."""
-    return ProfileSource(profile=profile, trace=profile_trace(profile, sequence_length))
+    return ProfileSource(trace=profile_trace(profile, sequence_length))
