@@ -29,11 +29,16 @@ def load_table(name_or_path: str | Path, folder: Path, where: str) -> dict[str, 
     if not is_path(name_or_path) and name_or_path not in (known := list_names(folder)):
         requirement = f"is not one of {', '.join(known)}"
         raise ConfigError(where, name_or_path, requirement, "Pick one of these, or give the path of a .toml file")
+    return read_toml(Path(source), where)
+
+
+def read_toml(path: Path, where: str) -> dict[str, Any]:
+    """Return the keys of a TOML file; ConfigError, which names `where`, for one that cannot be read."""
     try:
-        return tomllib.loads(Path(source).read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(where, str(source), f"cannot be read ({error.strerror})", "Check the path") from error
+        raise ConfigError(where, str(path), f"cannot be read ({error.strerror})", "Check the path") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(where, str(source), "is not TOML (not UTF-8 text)", "Save it as UTF-8") from error
+        raise ConfigError(where, str(path), "is not TOML (not UTF-8 text)", "Save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(where, str(source), f"is not TOML ({error})", "Correct that line") from error
+        raise ConfigError(where, str(path), f"is not TOML ({error})", "Correct that line") from error

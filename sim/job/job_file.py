@@ -16,6 +16,7 @@ from typing import Any
 
 import tomli_w
 
+from hexit.hw_model.toml_files import read_toml
 from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
 from hexit.quant.options import Option, options_of, put
@@ -23,16 +24,6 @@ from hexit.quant.records import content_hash, from_json, to_json
 from hexit.sim.job.record import Job, value_of
 
 HEADER = "# Everything that decided this run; repeat it with: hexit run --config job.toml --out FOLDER\n\n"
-
-
-def read_table(path: Path) -> dict[str, Any]:
-    """Return the nested table of a TOML file; ConfigError for a file that is none."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("--config", str(path), f"cannot be read ({error.strerror})", "Check the path") from None
-    except ValueError as error:  # TOML and UTF-8
-        raise ConfigError("--config", str(path), f"is not TOML ({error})", "Correct the file") from None
 
 
 def set_keys(table: dict[str, Any], assignments: Iterable[str]) -> None:
@@ -55,7 +46,7 @@ def job_of(table: Mapping[str, Any]) -> Job:
 
 def merged_job(path: Path | None, assignments: Iterable[str], named: Mapping[str, Any]) -> Job:
     """Return the job of a file, changed by ``KEY=VALUE`` texts and then by options by name."""
-    table = read_table(path) if path is not None else {}
+    table = read_toml(path, "--config") if path is not None else {}
     set_keys(table, assignments)
     keys = {one.name: one.key for one in options_of(Job)}
     for name, value in named.items():
