@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hexit.sim.report.record import PERCENTILES, Report
+from hexit.sim.report.verdicts import choice_lines, comparison_lines
 
 BAR_WIDTH = 24  # characters of the longest bar
 TWO_COLUMNS = 150  # characters that both halves need side by side
@@ -16,6 +17,9 @@ TWO_COLUMNS = 150  # characters that both halves need side by side
 def print_report(report: Report, console: Console) -> None:
     """Print the report: what ran, how good, how early, how fast, how large, and how far it was checked."""
     console.print(_title(report))
+    if report.choice is not None:
+        console.print(choice_lines(report.choice, report.accuracy.metric))
+        console.print()
     if console.width >= TWO_COLUMNS:
         grid = Table.grid(padding=(0, 3))
         grid.add_row(
@@ -109,11 +113,9 @@ def _exits(report: Report) -> RenderableType:
     for layer, (count, value) in enumerate(zip(histogram, alone, strict=True), 1):
         bar = f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %"
         table.add_row(str(layer), str(count), bar, _score(report, value))
-    sufficient = report.exits.sufficient_layer
-    if sufficient is None or sufficient == len(histogram):
+    if report.comparison is None:
         return table
-    note = f"a network cut after layer {sufficient} would be within a point of full depth"
-    return Group(table, Text(note, style="yellow" if sufficient <= report.exits.mean_layer else ""))
+    return Group(table, comparison_lines(report.comparison, report.accuracy.metric))
 
 
 def _speed(report: Report) -> RenderableType:
