@@ -15,6 +15,7 @@ DEFAULT_MODEL = ASSETS / "albert-sst2"
 DEFAULT_DATA = ASSETS / "reviews.tsv"
 CALIBRATION = "calibration.txt"  # beside the weights: sentences that quantisation calibrates on
 SELECTION = "selection.tsv"  # beside the weights: labelled sentences that nothing was trained on
+DEFAULT_SELECTION = ASSETS / SELECTION  # of the shipped network alone: labels belong to a task
 DEFAULT_CALIBRATION = ASSETS / CALIBRATION  # for checkpoints from elsewhere
 BACKBONES = ("albert", "bert")  # transformers' model types that have an exit-ready encoder here
 HUB_PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]

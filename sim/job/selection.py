@@ -19,11 +19,12 @@ from typing import Literal
 import numpy as np
 
 from hexit.quant.config import QuantConfig
+from hexit.quant.data.scores import Metric, metric_of
 from hexit.quant.data.tasks import TextSet, load_texts, unlabelled_texts
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.goal import Goal
 from hexit.quant.exits.rules import ExitRule, FixedDepthExit, OracleExit, parse_rule
-from hexit.quant.hub import SELECTION
+from hexit.quant.hub import DEFAULT_MODEL, DEFAULT_SELECTION, SELECTION
 from hexit.quant.traces.choice import Chosen, RivalRule, choose, describe, rival_rules, search
 from hexit.quant.traces.store import Calibration, ModelCard, Store
 from hexit.quant.traces.trace import ExitTrace
@@ -51,6 +52,7 @@ class Choice:
     """The goal, the text, the settings that were chosen, and the best settings of other rules at no more layers."""
 
     goal: Goal
+    metric: Metric
     text: SelectionText
     chosen: Chosen
     rivals: tuple[RivalRule, ...]
@@ -99,6 +101,7 @@ def choose_rule(
     row = choose(searched, options.goal)
     return Choice(
         goal=options.goal,
+        metric=metric_of(trace.n_classes),
         text=SelectionText(
             name=texts.name,
             n_sentences=len(kept),
@@ -112,11 +115,19 @@ def choose_rule(
 
 
 def _selection_texts(card: ModelCard, chosen: str | None, calibration: Calibration) -> tuple[TextSet, Labels]:
-    beside = Path(card.folder) / SELECTION
-    if chosen or beside.is_file():
-        texts = load_texts(chosen or str(beside), label_names=card.label_names, where="--selection")
+    file = chosen or _selection_file(card)
+    if file is not None:
+        texts = load_texts(str(file), label_names=card.label_names, where="--selection")
         return (texts if chosen else dataclasses.replace(texts, name=f"{card.name}/{SELECTION}")), "given"
     return unlabelled_texts(calibration.source, calibration.sentences, card.label_names), "full depth"
+
+
+def _selection_file(card: ModelCard) -> Path | None:
+    """Return the selection text of a checkpoint: that beside its weights, of the shipped network the shipped one."""
+    folder = Path(card.folder)
+    beside = folder / SELECTION
+    shipped = [DEFAULT_SELECTION] if folder.resolve() == DEFAULT_MODEL.resolve() else []
+    return next((file for file in (beside, *shipped) if file.is_file()), None)
 
 
 def left_over(texts: TextSet, evaluated: TextSet) -> TextSet:

@@ -18,8 +18,8 @@ def print_report(report: Report, console: Console) -> None:
     """Print the report: what ran, how good, how early, how fast, how large, and how far it was checked."""
     console.print(_title(report))
     if report.choice is not None:
-        console.print(choice_lines(report.choice, report.accuracy.metric))
-        console.print()
+        console.print(choice_lines(report.choice))
+    console.print()
     if console.width >= TWO_COLUMNS:
         grid = Table.grid(padding=(0, 3))
         grid.add_row(
@@ -68,7 +68,7 @@ def _title(report: Report) -> Text:
         f"\n{configuration.device.title}: design {design.name}, {design.array_rows} x {design.array_columns} array "
         f"at {design.clock_mhz:g} MHz, {design.exit_overlap}"
         + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
-        + f", weights {'on chip' if report.weights_on_chip else 'streamed'}\n"
+        + f", weights {'on chip' if report.weights_on_chip else 'streamed'}"
     )
     return text
 
