@@ -17,8 +17,6 @@ TWO_COLUMNS = 150  # characters that both halves need side by side
 def print_report(report: Report, console: Console) -> None:
     """Print the report: what ran, how good, how early, how fast, how large, and how far it was checked."""
     console.print(_title(report))
-    if report.choice is not None:
-        console.print(choice_lines(report.choice))
     console.print()
     if console.width >= TWO_COLUMNS:
         grid = Table.grid(padding=(0, 3))
@@ -113,9 +111,9 @@ def _exits(report: Report) -> RenderableType:
     for layer, (count, value) in enumerate(zip(histogram, alone, strict=True), 1):
         bar = f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %"
         table.add_row(str(layer), str(count), bar, _score(report, value))
-    if report.comparison is None:
-        return table
-    return Group(table, comparison_lines(report.comparison, report.accuracy.metric))
+    lines = [] if report.comparison is None else [comparison_lines(report.comparison, report.accuracy.metric)]
+    lines += [] if report.choice is None else [choice_lines(report.choice)]
+    return Group(table, *lines)
 
 
 def _speed(report: Report) -> RenderableType:

@@ -24,8 +24,8 @@ def choice_lines(choice: Choice) -> Text:
     lines.append(f"{_bare(found.drop, metric)} +- {_bare(found.drop_error, metric)}")
     if not choice.rivals:
         return lines
-    others = ", ".join(f"{rival.rule.partition(':')[0]} {_score(rival.score, metric)}" for rival in choice.rivals)
-    lines.append(f"\nother rules there, at no more layers: {others}; ")
+    others = ", ".join(f"{rival.rule.partition(':')[0]} {_bare(rival.score, metric)}" for rival in choice.rivals)
+    lines.append(f"\nother rules there, no more layers: {others}; ")
     better = [rival for rival in choice.rivals if rival.better]
     if not better:
         return lines.append("none better beyond noise")

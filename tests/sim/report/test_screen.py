@@ -144,7 +144,7 @@ def test_stages_are_bars_on_a_terminal_and_nothing_elsewhere(terminal: bool) -> 
 def test_a_correlation_is_no_percentage(simulated: Simulate) -> None:
     report = build_report(simulated())
     accuracy = dataclasses.replace(report.accuracy, metric="pearson", float=0.5, with_exits=None)
-    text = screen(dataclasses.replace(report, accuracy=accuracy))
+    text = screen(dataclasses.replace(report, accuracy=accuracy, choice=None))
     assert "0.500" in text
     assert "unknown" in text
     assert "50.00 %" not in text
