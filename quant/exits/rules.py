@@ -42,11 +42,17 @@ class Observed:
     """
 
     layers: tuple[int, ...]
+    n_classes: int
     difference: tuple[float, ...]
     entropy: tuple[float, ...]
     normalized_entropy: tuple[float, ...]
     probability: tuple[float, ...]
     step: tuple[float, ...]
+
+    @property
+    def any_entropy(self) -> float:
+        """A threshold above every entropy, in nats."""
+        return round(1.01 * math.log(self.n_classes), 3)
 
     @property
     def run_lengths(self) -> range:
@@ -134,7 +140,7 @@ class HardwareOrientedExit(_Rule):
         yield {"threshold": _NEVER_DIFFERENCE, "run_length": n_layers + 1}
 
     def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
-        return ({"threshold": threshold} for threshold in (*observed.difference, _NEVER_DIFFERENCE))
+        return ({"threshold": threshold} for threshold in (0.0, *observed.difference, _NEVER_DIFFERENCE))
 
     def _trend_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
         return ({"run_length": length} for length in observed.run_lengths)
@@ -169,7 +175,7 @@ class ElbertExit(_Rule):
         yield {"threshold": _NEVER_ENTROPY, "window": n_layers + 1}
 
     def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
-        return ({"threshold": threshold} for threshold in (_NEVER_ENTROPY, *observed.normalized_entropy))
+        return ({"threshold": threshold} for threshold in (_NEVER_ENTROPY, *observed.normalized_entropy, 1.0))
 
     def _trend_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
         return ({"window": length} for length in observed.run_lengths)
@@ -231,7 +237,7 @@ class NormalizedEntropyExit(_Rule):
         return ({"threshold": threshold} for threshold in (1.0, *_ENTROPY_GRID, 0.0))
 
     def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
-        return ({"threshold": threshold} for threshold in (0.0, *observed.normalized_entropy))
+        return ({"threshold": threshold} for threshold in (0.0, *observed.normalized_entropy, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +257,7 @@ class EntropyExit(_Rule):
         return ({"threshold": most * fraction} for fraction in (1.01, *_ENTROPY_GRID, 0.0))
 
     def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
-        return ({"threshold": threshold} for threshold in (0.0, *observed.entropy))
+        return ({"threshold": threshold} for threshold in (0.0, *observed.entropy, observed.any_entropy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +277,7 @@ class MaximumProbabilityExit(_Rule):
         return ({"threshold": least + (1 - least) * fraction} for fraction in _PROBABILITY_GRID)
 
     def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
-        return ({"threshold": threshold} for threshold in (*observed.probability, 1.0))
+        return ({"threshold": threshold} for threshold in (0.0, *observed.probability, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

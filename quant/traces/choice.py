@@ -110,6 +110,7 @@ def observe(trace: ExitTrace, layers: tuple[int, ...]) -> Observed:
     classes, pair = trace.n_classes > 1, trace.n_classes == 2
     return Observed(
         layers=layers,
+        n_classes=trace.n_classes,
         difference=_quantiles(np.abs(real[..., 0] - real[..., 1])) if pair else (),
         entropy=_quantiles(entropy(real)) if classes else (),
         normalized_entropy=_quantiles(normalized_entropy(real)) if classes else (),
