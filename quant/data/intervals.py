@@ -49,7 +49,7 @@ def mcnemar_p(n_gained: int, n_lost: int) -> float:
     Twice the tail of the binomial distribution of the discordant samples at 1/2, at most 1.
     """
     n, fewer = n_gained + n_lost, min(n_gained, n_lost)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n)
+    return min(1.0, sum(math.comb(n, k) for k in range(fewer + 1)) * 2 / (1 << n))
 
 
 def difference_interval(n_gained: int, n_lost: int, n_samples: int, level: float = LEVEL) -> Interval:

@@ -4,9 +4,9 @@
     speed-up    the highest score among the settings with  mean layer <= n_layers / speedup
 
 The drop is the score at full depth less the score with exits, on the same sentences. Without the standard error the
-fastest of hundreds of settings is the luckiest one: its drop on fresh text then exceeds the allowed one three times out
-of four, with it about once in three (docs/decisions/0007-settings-are-chosen.md has the simulation). Settings that
-never leave early need no proof. Ties go to the higher score, then to the fewer layers.
+fastest of hundreds of settings is the luckiest one: its drop on fresh text then exceeds the allowed one two to three
+times out of four, with it once (docs/choice.md has the simulation). Settings that never leave early need no proof.
+Ties go to the higher score, then to the fewer layers.
 
 Each setting is decided by the integers of its exit unit. A rule exits at the earlier one of its test and its trend, so
 m tests and k trends are computed m + k times and give m k settings.
@@ -216,8 +216,8 @@ def _influence(values: Floats, labels: Floats) -> Floats:
     return np.asarray(x * y - (x * y).mean(axis=1, keepdims=True) * (x**2 + y**2) / 2)
 
 
-def choose(searched: Searched, goal: Goal) -> int:
-    """Return the row of the settings that the goal asks for.
+def choose(searched: Searched, goal: Goal, margin: float = MARGIN) -> int:
+    """Return the row of the settings that the goal asks for, `margin` standard errors away from its drop.
 
     Raises ConfigError for a speed-up that no setting reaches.
     """
@@ -230,7 +230,7 @@ def choose(searched: Searched, goal: Goal) -> int:
             raise ConfigError("--speedup", goal.speedup, requirement, "Ask for less, or for another --rule")
         return _first(fast, -score, mean)
     drop, error = drops(searched)
-    kept = drop + MARGIN * error <= (goal.max_drop or 0.0)
+    kept = drop + margin * error <= (goal.max_drop or 0.0)
     kept |= (searched.exit_layer == searched.n_layers).all(axis=1)
     return _first(kept if kept.any() else mean == mean.max(), mean, -score)
 

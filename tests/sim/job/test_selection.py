@@ -218,7 +218,7 @@ def test_a_goal_is_asked_for_or_the_default_one_or_none() -> None:
         ({"speedup": 3.0}, (None, 3.0)),
         ({"selection": "s.tsv"}, (DEFAULT_MAX_DROP, None)),
     ):
-        goal = RuleOptions(**options).goal  # type: ignore[arg-type]
+        goal = RuleOptions(**options).goal
         assert goal is not None
         assert (goal.max_drop, goal.speedup) == expected
     assert RuleOptions(threshold=1.0).goal is None
