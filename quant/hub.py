@@ -14,6 +14,7 @@ ASSETS = Path(__file__).parent / "assets"
 DEFAULT_MODEL = ASSETS / "albert-sst2"
 DEFAULT_DATA = ASSETS / "reviews.tsv"
 CALIBRATION = "calibration.txt"  # beside the weights: sentences that quantisation calibrates on
+SELECTION = "selection.tsv"  # beside the weights: labelled samples that settings of exit rules are chosen on
 DEFAULT_CALIBRATION = ASSETS / CALIBRATION  # for checkpoints from elsewhere
 BACKBONES = ("albert", "bert")  # transformers' model types that have an exit-ready encoder here
 HUB_PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
