@@ -21,7 +21,6 @@ LAYER_WEIGHT_RATE = (
     1e-2  # learning rate of ELBERT's trainable exit weights: "w_lr" in config.json of github.com/shakeley/ELBERT
 )
 LARGEST_GRADIENT = 1.0  # norm to which gradients are cut, as in the fine-tuning scripts of BERT
-CPU_ATTENTION = "eager"  # on 10 to 30 tokens the backward pass of torch's flash attention takes 30 % of a CPU step
 BEST_SCORE = "best_score"
 
 
@@ -43,9 +42,6 @@ class StageRun:
         self.regression, self.device = regression, device
         self.layer_weights = LayerWeights(stage.loss, model.n_layers).to(device)
         self.best: dict[str, Tensor] = {}
-        if device == "cpu":
-            for network in (model, *((teacher.model,) if teacher is not None else ())):
-                network.backbone.set_attn_implementation(CPU_ATTENTION)
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=stage.weight_decay, fused=True)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
