@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hexit.quant.data.tasks import TextSet
+from hexit.quant.data.scores import exit_scores
+from hexit.quant.data.tasks import TextSet, load_texts
 from hexit.quant.errors import ConfigError
 from hexit.quant.hub import checkpoint_hash
 from hexit.quant.network.checkpoint import load_checkpoint
-from hexit.quant.network.encoding import training_order
+from hexit.quant.network.encoding import encode, training_order
+from hexit.quant.network.evaluate import all_logits
 from hexit.quant.network.model import ExitConfig
-from hexit.quant.options import options_of
 from hexit.quant.records import from_json
 from hexit.quant.training.loop import N_CALIBRATION, Watchers, train
 from hexit.quant.training.plan import ParameterRate, Recipe, Stage, TrainingPlan
@@ -32,9 +34,12 @@ RECIPE = Recipe(
 )
 
 
+OF_STAGE = {field.name for field in dataclasses.fields(Stage)}
+
+
 def changed(recipe: Recipe = RECIPE, /, **options: Any) -> Recipe:
     """A recipe with other options of its plan or of all its stages."""
-    of_stage = {name: value for name, value in options.items() if name in {one.name for one in options_of(Stage)}}
+    of_stage = {name: value for name, value in options.items() if name in OF_STAGE}
     of_plan = {name: value for name, value in options.items() if name not in of_stage}
     stages = tuple(dataclasses.replace(stage, **of_stage) for stage in recipe.stages)
     return dataclasses.replace(recipe, plan=dataclasses.replace(recipe.plan, **of_plan), stages=stages)
@@ -364,3 +369,69 @@ def test_stages_stopped_anywhere_end_with_the_same_bytes(
     train(recipe, TRAINING_SET, None, out, storage="fp32")
     for name in ("model.safetensors", "config.json", "tokenizer.json", "selection.tsv", "calibration.txt"):
         assert (out / name).read_bytes() == (staged / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"freeze": ("backbone.nothing.*",)}, r"^stages\.freeze = backbone\.nothing\.\*: names no parameter\. One is"),
+        ({"rates": (ParameterRate(match="x", learning_rate=1.0),)}, r"^stages\.rates\.match = x: names no parameter"),
+        ({"freeze": ("*",)}, r"^stages\.freeze = \['\*'\]: leaves nothing to train\. Freeze less"),
+    ],
+)
+def test_patterns_that_train_nothing_are_refused(stage: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(changed(**stage), TRAINING_SET, None, tmp_path)
+
+
+def test_frozen_parameters_stay_and_a_rate_of_its_own_is_used(
+    trained: tuple[Path, tuple[EpochResult, ...]], tmp_path: Path
+) -> None:
+    still = (ParameterRate(match="heads.0.classifier.*", learning_rate=1e-12),)
+    recipe = changed(model=str(trained[0]), freeze=("*embedding*",), rates=still, epochs=1)
+    train(recipe, TRAINING_SET, None, tmp_path, storage="fp32")
+    before, after = weights_of(trained[0]), weights_of(tmp_path)
+    for name, weight in before.items():
+        if "embedding" in name:
+            assert torch.equal(weight, after[name])
+        elif "classifier" in name:
+            torch.testing.assert_close(weight, after[name], rtol=0, atol=1e-9)  # 20 steps of 1e-12 and less
+        else:
+            assert not torch.equal(weight, after[name])
+
+
+def test_held_out_samples_are_kept_beside_the_weights_and_never_trained_on(staged: Path) -> None:
+    kept = load_texts(str(staged / "selection.tsv"), label_names=("bad", "good"))
+    assert len(kept) == 64
+    calibration = (staged / "calibration.txt").read_text().splitlines()  # drawn from what is trained on
+    assert Counter(kept.texts) + Counter(calibration) <= Counter(TRAINING_SET.texts)
+    by_text = dict(zip(TRAINING_SET.texts, TRAINING_SET.labels, strict=True))
+    assert [by_text[text] for text in kept.texts] == list(kept.labels)
+    with pytest.raises(ConfigError, match=r"^--held-out = 640: must be below the 640 training samples"):
+        train(changed(held_out=640), TRAINING_SET, None, staged / "x")
+
+
+def test_the_best_epoch_is_kept(trained: tuple[Path, tuple[EpochResult, ...]], tmp_path: Path) -> None:
+    """A rate at which training falls apart after its first, warming, epoch leaves the weights of that epoch."""
+    options: dict[str, Any] = {"model": str(trained[0]), "held_out": 64, "learning_rate": 0.5, "epochs": 2}
+    options |= {"warmup_fraction": 1.0, "seed": 1}
+    for keep in ("best", "last"):
+        results = train(changed(**options, keep=keep), TRAINING_SET, None, tmp_path / keep, storage="fp32")
+    scores = [result.held_out_score for result in results]
+    model = load_checkpoint(str(tmp_path / "best"))
+    kept = load_texts(str(tmp_path / "best" / "selection.tsv"), label_names=("bad", "good"))
+    logits = all_logits(
+        model.model, encode(kept, model.tokenizer, 12), n_layers=2, n_classes=2, pad_id=model.tokenizer.pad_token_id
+    )
+    assert exit_scores(logits, np.array(kept.labels))[-1] == max(score for score in scores if score is not None)
+    assert same_weights(tmp_path / "best", tmp_path / "last") is (scores[1] == max(map(float, filter(None, scores))))
+
+
+def test_a_teacher_of_hidden_states_has_the_models_pieces(
+    trained: tuple[Path, tuple[EpochResult, ...]], tmp_path: Path
+) -> None:
+    recipe = changed(teacher=str(trained[0]), hidden_weight=1.0, hidden_size=24)
+    with pytest.raises(
+        ConfigError, match=r"^--teacher = whole: must have .* \(0 missing\) and its hidden size 24\. Start"
+    ):
+        train(recipe, TRAINING_SET, None, tmp_path)
