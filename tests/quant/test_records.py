@@ -99,6 +99,7 @@ REFERENCE = Reference(
     scores=(0.5, 0.75),
     compute="cpu",
     processor="some processor",
+    driver="",
     torch="2.13.0",
     transformers="5.23.0",
 )
