@@ -118,6 +118,19 @@ def load_texts(
     return _to_text_set(name, columns, rows, label_names, text_columns, label_column, where)
 
 
+def unlabelled_texts(name: str, sentences: Sequence[str], label_names: Sequence[str]) -> TextSet:
+    """Return sentences without labels, for a model with these classes (none: regression)."""
+    texts, labels = tuple(sentences), (float(UNLABELLED),) * len(sentences)
+    return TextSet(
+        name=name,
+        texts=texts,
+        pairs=None,
+        labels=labels,
+        label_names=tuple(label_names),
+        content_hash=_content_hash(texts, None, labels),
+    )
+
+
 def read_lines(source: str, where: str = "--calibration") -> tuple[str, ...]:
     """Read a UTF-8 text file of one sentence a line, blank lines dropped."""
     path = Path(os.path.expanduser(source))
