@@ -41,7 +41,7 @@ def tiny_folders(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> di
     for kind in MODEL_KINDS:
         folders[kind] = tmp_path_factory.mktemp("checkpoints") / kind
         model = tiny_model(kind, tokenizer, shared_head=kind == "albert")
-        save_checkpoint(model, tokenizer, folders[kind], half=False, notes={}, calibration=SENTENCES)
+        save_checkpoint(model, tokenizer, folders[kind], storage="fp32", notes={}, calibration=SENTENCES)
         write_labelled(folders[kind] / "selection.tsv", SELECTION)
     return folders
 
@@ -98,7 +98,7 @@ def regression(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict
     """A tiny BERT with one real output, and the ten sentences with real labels."""
     folder = tmp_path_factory.mktemp("regression")
     model = tiny_model("bert", tokenizer, label_names=())
-    save_checkpoint(model, tokenizer, folder / "model", half=False, notes={}, calibration=SENTENCES)
+    save_checkpoint(model, tokenizer, folder / "model", storage="fp32", notes={}, calibration=SENTENCES)
     rows = [f"{text}\t{index / 2}" for index, text in enumerate(SENTENCES)]
     (folder / "scores.tsv").write_text("\n".join(["sentence\tscore", *rows]) + "\n")
     chosen_on = [f"{text}\t{len(text) / 9}" for text in SELECTION]

@@ -303,3 +303,13 @@ def _label_values(raw: list[str], names: list[str], numbers: list[int], where: s
 def _content_hash(texts: Sequence[str], pairs: Sequence[str] | None, labels: Sequence[float]) -> str:
     canonical = json.dumps([list(texts), list(pairs) if pairs is not None else None, list(labels)])
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def written_texts(texts: TextSet) -> str:
+    """Return a set as the text of a tsv file that `load_texts` reads back; runs of white space become one space."""
+    header = ["sentence", "label"] if texts.pairs is None else ["sentence1", "sentence2", "label"]
+    columns = [texts.texts] if texts.pairs is None else [texts.texts, texts.pairs]
+    labels = [texts.label_names[int(label)] if texts.label_names else repr(label) for label in texts.labels]
+    rows = [[" ".join(text.split()) for text in row] for row in zip(*columns, strict=True)]
+    lines = ["\t".join([*row, label]) for row, label in zip(rows, labels, strict=True)]
+    return "\n".join(["\t".join(header), *lines]) + "\n"

@@ -242,7 +242,12 @@ class NormalizedEntropyExit(_Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntropyExit(_Rule):
-    """DeeBERT: exit when the entropy in nats is below `threshold` (also RomeBERT and EdgeBERT)."""
+    """DeeBERT: exit when the entropy in nats is below `threshold` (also RomeBERT and EdgeBERT).
+
+    The official program differs twice. Saturated logits (about 100) make its entropy NaN, and the sentence stays;
+    here it exits. And it tests the ramp of the last layer too, which no training stage touches, before the final
+    classifier; here the last exit is the final classifier, and always answers.
+    """
 
     name: ClassVar[str] = "entropy"
     title: ClassVar[str] = "DeeBERT: entropy in nats"

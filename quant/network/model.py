@@ -72,14 +72,13 @@ class EarlyExitEncoder(nn.Module):
         model_type = backbone.config.model_type
         if model_type not in BACKBONES:
             raise ConfigError("--model", model_type, f"must be one of {', '.join(BACKBONES)}", "Pick such a checkpoint")
-        for name in ("num_hidden_groups", "inner_group_num"):
-            if getattr(backbone.config, name, 1) != 1:
-                raise ConfigError(
-                    f"--model config.json: {name}",
-                    getattr(backbone.config, name),
-                    "must be 1: all layers share one set of weights or none do",
-                    "Pick another checkpoint",
-                )
+        if getattr(backbone.config, "inner_group_num", 1) != 1:
+            raise ConfigError(
+                "--model config.json: inner_group_num",
+                backbone.config.inner_group_num,
+                "must be 1: a pass of a group of layers is one layer",
+                "Pick another checkpoint",
+            )
         self.backbone = backbone
         self.exits = exits
         n_heads = 1 if exits.shared_head else backbone.config.num_hidden_layers
@@ -92,12 +91,22 @@ class EarlyExitEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Return the logits of every exit, [n_layers, n, n_classes]."""
+        return self.logits_and_states(input_ids, attention_mask, token_type_ids)[0]
+
+    def logits_and_states(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the logits of every exit and the n_layers + 1 hidden states, [n, length, hidden] each.
+
+        State 0 is what enters the first layer, state l what layer l returns.
+        """
         out = self.backbone(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, output_hidden_states=True
         )
-        states = out.hidden_states[1:]
-        heads = [self.heads[0]] * len(states) if self.exits.shared_head else list(self.heads)
-        return torch.stack([head(state, attention_mask) for head, state in zip(heads, states, strict=True)])
+        states = tuple(out.hidden_states)
+        heads = [self.heads[0]] * self.n_layers if self.exits.shared_head else list(self.heads)
+        logits = [head(state, attention_mask) for head, state in zip(heads, states[1:], strict=True)]
+        return torch.stack(logits), states
 
     def shape(self) -> EncoderShape:
         """Return the sizes that the workload and the hardware need."""
@@ -111,7 +120,8 @@ class EarlyExitEncoder(nn.Module):
             vocabulary_size=config.vocab_size,
             n_positions=config.max_position_embeddings,
             n_token_types=config.type_vocab_size,
-            shared_layers=config.model_type == "albert",
+            n_layer_groups=getattr(config, "num_hidden_groups", config.num_hidden_layers),
+            factorised_embedding=config.model_type == "albert",
             n_classes=self.exits.n_classes,
             pooler=self.exits.pooler,
             pooling=self.exits.pooling,

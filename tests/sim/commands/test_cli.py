@@ -284,7 +284,9 @@ SMALL = {
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--dtype", "fp8"), r"--dtype = fp8: must be one of fp16, fp32"),
+        (("--dtype", "int8"), r"--dtype = int8: must be one of fp16, fp32, fp8"),
+        (("--recipe", "none"), r"--recipe = none: is not one of albert-from-nothing, "),
+        (("--freeze", "x.*"), r"stages\.freeze = x\.\*: names no parameter\. One is called"),
         (("--loss", "hinge"), r"loss = hinge: must be one of elbert, pabee, equal, last"),
         (("--limit", -1), r"--limit = -1: must not be negative"),
         (("--epochs", 0), r"epochs = 0: must be at least 1"),

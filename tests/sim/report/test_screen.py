@@ -116,6 +116,7 @@ def test_a_profile_has_no_accuracy_and_a_reference_has_a_row(simulated: Simulate
         scores=(0.5, 0.625),
         compute="cuda",
         processor="a GPU",
+        driver="",
         torch="2",
         transformers="5",
     )
