@@ -14,7 +14,7 @@ from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.rules import format_rule
 from hexit.quant.records import to_json
-from hexit.quant.traces.reference import Reference
+from hexit.quant.traces.reference import REFERENCE_VERSION, Reference
 from hexit.quant.traces.store import silent
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import default_length, quantisation, simulate
@@ -121,7 +121,7 @@ def test_a_reference_of_something_else_is_refused_before_anything_slow(
     source = simulated().source
     assert isinstance(source, TextSource)
     known: dict[str, Any] = {
-        "version": 1,
+        "version": REFERENCE_VERSION,
         "model": "albert",
         "checkpoint_hash": source.card.content_hash,
         "data": "ten.tsv",
@@ -133,6 +133,7 @@ def test_a_reference_of_something_else_is_refused_before_anything_slow(
         "scores": (0.1, 0.2, 0.3),
         "compute": "cpu",
         "processor": "p",
+        "driver": "",
         "torch": "2",
         "transformers": "5",
     }
