@@ -235,7 +235,11 @@ CACHE_FOLDER: Any = {
 class OutputOptions(Checked):
     """What is shown and written."""
 
-    reference: str | None = option(None, help="JSON of `hexit reference` to show beside the result.")
+    reference: str | None = option(
+        None,
+        help="JSON of `hexit reference` to show beside the result. Default: the one that lies in "
+        "`references` beside the weights and is of these weights, sentences and length.",
+    )
     folder: Path | None = option(
         None, flag="--out", local=True, help="Folder for report.json, sentences.csv, pictures and timelines."
     )

@@ -18,7 +18,7 @@ from hexit.quant.exits.rules import ExitRule, parse_rule
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.quant.shapes import SHAPES
 from hexit.quant.traces.profile import Profile, load_profile
-from hexit.quant.traces.reference import Reference, load_reference
+from hexit.quant.traces.reference import Reference, find_reference, load_reference
 from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, calibration_of
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.job.built_unit import built_rule
@@ -70,6 +70,8 @@ def simulate(job: Job, progress: Progress) -> tuple[Outcome, Reference | None]:
     calibration = calibration_of(card, job.quantisation.calibration or "")
     if reference is not None:
         _check_reference(reference, card, texts, length)
+    else:
+        reference = find_reference(Path(card.folder), card.content_hash, texts.content_hash, length)
     choice = None
     if is_chosen:
         choice = choose_rule(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,13 +147,18 @@ def test_a_reference_of_something_else_is_refused_before_anything_slow(
         reference=str(tmp_path / "reference.json"),
     )
     titles, stage = watched()
+    beside = shutil.copytree(tiny_folders["albert"], tmp_path / "model")
+    (beside / "references").mkdir()
+    (beside / "references" / "ten.json").write_text(json.dumps(to_json(reference)))
+    unnamed = make_job(model=str(beside), data=str(tiny_tsv), cache_dir=tmp_path / "cache")
+    assert simulate(unnamed, lambda *_: lambda _: None)[1] == (reference if message is None else None)
     if message is None:
         assert simulate(options, stage)[1] == reference
-        assert len(titles) == 4  # the model, and its logits: quantised on two texts, float on one
+        assert titles == []  # the same weights: everything is recorded
         return
     with pytest.raises(ConfigError, match=message):
         simulate(options, stage)
-    assert titles == ["load model"]
+    assert titles == []
 
 
 def watched() -> tuple[list[str], Callable[[str, int], Callable[[int], None]]]:
