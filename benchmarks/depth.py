@@ -7,8 +7,8 @@ For every model and data set (`--model` and `--data` may be repeated; defaults a
 * the float accuracy of every exit, in the order of the words and with the words of each sentence shuffled (the mean of
   three shuffles): a bag of words does not notice;
 * the cosine of each hidden state with the one before, the mean over all tokens: 1 means that a layer does nothing;
-* the quantised network with exits at 2, 3 and 4 times fewer layers, its settings chosen on the selection text, against the
-  best fixed depth at that cost: difference, its 95 % interval, McNemar's p-value.
+* the quantised network with exits at 2, 3 and 4 times fewer layers, its settings chosen on the selection text, against
+  the best fixed depth at that cost: difference, its 95 % interval, McNemar's p-value.
 """
 
 from __future__ import annotations
@@ -110,8 +110,15 @@ def main(
             for layer in range(len(accuracies)):
                 table.add_row(str(layer + 1), f"{accuracies[layer]:.4f}", f"{bag[layer]:.4f}", f"{cosines[layer]:.3f}")
             console.print(table)
-            found = {"model": checkpoint.name, "checkpoint_hash": checkpoint.content_hash, "data": texts.name,
-                     "n_samples": len(texts), "accuracy": accuracies, "shuffled": bag, "cosine": cosines.tolist()}  # fmt: skip
+            found: dict[str, Any] = {
+                "model": checkpoint.name,
+                "checkpoint_hash": checkpoint.content_hash,
+                "data": texts.name,
+                "n_samples": len(texts),
+                "accuracy": accuracies,
+                "shuffled": bag,
+                "cosine": cosines.tolist(),
+            }
             if gain:
                 with progress_bars(Console(stderr=True)) as progress:
                     found["gains"] = gains(name, source, limit, progress)
