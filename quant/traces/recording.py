@@ -15,7 +15,8 @@ from hexit.quant.integer.head import HeadRun
 from hexit.quant.network.checkpoint import Checkpoint
 from hexit.quant.network.encoding import encode, encode_strings, equal_length_batches, evaluation_batches
 from hexit.quant.network.evaluate import all_logits
-from hexit.quant.quantisation.layers import QuantisedEncoder, head_run, quantise
+from hexit.quant.quantisation.heads import head_run
+from hexit.quant.quantisation.network import QuantisedEncoder, quantise
 from hexit.quant.traces.trace import ExitTrace, TraceOrigin
 
 CALIBRATION_BATCH = 32  # sentences

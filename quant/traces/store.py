@@ -155,7 +155,7 @@ class Store:
         content = {"heads": HEADS_VERSION} | _network(card, quant, calibration, max_length)
 
         def compute() -> tuple[IntegerHead, ...]:
-            from hexit.quant.quantisation.layers import integer_heads
+            from hexit.quant.quantisation.heads import integer_heads
             from hexit.quant.traces.recording import calibrated
 
             self.progress(f"exit heads, {quant.weight_bits}-bit weights", 1)
