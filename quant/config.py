@@ -21,9 +21,10 @@ Pooling = Literal["first", "mean"]
 class EncoderShape:
     """Sizes of a BERT or ALBERT encoder with an exit after every layer.
 
-    `shared_layers`: all layers use one set of weights (ALBERT); `embedding_size` differs from
-    `hidden_size` where the embedding is factorised. `pooling` is what an exit head reads: the first token
-    or the mean of all tokens; `pooler` is its linear + tanh before the classifier.
+    `n_layer_groups` sets of layer weights are stored, each used by consecutive layers: 1 in a plain ALBERT, `n_layers`
+    in BERT. With a `factorised_embedding` a linear map lifts `embedding_size` to `hidden_size` (always in ALBERT).
+    `pooling` is what an exit head reads: the first token or the mean of all tokens; `pooler` is its linear + tanh
+    before the classifier.
     """
 
     n_layers: int
@@ -34,7 +35,8 @@ class EncoderShape:
     vocabulary_size: int
     n_positions: int
     n_token_types: int
-    shared_layers: bool
+    n_layer_groups: int
+    factorised_embedding: bool
     n_classes: int
     pooler: bool
     pooling: Pooling
@@ -51,6 +53,7 @@ class EncoderShape:
             "vocabulary_size",
             "n_positions",
             "n_token_types",
+            "n_layer_groups",
             "n_classes",
         ):
             if getattr(self, name) < 1:
@@ -59,6 +62,12 @@ class EncoderShape:
             raise ConfigError(
                 "shape.n_heads", self.n_heads, f"must divide hidden_size {self.hidden_size}", "Pick a divisor"
             )
+        if self.n_layers % self.n_layer_groups:
+            requirement = f"must divide n_layers {self.n_layers}"
+            raise ConfigError("shape.n_layer_groups", self.n_layer_groups, requirement, "Pick a divisor")
+        if self.embedding_size != self.hidden_size and not self.factorised_embedding:
+            requirement = f"must equal hidden_size {self.hidden_size} without a factorised embedding"
+            raise ConfigError("shape.embedding_size", self.embedding_size, requirement, "Correct the size")
 
     @property
     def head_size(self) -> int:
@@ -66,9 +75,15 @@ class EncoderShape:
         return self.hidden_size // self.n_heads
 
     @property
-    def factorised_embedding(self) -> bool:
-        """Whether a linear map lifts embedding_size to hidden_size (always present in ALBERT)."""
-        return self.shared_layers or self.embedding_size != self.hidden_size
+    def layer_weights(self) -> str:
+        """Which layers have weights of their own, in words."""
+        if self.n_layer_groups == self.n_layers:
+            return "own weights per layer"
+        return "shared layers" if self.n_layer_groups == 1 else f"{self.n_layer_groups} groups of shared layers"
+
+    def layer_group(self, layer: int) -> int:
+        """Return the set of weights, from 0, of layer 1..n_layers: floor((layer - 1) n_layer_groups / n_layers)."""
+        return (layer - 1) * self.n_layer_groups // self.n_layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

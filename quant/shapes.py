@@ -32,12 +32,11 @@ class ParameterCounts:
 def parameter_counts(shape: EncoderShape) -> ParameterCounts:
     """Return the exact numbers of stored parameters of an encoder of this shape."""
     tables = shape.vocabulary_size + shape.n_positions + shape.n_token_types
-    stored_layers = 1 if shape.shared_layers else shape.n_layers
     stored_heads = 1 if shape.shared_head else shape.n_layers
     one_pooler = shape.hidden_size * (shape.hidden_size + 1) if shape.pooler else 0
     return ParameterCounts(
         n_embedding=tables * shape.embedding_size + _n_parameters(prologue_ops(shape, rows=1)),
-        n_layers=stored_layers * _n_parameters(layer_ops(shape, rows=1)),
+        n_layers=shape.n_layer_groups * _n_parameters(layer_ops(shape, rows=1)),
         n_poolers=stored_heads * one_pooler,
         n_classifiers=stored_heads * shape.n_classes * (shape.hidden_size + 1),
         n_one_pooler=one_pooler,
@@ -57,7 +56,8 @@ ALBERT_BASE = EncoderShape(  # https://huggingface.co/albert/albert-base-v2/blob
     vocabulary_size=30000,
     n_positions=512,
     n_token_types=2,
-    shared_layers=True,
+    n_layer_groups=1,
+    factorised_embedding=True,
     n_classes=2,
     pooler=True,
     pooling="first",
@@ -73,7 +73,8 @@ BERT_BASE = EncoderShape(  # https://huggingface.co/google-bert/bert-base-uncase
     vocabulary_size=30522,
     n_positions=512,
     n_token_types=2,
-    shared_layers=False,
+    n_layer_groups=12,
+    factorised_embedding=False,
     n_classes=2,
     pooler=True,
     pooling="first",
@@ -85,7 +86,7 @@ ALBERT_LARGE = replace(  # https://huggingface.co/albert/albert-large-v2/blob/ma
 )
 
 BERT_LARGE = replace(  # https://huggingface.co/google-bert/bert-large-uncased/blob/main/config.json
-    BERT_BASE, n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096, embedding_size=1024
+    BERT_BASE, n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096, embedding_size=1024, n_layer_groups=24
 )
 
 SHAPES = {

@@ -240,8 +240,8 @@ class Workload:
 
     @property
     def n_stored_layers(self) -> int:
-        """Layers whose weights are stored: 1 where all layers share them."""
-        return 1 if self.shape.shared_layers else self.shape.n_layers
+        """Sets of layer weights that are stored: 1 where all layers share them."""
+        return self.shape.n_layer_groups
 
     @property
     def n_stored_heads(self) -> int:

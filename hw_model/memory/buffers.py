@@ -54,9 +54,11 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
     """
     groups = (workload.layer, workload.exit, workload.prologue)
     quant = workload.quant
-    shares = layers_per_engine(workload.shape.n_layers, accelerator.n_engines, accelerator.engine_layers)
-    share = max(shares)  # every engine holds its own layers
-    stored = (min(share, workload.n_stored_layers), min(share, workload.n_stored_heads), 1)
+    shape = workload.shape
+    shares = layers_per_engine(shape.n_layers, accelerator.n_engines, accelerator.engine_layers)
+    ends = list(accumulate(shares, initial=0))  # every engine holds what its own layers use
+    n_groups = max(len({shape.layer_group(i + 1) for i in range(*window)}) for window in pairwise(ends))
+    stored = (n_groups, min(max(shares), workload.n_stored_heads), 1)
     sizes = [
         n * (group_weight_bytes(group, quant) + group_vector_bytes(group, quant))
         for n, group in zip(stored, groups, strict=True)

@@ -72,14 +72,13 @@ class EarlyExitEncoder(nn.Module):
         model_type = backbone.config.model_type
         if model_type not in BACKBONES:
             raise ConfigError("--model", model_type, f"must be one of {', '.join(BACKBONES)}", "Pick such a checkpoint")
-        for name in ("num_hidden_groups", "inner_group_num"):
-            if getattr(backbone.config, name, 1) != 1:
-                raise ConfigError(
-                    f"--model config.json: {name}",
-                    getattr(backbone.config, name),
-                    "must be 1: all layers share one set of weights or none do",
-                    "Pick another checkpoint",
-                )
+        if getattr(backbone.config, "inner_group_num", 1) != 1:
+            raise ConfigError(
+                "--model config.json: inner_group_num",
+                backbone.config.inner_group_num,
+                "must be 1: a pass of a group of layers is one layer",
+                "Pick another checkpoint",
+            )
         self.backbone = backbone
         self.exits = exits
         n_heads = 1 if exits.shared_head else backbone.config.num_hidden_layers
@@ -111,7 +110,8 @@ class EarlyExitEncoder(nn.Module):
             vocabulary_size=config.vocab_size,
             n_positions=config.max_position_embeddings,
             n_token_types=config.type_vocab_size,
-            shared_layers=config.model_type == "albert",
+            n_layer_groups=getattr(config, "num_hidden_groups", config.num_hidden_layers),
+            factorised_embedding=config.model_type == "albert",
             n_classes=self.exits.n_classes,
             pooler=self.exits.pooler,
             pooling=self.exits.pooling,

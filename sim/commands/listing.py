@@ -78,7 +78,7 @@ def _shapes() -> tuple[Table]:
         table.add_row(
             name,
             *map(str, numbers),
-            "shared" if shape.shared_layers else "own",
+            shape.layer_weights,
             f"{parameter_counts(shape).n_published / 1e6:.2f}",
         )
     return (table,)

@@ -47,10 +47,10 @@ def print_report(report: Report, console: Console) -> None:
 def _title(report: Report) -> Text:
     configuration, data = report.configuration, report.data
     shape, design, bits = configuration.shape, configuration.design, configuration.bits
-    kind = "shared layers" if shape.shared_layers else "own weights per layer"
     text = Text()
     text.append(
-        f"{shape.n_layers} layers x {shape.hidden_size}, {kind}, {report.n_parameters / 1e6:.2f} M parameters; "
+        f"{shape.n_layers} layers x {shape.hidden_size}, {shape.layer_weights}, "
+        f"{report.n_parameters / 1e6:.2f} M parameters; "
     )
     text.append(f"W{bits.weight_bits}A{bits.activation_bits}{' power-of-two scales' if bits.power_of_two else ''}; ")
     text.append(f"rule {configuration.rule}\n", style="bold")

@@ -41,7 +41,11 @@ def test_logits_have_4_to_24_bits(logit_bits: int) -> None:
             field.name for field in dataclasses.fields(ALBERT_BASE) if type(getattr(ALBERT_BASE, field.name)) is int
         ]
     ]
-    + [({"n_heads": 7}, r"^shape\.n_heads = 7: must divide hidden_size 768\. Pick a divisor")],
+    + [
+        ({"n_heads": 7}, r"^shape\.n_heads = 7: must divide hidden_size 768\. Pick a divisor"),
+        ({"n_layer_groups": 5}, r"^shape\.n_layer_groups = 5: must divide n_layers 12\. Pick a divisor"),
+        ({"factorised_embedding": False}, r"^shape\.embedding_size = 128: must equal hidden_size 768 without"),
+    ],
 )
 def test_impossible_sizes_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -50,8 +54,6 @@ def test_impossible_sizes_are_refused(changes: dict[str, Any], message: str) -> 
 
 def test_derived_sizes() -> None:
     assert ALBERT_BASE.head_size == 64
-    assert ALBERT_BASE.factorised_embedding
-    assert dataclasses.replace(
-        ALBERT_BASE, embedding_size=768
-    ).factorised_embedding  # ALBERT lifts even where it need not
-    assert not dataclasses.replace(ALBERT_BASE, embedding_size=768, shared_layers=False).factorised_embedding
+    assert [ALBERT_BASE.layer_group(layer) for layer in (1, 12)] == [0, 0]
+    thirds = dataclasses.replace(ALBERT_BASE, n_layer_groups=3)
+    assert [thirds.layer_group(layer) for layer in (1, 4, 5, 8, 9, 12)] == [0, 0, 1, 1, 2, 2]

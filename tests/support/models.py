@@ -22,6 +22,7 @@ SENTENCES = (
     "the story is a bore",
 )
 MODEL_KINDS = ("albert", "bert")
+N_LAYERS = {"albert": 3, "bert": 2, "grouped": 4}  # grouped: an ALBERT with two groups of two passes
 
 
 def tiny_backbone(kind: str, n_layers: int, vocabulary_size: int) -> Any:
@@ -35,16 +36,17 @@ def tiny_backbone(kind: str, n_layers: int, vocabulary_size: int) -> Any:
         "max_position_embeddings": 24,
         "initializer_range": 0.2,  # ten times the usual one, else every random layer is nearly the identity
     }
-    if kind == "albert":
-        return AlbertModel(AlbertConfig(embedding_size=16, **sizes), add_pooling_layer=False)
+    if kind in {"albert", "grouped"}:
+        groups = {"albert": 1, "grouped": 2}[kind]
+        return AlbertModel(AlbertConfig(embedding_size=16, num_hidden_groups=groups, **sizes), add_pooling_layer=False)
     return BertModel(BertConfig(**sizes), add_pooling_layer=False)
 
 
 def tiny_model(kind: str, tokenizer: Any, **exits: Any) -> EarlyExitEncoder:
-    """A random ALBERT of three layers or BERT of two; `exits` are fields of ExitConfig."""
+    """A random encoder with few layers; `exits` are fields of ExitConfig."""
     torch.manual_seed(1)
     description = ExitConfig(**({"label_names": ("bad", "good")} | exits))
-    model = EarlyExitEncoder(tiny_backbone(kind, {"albert": 3, "bert": 2}[kind], len(tokenizer)), description)
+    model = EarlyExitEncoder(tiny_backbone(kind, N_LAYERS[kind], len(tokenizer)), description)
     with torch.no_grad():
         for parameter in model.parameters():  # biases start at zero, which would hide that one is lost
             if parameter.ndim == 1:

@@ -26,17 +26,18 @@ LAWS = examples(40)
 def shapes(draw: st.DrawFn) -> EncoderShape:
     n_heads, head_size = draw(st.integers(1, 3)), draw(st.integers(1, 5))
     hidden_size = n_heads * head_size
-    shared = draw(st.booleans())
+    n_layers, factorised = draw(st.integers(1, 4)), draw(st.booleans())
     return EncoderShape(
-        n_layers=draw(st.integers(1, 4)),
+        n_layers=n_layers,
         hidden_size=hidden_size,
         n_heads=n_heads,
         ffn_size=draw(st.integers(1, 16)),
-        embedding_size=draw(st.integers(1, 6)) if shared else hidden_size,
+        embedding_size=draw(st.integers(1, 6)) if factorised else hidden_size,
         vocabulary_size=20,
         n_positions=16,
         n_token_types=2,
-        shared_layers=shared,
+        n_layer_groups=draw(st.sampled_from([n for n in range(1, n_layers + 1) if n_layers % n == 0])),
+        factorised_embedding=factorised,
         n_classes=draw(st.integers(1, 5)),
         pooler=draw(st.booleans()),
         pooling=draw(st.sampled_from(["first", "mean"])),

@@ -203,7 +203,8 @@ EMBEDDING = "albert.embeddings.word_embeddings.weight"
         (edit_config(model_type=None), r"config\.json: model_type = None: must be one of albert, bert"),
         (edit_config(hidden_size="wide"), r"config\.json: describes no albert encoder \(.+\)"),
         (edit_config(num_attention_heads=5), r"weights and config\.json disagree \(size mismatch.+\)"),
-        (edit_config(num_hidden_groups=2), r"num_hidden_groups = 2: must be 1"),
+        (edit_config(num_hidden_groups=3), r"lacks \d+ tensors, the first is encoder\.albert_layer_groups\.1\..+"),
+        (edit_config(inner_group_num=2), r"inner_group_num = 2: must be 1"),
         (edit_config(hidden_size=64), r"weights and config\.json disagree \(.*size mismatch.*\)"),
         (
             edit_config(hexit={"label_names": ["a"], "sharp": True}),

@@ -14,6 +14,7 @@ from hexit.quant.network.checkpoint import Checkpoint
 from hexit.quant.network.encoding import encode_strings, equal_length_batches, evaluation_batches
 from hexit.quant.network.evaluate import all_logits
 from hexit.quant.network.model import EarlyExitEncoder, ExitConfig
+from hexit.quant.shapes import parameter_counts
 from support.models import MODEL_KINDS, SENTENCES, tiny_backbone, tiny_model
 
 # float32 sums of at most 64 products around 1, in another order: some 2**-23 x 64 over a few layers
@@ -80,7 +81,8 @@ def test_the_shape_tells_the_sizes_of_the_network(kind: str, shared_head: bool, 
     model = tiny_model(kind, tokenizer, shared_head=shared_head, pooling="mean", label_names=("a", "b", "c"))
     shape = model.shape()
     assert (shape.n_layers, shape.hidden_size, shape.n_heads, shape.ffn_size) == (model.n_layers, 32, 2, 64)
-    assert (shape.embedding_size, shape.shared_layers) == {"albert": (16, True), "bert": (32, False)}[kind]
+    assert (shape.embedding_size, shape.factorised_embedding) == {"albert": (16, True), "bert": (32, False)}[kind]
+    assert shape.n_layer_groups == {"albert": 1, "bert": model.n_layers}[kind]
     assert (shape.vocabulary_size, shape.n_positions, shape.n_token_types) == (len(tokenizer), 24, 2)
     assert (shape.n_classes, shape.pooler, shape.pooling, shape.shared_head) == (3, True, "mean", shared_head)
     assert len(model.heads) == (1 if shared_head else model.n_layers)
@@ -98,11 +100,22 @@ def test_another_kind_of_encoder_is_refused(tokenizer: Any) -> None:
         EarlyExitEncoder(backbone, ExitConfig(label_names=("a", "b")))
 
 
-@pytest.mark.parametrize("name", ["num_hidden_groups", "inner_group_num"])
-def test_layers_share_all_weights_or_none(name: str) -> None:
+def test_a_layer_uses_the_group_of_weights_that_the_shape_says(tokenizer: Any) -> None:
+    model = tiny_model("grouped", tokenizer)
+    used: list[int] = []
+    for index, group in enumerate(model.backbone.encoder.albert_layer_groups):
+        group.register_forward_hook(lambda *_, index=index: used.append(index))
+    logits_of(model, next(evaluation_batches(encode_strings(SENTENCES, tokenizer, 24), 2, 0)))
+    shape = model.shape()
+    assert used == [shape.layer_group(layer) for layer in range(1, 5)] == [0, 0, 1, 1]
+    n_backbone = sum(parameter.numel() for parameter in model.backbone.parameters())
+    assert parameter_counts(shape).n_embedding + parameter_counts(shape).n_layers == n_backbone
+
+
+def test_a_pass_of_a_group_is_one_layer() -> None:
     backbone = tiny_backbone("albert", 2, 10)
-    setattr(backbone.config, name, 2)
-    with pytest.raises(ConfigError, match=rf"config\.json: {name} = 2: must be 1"):
+    backbone.config.inner_group_num = 2
+    with pytest.raises(ConfigError, match=r"config\.json: inner_group_num = 2: must be 1"):
         EarlyExitEncoder(backbone, ExitConfig(label_names=("a", "b")))
 
 
