@@ -1,9 +1,11 @@
 """A calibrated encoder to its quantised form at any bit widths.
 
-1. every tensor gets its grid, the one of least squared error; a tensor that a layer norm makes also a shift per channel;
+1. every tensor gets its grid, the one of least squared error, and its shifts;
 2. linears, embeddings and tensors become Brevitas' (weights: one scale per output channel);
-3. every bias is shifted by the mean error that its rounded weights make, b += (W - W_q) E[x] with E[x] the mean
-   input on the calibration text (Nagel et al., ICCV 2019, arXiv 1906.04721, equation 10).
+3. every bias takes in the mean error that rounding makes in its product, b += (W - W_q) E[x] + W_q E[x - Q(x)], the means
+   taken on the calibration text. The first term is equation 10 of Nagel et al. (ICCV 2019, arXiv 1906.04721), the second
+   what the input's rounding adds, much at 4 bits, where most of GELU's small negative values become one. Clipped values
+   are left out of it: they are few, and far off, and would move the product of every other token. It costs nothing.
 """
 
 from __future__ import annotations
@@ -17,127 +19,80 @@ from torch import Tensor, nn
 
 from hexit.quant.config import QuantConfig
 from hexit.quant.network.model import EarlyExitEncoder
-from hexit.quant.quantisation.grid import IntegerGrid
-from hexit.quant.quantisation.histogram import Histogram
-from hexit.quant.quantisation.layers import (
-    QuantisedLinear,
-    QuantisedTensor,
-    quantised_embedding,
-    quantised_linear,
-)
-from hexit.quant.quantisation.ranges import best_grid
-from hexit.quant.quantisation.shifts import Reader, channel_shifts
+from hexit.quant.quantisation.layers import QuantisedLinear, QuantisedTensor, quantised_embedding, quantised_linear
+from hexit.quant.quantisation.plans import TensorPlan, Users, tensor_plans, users_by_weights
 from hexit.quant.quantisation.weights import rounded, weight_scales
 from hexit.quant.quantisation.wiring import Tap, TappedLinear
 
-PER_PASS = False
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorPlan:
-    """What is decided of a named tensor: its grid, and per channel a shift or none at all."""
-
-    grid: IntegerGrid
-    shifts: Tensor | None
-
-
+@torch.no_grad()
 def converted(observed: EarlyExitEncoder, config: QuantConfig) -> EarlyExitEncoder:
     """Return the quantised form of a wired encoder that has seen its calibration text; it stays as it is."""
-    plans = _plans(observed, config)
-    linears = _Linears(observed, plans, config)
+    users = users_by_weights(observed)
+    plans = tensor_plans(observed, users, config)
     kept = [module for module in observed.modules() if isinstance(module, Tap | TappedLinear | nn.Embedding)]
     memo: dict[int, Any] = {id(one): one for one in (*kept, *observed.parameters())}  # replaced below, or never changed
     encoder: EarlyExitEncoder = copy.deepcopy(observed, memo)
-    _convert(encoder, plans, linears, config)
+    _replace(encoder, _Replacements(users, plans, config))
     return encoder
 
 
-def _convert(module: nn.Module, plans: dict[str, TensorPlan], linears: _Linears, config: QuantConfig) -> None:
-    for name, child in list(module.named_children()):
-        if isinstance(child, Tap):
-            plan = plans[child.name]
-            setattr(module, name, QuantisedTensor(plan.grid, plan.shifts, power_of_two=config.power_of_two))
-        elif isinstance(child, TappedLinear):
-            setattr(module, name, linears.converted(child))
-        elif isinstance(child, nn.Embedding):
-            setattr(module, name, quantised_embedding(child, config))
-        else:
-            _convert(child, plans, linears, config)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _FoldedLinear:
+    """Weights with the shifts of their input in their columns, corrected bias, and a scale per output channel."""
+
+    weights: nn.Parameter
+    bias: nn.Parameter | None
+    scales: Tensor
 
 
-def _plans(encoder: EarlyExitEncoder, config: QuantConfig) -> dict[str, TensorPlan]:
-    taps = {module.name: module for module in encoder.modules() if isinstance(module, Tap)}
-    readers = _readers(encoder)
-    families: dict[str, list[Tap]] = {}
-    for tap in taps.values():
-        families.setdefault(tap.tensor, []).append(tap)
-    plans: dict[str, TensorPlan] = {}
-    for family, members in families.items():
-        histogram = sum((tap.histogram for tap in members[1:]), start=members[0].histogram)
-        kind = members[0].kind
-        shifts = None
-        if histogram.n_channels > 1:
-            shifts = channel_shifts(histogram, readers.get(family, []), config)
-            histogram = histogram.shifted(shifts)
-        grid = best_grid(histogram, config.activation_bits, kind, power_of_two=config.power_of_two)
-        for tap in members:
-            if PER_PASS:
-                own = tap.histogram if shifts is None else tap.histogram.shifted(shifts)
-                grid = best_grid(own, config.activation_bits, kind, power_of_two=config.power_of_two)
-            plans[tap.name] = TensorPlan(grid=grid, shifts=shifts)
-    return plans
+class _Replacements:
+    """The quantised form of each module; linears of shared weights share it."""
 
+    def __init__(self, users: dict[int, Users], plans: dict[str, TensorPlan], config: QuantConfig) -> None:
+        self.users, self.plans, self.config = users, plans, config
+        self.folded: dict[int, _FoldedLinear] = {}
+        self.linears: dict[tuple[int, object], Any] = {}
 
-def _tapped_linears(encoder: nn.Module) -> list[TappedLinear]:
-    return [module for module in encoder.modules() if isinstance(module, TappedLinear)]
+    def of(self, module: nn.Module) -> nn.Module | None:
+        if isinstance(module, Tap):
+            plan = self.plans[module.name]
+            return QuantisedTensor(plan.grid, plan.shifts, power_of_two=self.config.power_of_two)
+        if isinstance(module, TappedLinear):
+            return self._linear(module)
+        if isinstance(module, nn.Embedding):
+            embedding: nn.Module = quantised_embedding(module, self.config)
+            return embedding
+        return None
 
+    def _linear(self, tapped: TappedLinear) -> QuantisedLinear:
+        plan, key = self.plans[tapped.tap.name], id(tapped.linear.weight)
+        if key not in self.folded:
+            self.folded[key] = self._fold(tapped.linear, plan)
+        if (key, plan.grid) not in self.linears:
+            folded = self.folded[key]
+            self.linears[key, plan.grid] = quantised_linear(
+                folded.weights, folded.bias, folded.scales, plan.grid, self.config
+            )
+        return QuantisedLinear(self.linears[key, plan.grid], plan.shifts, reads_grid=not tapped.counts)
 
-def _readers(encoder: EarlyExitEncoder) -> dict[str, list[Reader]]:
-    readers: dict[str, dict[int, Reader]] = {}
-    for tapped in _tapped_linears(encoder):
-        weights = tapped.linear.weight
-        squares = sum_over_passes(encoder, weights)[1]
-        readers.setdefault(tapped.tap.tensor, {})[id(weights)] = Reader(weights=weights.detach(), squares=squares)
-    return {family: list(found.values()) for family, found in readers.items()}
-
-
-def sum_over_passes(encoder: nn.Module, weights: nn.Parameter) -> tuple[Tensor, Tensor]:
-    """Return the mean input, and the mean of its square, over all that read through `weights`, float64 [n_in] each."""
-    users = [tapped for tapped in _tapped_linears(encoder) if tapped.linear.weight is weights]
-    n_inputs = max(1, sum(tapped.n_inputs for tapped in users))
-    sums = torch.stack([tapped.input_sum for tapped in users]).sum(0)
-    squares = torch.stack([tapped.input_squares for tapped in users]).sum(0)
-    return sums / n_inputs, squares / n_inputs
-
-
-class _Linears:
-    """Linears already converted, by their weights: those of shared layers share rounded weights and bias."""
-
-    def __init__(self, encoder: EarlyExitEncoder, plans: dict[str, TensorPlan], config: QuantConfig) -> None:
-        self.encoder, self.plans, self.config = encoder, plans, config
-        self.parameters: dict[int, tuple[nn.Parameter, nn.Parameter | None, Tensor]] = {}
-        self.made: dict[tuple[int, IntegerGrid], Any] = {}
-
-    def converted(self, tapped: TappedLinear) -> QuantisedLinear:
-        """Return the quantised form of a tapped linear."""
-        plan = self.plans[tapped.tap.name]
-        key = id(tapped.linear.weight)
-        if key not in self.parameters:
-            self.parameters[key] = self._parameters(tapped, plan.shifts)
-        weights, bias, scales = self.parameters[key]
-        if (key, plan.grid) not in self.made:
-            self.made[key, plan.grid] = quantised_linear(weights, bias, scales, plan.grid, self.config)
-        return QuantisedLinear(self.made[key, plan.grid], plan.shifts, reads_grid=not tapped.counts)
-
-    @torch.no_grad()
-    def _parameters(self, tapped: TappedLinear, shifts: Tensor | None) -> Any:
-        source, bits = tapped.linear, self.config.weight_bits
-        mean, squares = sum_over_passes(self.encoder, source.weight)
-        factors = torch.ones(source.in_features) if shifts is None else torch.exp2(shifts.float())
-        weights = source.weight * factors
-        scales = weight_scales(weights, squares / factors.square(), bits, power_of_two=self.config.power_of_two)
-        bias = source.bias
+    def _fold(self, linear: nn.Linear, plan: TensorPlan) -> _FoldedLinear:
+        users, bits = self.users[id(linear.weight)], self.config.weight_bits
+        factors = plan.factors
+        weights = linear.weight * factors
+        scales = weight_scales(weights, users.squares / factors**2, bits, power_of_two=self.config.power_of_two)
+        bias = linear.bias
         if bias is not None:
-            error = (weights - rounded(weights, scales, bits)).double() @ (mean / factors)
+            kept = rounded(weights, scales, bits).double()
+            error = (weights - kept) @ (users.mean / factors) + kept @ (users.mean_error(self.plans) / factors)
             bias = nn.Parameter(bias + error.to(bias.dtype))
-        return nn.Parameter(weights), bias, scales
+        return _FoldedLinear(weights=nn.Parameter(weights), bias=bias, scales=scales)
+
+
+def _replace(module: nn.Module, replacements: _Replacements) -> None:
+    for name, child in list(module.named_children()):
+        replacement = replacements.of(child)
+        if replacement is None:
+            _replace(child, replacements)
+        else:
+            setattr(module, name, replacement)

@@ -14,6 +14,7 @@ MANTISSA_BITS = 4
 BINS_PER_OCTAVE = 1 << MANTISSA_BITS
 SMALLEST_EXPONENT, OCTAVES = -24, 40  # magnitudes below 2^-24 count as bin 0, above 2^16 as the last one
 SMALLEST = 2.0**SMALLEST_EXPONENT
+WAITING = 1 << 20  # values that are kept to be counted together: one pass over many counters costs more than they do
 N_BINS = BINS_PER_OCTAVE * OCTAVES  # of one sign
 _FIRST_BIN = (127 + SMALLEST_EXPONENT) << MANTISSA_BITS
 _WITHOUT_SIGN = 0x7FFFFFFF
@@ -27,33 +28,56 @@ class Histogram:
 
     def __init__(self, n_channels: int = 1) -> None:
         """Start with no values."""
-        self.counts = torch.zeros(n_channels, 2, N_BINS, dtype=torch.int64)
-        self.largest = torch.zeros(n_channels, 2, dtype=torch.float64)
+        self._counts = torch.zeros(n_channels, 2, N_BINS, dtype=torch.int32)
+        self._largest = torch.zeros(n_channels, 2, dtype=torch.float64)
+        self._waiting: list[Tensor] = []
 
     @property
     def n_channels(self) -> int:
         """Channels that are counted apart."""
-        return len(self.counts)
+        return len(self._counts)
+
+    @property
+    def counts(self) -> Tensor:
+        """How many values each bin holds, int32 [n_channels, 2, N_BINS]."""
+        self._count_waiting()
+        return self._counts
+
+    @property
+    def largest(self) -> Tensor:
+        """Largest positive value and largest magnitude of a negative one, 0 where there is none, [n_channels, 2]."""
+        self._count_waiting()
+        return self._largest
 
     def count(self, x: Tensor) -> None:
         """Count the values of `x`, float32 [..., n_channels] (of any shape with one channel)."""
-        x = x.detach().reshape(-1, self.n_channels).contiguous()
+        self._waiting.append(x.detach().reshape(-1, self.n_channels))
+        if sum(map(len, self._waiting)) * self.n_channels >= WAITING:
+            self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        if not self._waiting:
+            return
+        x = torch.cat(self._waiting)
+        self._waiting = []
         if not x.numel():
             return
+        low, high = x.aminmax() if self.n_channels == 1 else x.aminmax(dim=0)
+        ends = torch.stack([high, -low], -1).double().view(self.n_channels, 2)
+        self._largest = torch.maximum(self._largest, ends)
         bits = x.view(torch.int32)
         bins = ((bits & _WITHOUT_SIGN) >> (23 - MANTISSA_BITS)).sub_(_FIRST_BIN).clamp_(0, N_BINS - 1)
         bins += (bits < 0).to(torch.int32).mul_(N_BINS)
         if self.n_channels > 1:
             bins += torch.arange(self.n_channels, dtype=torch.int32) * (2 * N_BINS)
-        self.counts += torch.bincount(bins.flatten(), minlength=self.counts.numel()).view_as(self.counts)
-        low, high = x.aminmax(dim=0)
-        self.largest = torch.maximum(self.largest, torch.stack([high, -low], 1).double())
+        counted = torch.bincount(bins.flatten(), minlength=self._counts.numel()).to(torch.int32)
+        self._counts = self._counts + counted.view_as(self._counts)
 
     def __add__(self, other: Histogram) -> Histogram:
         """Return the counts of both."""
         both = Histogram(self.n_channels)
-        both.counts = self.counts + other.counts
-        both.largest = torch.maximum(self.largest, other.largest)
+        both._counts = self.counts + other.counts
+        both._largest = torch.maximum(self.largest, other.largest)
         return both
 
     def shifted(self, shifts: Tensor) -> Histogram:
@@ -61,15 +85,15 @@ class Histogram:
         moved = Histogram(self.n_channels)
         for shift in shifts.unique().tolist():
             rows, places = shifts == shift, min(shift * BINS_PER_OCTAVE, N_BINS - 1)
-            moved.counts[rows, :, : N_BINS - places] = self.counts[rows, :, places:]
-            moved.counts[rows, :, 0] += self.counts[rows, :, :places].sum(-1)
-        moved.largest = torch.ldexp(self.largest, -shifts.unsqueeze(1))
+            moved._counts[rows, :, : N_BINS - places] = self.counts[rows, :, places:]
+            moved._counts[rows, :, 0] += self.counts[rows, :, :places].sum(-1, dtype=torch.int32)
+        moved._largest = torch.ldexp(self.largest, -shifts.unsqueeze(1))
         return moved
 
     def together(self) -> Histogram:
         """Return the histogram of all channels as one."""
         one = Histogram()
-        one.counts, one.largest = self.counts.sum(0, keepdim=True), self.largest.amax(0, keepdim=True)
+        one._counts, one._largest = self.counts.sum(0, keepdim=True, dtype=torch.int32), self.largest.amax(0, keepdim=True)
         return one
 
     def squared_error(self, scales: Tensor, zero_points: Tensor, lowest: int, highest: int) -> Tensor:

@@ -135,7 +135,7 @@ def quantised_linear(
         weight_scaling_impl_type=ScalingImplType.CONST,
         weight_scaling_init=scales * top,
         bias_quant=Int32Bias if bias is not None else None,
-        input_bit_width=config.activation_bits,
+        input_bit_width=grid.bits,
         return_quant_tensor=False,
         **activation_quantiser(grid, power_of_two=config.power_of_two, prefix="input_"),
     )

@@ -20,6 +20,7 @@ from hexit.quant.network.model import EarlyExitEncoder
 from hexit.quant.quantisation.attention import ATTENTION, TAPPED, register_attention
 from hexit.quant.quantisation.grid import GridKind
 from hexit.quant.quantisation.histogram import Histogram
+from hexit.quant.quantisation.samples import RowSample
 
 LOGITS = "logits"
 
@@ -44,7 +45,7 @@ class Tap(nn.Module):
 
 
 class TappedLinear(nn.Module):
-    """A linear whose input is a named tensor; sums up its inputs and their squares, [in_features]."""
+    """A linear whose input is a named tensor; keeps sums of its inputs and their squares, [in_features], and a sample."""
 
     def __init__(self, linear: nn.Linear, tap: Tap, *, counts: bool) -> None:
         """Wrap `linear`; it counts its input's values unless a tap does where the tensor is made."""
@@ -52,13 +53,15 @@ class TappedLinear(nn.Module):
         self.linear, self.tap, self.counts = linear, tap, counts
         self.input_sum, self.input_squares = torch.zeros(2, linear.in_features, dtype=torch.float64)
         self.n_inputs = 0
+        self.sample = RowSample()
 
     def forward(self, x: Tensor) -> Tensor:
         """Count and sum up the input, then apply the linear."""
-        rows = x.detach().reshape(-1, x.shape[-1]).double()
-        self.input_sum += rows.sum(0)
-        self.input_squares += rows.square().sum(0)
+        rows = x.detach().reshape(-1, x.shape[-1])
+        self.input_sum += rows.sum(0, dtype=torch.float64)
+        self.input_squares += rows.square().sum(0, dtype=torch.float64)
         self.n_inputs += len(rows)
+        self.sample.offer(rows)
         y: Tensor = self.linear(self.tap(x) if self.counts else x)
         return y
 
@@ -124,7 +127,7 @@ def _wire_albert(backbone: Any, wiring: _Wiring) -> list[str]:
         wiring.read_by(layer.attention, "dense", name("context"))
         wiring.made_by(layer.attention, "LayerNorm", name("attended"), config.hidden_size)
         wiring.read_by(layer, "ffn", name("attended"))
-        wiring.read_by(layer, "ffn_output", name("gelu"), "offset")
+        wiring.read_by(layer, "ffn_output", name("gelu"), "offset", config.intermediate_size)
         wiring.made_by(layer, "full_layer_layer_norm", hidden[i + 1], config.hidden_size)
     return hidden[1:]
 
@@ -142,7 +145,7 @@ def _wire_bert(backbone: Any, wiring: _Wiring) -> list[str]:
         wiring.read_by(layer.attention.output, "dense", name("context"))
         wiring.made_by(layer.attention.output, "LayerNorm", name("attended"), size)
         wiring.read_by(layer.intermediate, "dense", name("attended"))
-        wiring.read_by(layer.output, "dense", name("gelu"), "offset")
+        wiring.read_by(layer.output, "dense", name("gelu"), "offset", backbone.config.intermediate_size)
         wiring.made_by(layer.output, "LayerNorm", hidden[i], size)
     return hidden[1:]
 
