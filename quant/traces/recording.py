@@ -15,7 +15,9 @@ from hexit.quant.integer.head import HeadRun
 from hexit.quant.network.checkpoint import Checkpoint
 from hexit.quant.network.encoding import encode, encode_strings, equal_length_batches, evaluation_batches
 from hexit.quant.network.evaluate import all_logits
-from hexit.quant.quantisation.layers import QuantisedEncoder, head_run, quantise
+from hexit.quant.quantisation.fixed import fixed
+from hexit.quant.quantisation.heads import head_run
+from hexit.quant.quantisation.network import CalibratedEncoder, QuantisedEncoder, calibrate, quantised
 from hexit.quant.traces.trace import ExitTrace, TraceOrigin
 
 CALIBRATION_BATCH = 32  # sentences
@@ -25,8 +27,13 @@ def calibrated(
     checkpoint: Checkpoint, config: QuantConfig, calibration: Sequence[str], *, max_length: int
 ) -> QuantisedEncoder:
     """Return the model of a checkpoint, quantised on `calibration` sentences."""
+    return quantised(observed(checkpoint, calibration, max_length=max_length), config)
+
+
+def observed(checkpoint: Checkpoint, calibration: Sequence[str], *, max_length: int) -> CalibratedEncoder:
+    """Return the model of a checkpoint with what `calibration` sentences tell of its tensors, for every bit width."""
     encoded = encode_strings(calibration, checkpoint.tokenizer, max_length)
-    return quantise(checkpoint.model, config, equal_length_batches(encoded, CALIBRATION_BATCH))
+    return calibrate(checkpoint.model, equal_length_batches(encoded, CALIBRATION_BATCH))
 
 
 def record_head_run(
@@ -61,10 +68,27 @@ def record_trace(
     advance: Callable[[int], None] = lambda n_done: None,
 ) -> ExitTrace:
     """Quantise the model on `calibration` sentences, run all exits on `texts`, return the integer logits."""
-    network = calibrated(checkpoint, config, calibration, max_length=max_length)
+    observations = observed(checkpoint, calibration, max_length=max_length)
+    return record_trace_at(
+        checkpoint, observations, texts, config, max_length=max_length, batch_size=batch_size, advance=advance
+    )
+
+
+def record_trace_at(
+    checkpoint: Checkpoint,
+    observations: CalibratedEncoder,
+    texts: TextSet,
+    config: QuantConfig,
+    *,
+    max_length: int,
+    batch_size: int = 64,
+    advance: Callable[[int], None] = lambda n_done: None,
+) -> ExitTrace:
+    """Do what `record_trace` does, from observations that serve every bit width."""
+    network = quantised(observations, config)
     encoded = encode(texts, checkpoint.tokenizer, max_length)
     logits = all_logits(
-        network,
+        fixed(network),
         encoded,
         n_layers=checkpoint.model.n_layers,
         n_classes=checkpoint.model.exits.n_classes,

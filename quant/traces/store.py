@@ -35,8 +35,8 @@ from hexit.quant.traces.trace import ExitTrace, TraceOrigin, load_trace, save_tr
 if TYPE_CHECKING:
     from hexit.quant.network.checkpoint import Checkpoint
 
-PIPELINE_VERSION = 2  # raised whenever the same inputs give other integers
-HEADS_VERSION = 1  # raised whenever the same network gives other heads
+PIPELINE_VERSION = 3  # raised whenever the same inputs give other integers
+HEADS_VERSION = 2  # raised whenever the same network gives other heads
 FLOAT_SCALE = float(np.float32(2.0**-20))  # step at which float logits are kept: finer than float32 noise of their sum
 
 Cached = TypeVar("Cached")
@@ -155,7 +155,7 @@ class Store:
         content = {"heads": HEADS_VERSION} | _network(card, quant, calibration, max_length)
 
         def compute() -> tuple[IntegerHead, ...]:
-            from hexit.quant.quantisation.layers import integer_heads
+            from hexit.quant.quantisation.heads import integer_heads
             from hexit.quant.traces.recording import calibrated
 
             self.progress(f"exit heads, {quant.weight_bits}-bit weights", 1)

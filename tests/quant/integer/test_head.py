@@ -38,7 +38,8 @@ from hexit.quant.integer.head import (
 )
 from hexit.quant.network.checkpoint import Checkpoint
 from hexit.quant.network.encoding import Batch, encode_strings, equal_length_batches, evaluation_batches
-from hexit.quant.quantisation.layers import QuantisedEncoder, head_run, integer_heads, quantise
+from hexit.quant.quantisation.heads import head_run, integer_heads
+from hexit.quant.quantisation.network import QuantisedEncoder, quantise
 from hexit.quant.traces.head_files import load_head_run, load_heads, save_head_run, save_heads
 from hexit.quant.traces.store import Calibration, Store, silent
 from support.exit_rules import decision_of_unit

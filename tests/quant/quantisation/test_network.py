@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,13 +14,20 @@ from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.network.encoding import Batch, Encoded, encode_strings, equal_length_batches, evaluation_batches
 from hexit.quant.network.model import EarlyExitEncoder
-from hexit.quant.quantisation.layers import Observer, QuantisedEncoder, quantise, quantised_linears
-from support.models import MODEL_KINDS, SENTENCES, tiny_model
+from hexit.quant.integer.head import bits_of, dense_accumulators
+from hexit.quant.quantisation.fixed import fixed
+from hexit.quant.quantisation.heads import integer_dense
+from hexit.quant.quantisation.layers import QuantisedLinear, quantised_linears
+from hexit.quant.quantisation.network import QuantisedEncoder, calibrate, quantise
+from hexit.quant.quantisation.network import quantised as quantised_at
+from hexit.quant.quantisation.wiring import wired
+from support.models import N_LAYERS, SENTENCES, tiny_model
 
 pytestmark = pytest.mark.slow
 
 Quantise = Callable[..., tuple[EarlyExitEncoder, QuantisedEncoder]]
-CASES = [(kind, bits, po2) for kind in MODEL_KINDS for bits in (2, 3, 4, 8, 16) for po2 in (False, True)]
+KINDS = tuple(N_LAYERS)
+CASES = [(kind, bits, po2) for kind in KINDS for bits in (2, 3, 4, 8, 16) for po2 in (False, True)]
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +101,7 @@ def test_embeddings_are_integers_of_at_least_8_bits(kind: str, bits: int, po2: b
 
 
 @pytest.mark.parametrize("bits", [4, 8, 16])
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_scales_of_activations_and_logits_can_be_powers_of_two(kind: str, bits: int, quantised: Quantise) -> None:
     for po2 in (True, False):
         _, network = quantised(kind, QuantConfig.uniform(bits, power_of_two=po2))
@@ -108,7 +113,7 @@ def test_scales_of_activations_and_logits_can_be_powers_of_two(kind: str, bits: 
 
 
 @pytest.mark.parametrize("logit_bits", [4, 8, 16, 24])
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_integers_of_their_width(kind: str, logit_bits: int, quantised: Quantise, batch: Batch) -> None:
     config = QuantConfig(weight_bits=8, activation_bits=8, logit_bits=logit_bits)
     model, network = quantised(kind, config)
@@ -120,94 +125,118 @@ def test_logits_are_integers_of_their_width(kind: str, logit_bits: int, quantise
     assert error_rms(model, network, batch) < (0.2 if logit_bits == 4 else 0.03)
 
 
+def layers_of(network: nn.Module) -> list[QuantisedLinear]:
+    return [module for module in network.modules() if isinstance(module, QuantisedLinear)]
+
+
+def accumulators_of(layer: QuantisedLinear, x: Tensor) -> Tensor:
+    """What hardware sums up: two's complement inputs times weights, and the bias with the zero point in it."""
+    dense = integer_dense(layer)
+    read = layer.linear.input_quant(x if layer.factors is None else x * layer.factors)
+    middle = 0 if layer.linear.input_quant.is_signed else 2 ** (dense.input_bits - 1)
+    n = torch.round(read.value.double() / read.scale.double() + read.zero_point.double()).long().numpy() - middle
+    assert bits_of(n) <= dense.input_bits
+    return torch.from_numpy(dense_accumulators(dense, n))
+
+
 @pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_integer_accumulators_give_the_output_of_the_linear(kind: str, bits: int, quantised: Quantise) -> None:
     """With powers of two every float operation is exact, so the two must be equal to the last bit."""
     _, network = quantised(kind, QuantConfig.uniform(bits, power_of_two=True))
-    linears = [linear for _, linear in quantised_linears(copy.deepcopy(network))]
     generator = torch.Generator().manual_seed(0)
-    for linear in linears:
-        linear.bias_quant.cache_inference_quant_bias = True  # without it brevitas forgets the scale of the bias
+    zero_points = set()
+    for layer in layers_of(network):
         with torch.inference_mode():
-            x = torch.randn(5, linear.in_features, generator=generator)
-            output = linear(x)
-            x_quant, w_quant = linear.input_quant(x), linear.quant_weight()
-            scale = x_quant.scale * w_quant.scale.flatten()
-            bias = linear.quant_bias().int(float_datatype=False)
-            assert torch.equal(bias, torch.round(linear.bias / scale).to(bias.dtype))
-            accumulators = x_quant.int(float_datatype=False).long() @ w_quant.int(float_datatype=False).long().T + bias
-            assert torch.equal(accumulators * scale, output)
-            assert int(accumulators.abs().max()) > 2**bits  # a test on zeros would pass for any scale
+            x = torch.randn(5, layer.linear.in_features, generator=generator)
+            accumulators = accumulators_of(layer, x)
+            scale = layer.linear.input_quant.scale() * layer.linear.quant_weight().scale.flatten()
+            assert torch.equal(accumulators * scale, layer(x))
+        assert int(accumulators.abs().max()) > 2**bits  # a test on zeros would pass for any scale
+        zero_points.add(int(layer.linear.input_quant.zero_point()))
+    assert len(zero_points) > 1  # GELU's output has one
 
 
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_accumulators_agree_for_any_scale_within_float_rounding(kind: str, quantised: Quantise) -> None:
     _, network = quantised(kind, QuantConfig.uniform(8))
     x = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
-    for _, linear in quantised_linears(network):
+    for layer in layers_of(network):
         with torch.inference_mode():
-            x_quant, w_quant = linear.input_quant(x[:, : linear.in_features]), linear.quant_weight()
-            scale = (x_quant.scale * w_quant.scale.flatten()).double()
-            bias = torch.round(linear.bias.double() / scale)
-            exact = (x_quant.int().double() @ w_quant.int().double().T + bias) * scale
-            output = linear(x[:, : linear.in_features])
+            inputs = x[:, : layer.linear.in_features]
+            scale = layer.linear.input_quant.scale() * layer.linear.quant_weight().scale.flatten()
+            exact, output = accumulators_of(layer, inputs) * scale.double(), layer(inputs)
         # float32 rounds each of 64 products and sums by at most 2**-24 of sums below 16
         torch.testing.assert_close(output.double(), exact, rtol=0, atol=2 * 64 * 16 * 2.0**-24)
 
 
-# Where a tensor is made, and the linears that read it: all of them have one scale.
-READERS = {
-    "albert": {
-        "embeddings.LayerNorm.1": ["encoder.embedding_hidden_mapping_in.0"],
-        "encoder.embedding_hidden_mapping_in.1": [f"LAYER.attention.{part}" for part in ("query", "key", "value")],
-        "LAYER.full_layer_layer_norm.1": [f"LAYER.attention.{part}" for part in ("query", "key", "value")],
-        "LAYER.attention.LayerNorm.1": ["LAYER.ffn"],
-    },
-    "bert": {
-        "embeddings.LayerNorm.1": [f"encoder.layer.0.attention.self.{part}" for part in ("query", "key", "value")],
-        "encoder.layer.0.attention.output.LayerNorm.1": ["encoder.layer.0.intermediate.dense"],
-        "encoder.layer.0.output.LayerNorm.1": [
-            *(f"encoder.layer.1.attention.self.{part}" for part in ("query", "key", "value")),
-            "heads.0.pooler",
-        ],
-        "encoder.layer.1.attention.output.LayerNorm.1": ["encoder.layer.1.intermediate.dense"],
-        "encoder.layer.1.output.LayerNorm.1": ["heads.1.pooler"],
-    },
-}
+ALBERT_PASS = "encoder.albert_layer_groups.{}.albert_layers.0"
+BERT_LAYER = "encoder.layer.{}"
+
+
+def makers_and_readers(kind: str) -> Iterator[tuple[str, list[str]]]:
+    """Where a tensor is made, and the linears that read it: all of them have one grid."""
+    n_layers = N_LAYERS[kind]
+    if kind == "bert":
+        layers = [BERT_LAYER.format(i) for i in range(n_layers)]
+        makers = ["embeddings.LayerNorm.1", *(f"{layer}.output.LayerNorm.1" for layer in layers)]
+        parts, attended, ffn = "attention.self", "attention.output.LayerNorm.1", "intermediate.dense"
+    else:
+        layers = [ALBERT_PASS.format(i) for i in range(n_layers)]
+        makers = [f"{layer}.full_layer_layer_norm.1" for layer in layers]
+        makers = ["encoder.embedding_hidden_mapping_in.1", *makers]
+        parts, attended, ffn = "attention", "attention.LayerNorm.1", "ffn"
+        yield "embeddings.LayerNorm.1", ["encoder.embedding_hidden_mapping_in.0"]
+    for i, maker in enumerate(makers):
+        readers = [f"{layers[i]}.{parts}.{part}" for part in ("query", "key", "value")] if i < n_layers else []
+        yield maker, [*readers, *([f"heads.{i - 1}.pooler"] if i else [])]
+    for layer in layers:
+        yield f"{layer}.{attended}", [f"{layer}.{ffn}"]
 
 
 @pytest.mark.parametrize("po2", [False, True])
-@pytest.mark.parametrize("kind", MODEL_KINDS)
-def test_all_readers_of_a_tensor_share_its_scale(kind: str, po2: bool, quantised: Quantise, batch: Batch) -> None:
-    config = QuantConfig.uniform(4, power_of_two=po2)
-    _, network = quantised(kind, config, shared_head=False)
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_readers_of_a_tensor_share_its_grid(kind: str, po2: bool, quantised: Quantise, batch: Batch) -> None:
+    _, network = quantised(kind, QuantConfig.uniform(4, power_of_two=po2), shared_head=False)
     encoder = network.encoder
 
     def module(path: str) -> Any:
-        path = path.replace("LAYER", "encoder.albert_layer_groups.0.albert_layers.0")
         return (encoder if path.startswith("heads") else encoder.backbone).get_submodule(path)
 
     seen: list[str] = []
 
     def unchanged(reader: Any, inputs: Any) -> None:
         seen.append(type(reader).__name__)
-        assert torch.equal(reader.input_quant(inputs[0]).value, inputs[0])
+        folded = inputs[0] * reader.factors
+        assert torch.equal(reader.linear.input_quant(folded).value, folded)
 
     handles = []
-    for source, readers in READERS[kind].items():
-        scale = module(source).act_quant.scale()
+    for maker, readers in makers_and_readers(kind):
         for reader in readers:
-            assert torch.equal(module(reader).input_quant.scale(), scale), (source, reader)
+            assert torch.equal(module(reader).linear.input_quant.scale(), module(maker).quantiser.act_quant.scale())
+            assert torch.equal(module(reader).factors, module(maker).factors)
+            assert module(reader).reads_grid
             handles.append(module(reader).register_forward_pre_hook(unchanged))
     run(network, batch)
     for handle in handles:
         handle.remove()
-    assert len(seen) >= len(handles)
+    assert len(seen) == len(handles)
+
+
+def test_groups_of_layers_keep_their_weights_and_their_own_grids(quantised: Quantise) -> None:
+    """Two groups of two passes: weights are those of the group, between the groups the grid is that of the reader."""
+    model, network = quantised("grouped", QuantConfig.uniform(8))
+    queries = [network.encoder.backbone.get_submodule(f"{ALBERT_PASS.format(i)}.attention.query") for i in range(4)]
+    assert queries[0].linear is queries[1].linear
+    assert queries[2].linear is queries[3].linear
+    assert queries[0].linear.input_quant.scale() != queries[2].linear.input_quant.scale()
+    for group, query in enumerate(queries[::2]):
+        source: Any = model.backbone.get_submodule(f"{ALBERT_PASS.format(group)}.attention.query")
+        assert torch.equal(query.linear.weight * query.factors, source.weight)
 
 
 @pytest.mark.parametrize("po2", [False, True])
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_16_bits_are_the_float_model_and_the_error_grows_as_bits_fall(
     kind: str, po2: bool, quantised: Quantise, batch: Batch
 ) -> None:
@@ -225,7 +254,7 @@ def test_every_width_runs(bits: int, quantised: Quantise, batch: Batch) -> None:
     assert error_rms(model, network, batch) < 1
 
 
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "exits",
     [
@@ -243,7 +272,7 @@ def test_every_kind_of_exit_is_quantised(kind: str, exits: Any, quantised: Quant
     assert names_of(network, "Linear") == []
 
 
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_padding_does_not_change_the_integers_much(
     kind: str, quantised: Quantise, encoded: Encoded, batch: Batch
 ) -> None:
@@ -255,7 +284,7 @@ def test_padding_does_not_change_the_integers_much(
         assert int((run(network, alone)[:, 0] - padded).abs().max()) <= 64
 
 
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_float_model_stays_as_it_is(kind: str, tokenizer: Any, encoded: Encoded, batch: Batch) -> None:
     model = tiny_model(kind, tokenizer)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -281,83 +310,69 @@ def test_bias_correction_removes_the_mean_error(tokenizer: Any, encoded: Encoded
     network = quantise(model, config, equal_length_batches(encoded, 32))
     query: Any = model.backbone.encoder.layer[0].attention.self.query
     rounded: Any = network.encoder.backbone.encoder.layer[0].attention.self.query
+    weights = rounded.linear.quant_weight().value * rounded.factors
     inputs: list[Tensor] = []
     with query.register_forward_pre_hook(lambda _, x: inputs.append(x[0].reshape(-1, 32))):
         for batch in equal_length_batches(encoded, 32):
             run(model, batch)
     x = torch.cat(inputs)
     with torch.inference_mode():
-        mean_error = (x @ rounded.quant_weight().value.T + rounded.bias - query(x)).mean(0)
-        uncorrected = (x @ rounded.quant_weight().value.T + query.bias - query(x)).mean(0)
+        mean_error = (x @ weights.T + rounded.linear.bias - query(x)).mean(0)
+        uncorrected = (x @ weights.T + query.bias - query(x)).mean(0)
     assert float(uncorrected.abs().max()) > 1e-2
     torch.testing.assert_close(mean_error, torch.zeros(32), rtol=0, atol=1e-5)  # float32 sums of about 100 inputs
+
+
+def test_bias_correction_takes_in_what_the_input_loses(tokenizer: Any, encoded: Encoded) -> None:
+    """Of GELU's output at 3 bits, on the calibration text: most small negative values become one."""
+    model = tiny_model("bert", tokenizer)
+    network = quantise(model, QuantConfig(weight_bits=16, activation_bits=3), equal_length_batches(encoded, 32))
+    dense: Any = model.backbone.encoder.layer[0].output.dense
+    rounded: Any = network.encoder.backbone.encoder.layer[0].output.dense
+    inputs: list[Tensor] = []
+    with dense.register_forward_pre_hook(lambda _, x: inputs.append(x[0].reshape(-1, 64))):
+        for batch in equal_length_batches(encoded, 32):
+            run(model, batch)
+    x = torch.cat(inputs)
+    with torch.inference_mode():
+        mean_error = (rounded(x) - dense(x)).mean(0)
+        uncorrected = mean_error - rounded.linear.bias + dense.bias
+    # what is left is the share of clipped values; without the correction it is several times as much
+    assert float(mean_error.square().mean()) < 0.25 * float(uncorrected.square().mean())
+
+
+@pytest.mark.parametrize("po2", [False, True])
+@pytest.mark.parametrize("bits", LEGAL_BITS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_rounding_once_changes_no_logit(kind: str, bits: int, po2: bool, quantised: Quantise, encoded: Encoded) -> None:
+    """Every logit of the fast form is that of Brevitas, alone and in batches; see `fixed`."""
+    _, network = quantised(kind, QuantConfig.uniform(bits, power_of_two=po2), shared_head=False, pooling="mean")
+    fast = fixed(network)
+    assert not layers_of(fast)
+    for size in (1, 4, len(SENTENCES)):
+        for batch in evaluation_batches(encoded, size, 0):
+            assert torch.equal(run(fast, batch), run(network, batch))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_calibration_serves_every_width_in_any_order(kind: str, tokenizer: Any, encoded: Encoded, batch: Batch) -> None:
+    model = tiny_model(kind, tokenizer)
+    calibration = calibrate(model, equal_length_batches(encoded, 32))
+    for bits in (2, 8, 4):
+        config = QuantConfig.uniform(bits)
+        apart = quantise(model, config, equal_length_batches(encoded, 32))
+        assert torch.equal(run(quantised_at(calibration, config), batch), run(apart, batch))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_taps_and_shifts_leave_the_float_network_as_it_is(kind: str, tokenizer: Any, batch: Batch) -> None:
+    """Passes taken apart compute what transformers computes with one set of modules, to the last bit."""
+    model = tiny_model(kind, tokenizer)
+    model.backbone.config._attn_implementation = "eager"
+    observed, _ = wired(model)
+    assert torch.equal(run(observed, batch), run(model, batch))
 
 
 def test_without_calibration_text_there_are_no_ranges(tokenizer: Any) -> None:
     with pytest.raises(ConfigError, match=r"^--calibration = \(nothing\): must hold at least one sentence"):
         quantise(tiny_model("albert", tokenizer), QuantConfig.uniform(8), [])
-
-
-def squared_error(x: Tensor, limit: float, bits: int, unsigned: bool) -> float:
-    levels = 2**bits - 1 if unsigned else 2 ** (bits - 1) - 1
-    step = limit / levels
-    return float(((x / step).round().clamp(0 if unsigned else -levels, levels) * step - x).square().mean())
-
-
-def samples(name: str, unsigned: bool) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    normal = torch.randn(20_000, generator=generator, dtype=torch.float64)
-    uniform = torch.rand(20_000, generator=generator, dtype=torch.float64)
-    x = {
-        "normal": normal,
-        "uniform": 2 * uniform - 1,
-        "heavy_tails": normal / uniform.sqrt(),
-        "two_outliers": torch.cat([normal, torch.tensor([30.0, -40.0], dtype=torch.float64)]),
-        "tiny": normal * 1e-4,
-    }[name]
-    return x.abs() if unsigned else x
-
-
-@pytest.mark.parametrize("unsigned", [False, True])
-@pytest.mark.parametrize("bits", [2, 4, 8, 16])
-@pytest.mark.parametrize("name", ["normal", "uniform", "heavy_tails", "two_outliers", "tiny"])
-def test_the_range_is_nearly_the_best_one_by_brute_force(name: str, bits: int, unsigned: bool) -> None:
-    x = samples(name, unsigned)
-    observer = Observer(unsigned=unsigned)
-    assert torch.equal(observer(x), x)
-    limit = observer.clip(bits, power_of_two=False)
-    best = min(
-        squared_error(x, fraction * observer.maximum, bits, unsigned) for fraction in torch.linspace(0.05, 1, 96)
-    )
-    # bins are 2 % wide and rounding counts as uniform noise, which at 2 bits it is not quite
-    assert math.sqrt(squared_error(x, limit, bits, unsigned) / best) < 1.05
-
-
-@pytest.mark.parametrize("bits", [2, 4, 8, 16])
-@pytest.mark.parametrize("name", ["normal", "uniform", "heavy_tails", "two_outliers", "tiny"])
-def test_ranges_can_be_powers_of_two(name: str, bits: int) -> None:
-    x = samples(name, False)
-    observer = Observer()
-    observer(x)
-    limit = observer.clip(bits, power_of_two=True)
-    assert is_power_of_two(torch.tensor(limit))
-    top = math.ceil(math.log2(observer.maximum))
-    best = min(squared_error(x, 2.0**exponent, bits, False) for exponent in range(top - 5, top + 1))
-    assert math.sqrt(squared_error(x, limit, bits, False) / best) < 1.1  # few candidates: neighbours can be close
-
-
-def test_an_observer_counts_over_all_its_calls() -> None:
-    x = samples("normal", False)
-    whole, parts = Observer(), Observer()
-    whole(x)
-    for part in torch.tensor_split(x, 7):
-        parts(part)
-    assert (whole.maximum, whole.counts.tolist()) == (parts.maximum, parts.counts.tolist())
-    assert whole.counts.sum() == len(x)
-
-
-def test_a_tensor_that_is_always_zero_still_has_a_scale() -> None:
-    observer = Observer()
-    observer(torch.zeros(4))
-    assert 0 < observer.clip(8, power_of_two=False) < 1e-6
-    assert is_power_of_two(torch.tensor(observer.clip(8, power_of_two=True)))
