@@ -93,7 +93,10 @@ class Histogram:
     def together(self) -> Histogram:
         """Return the histogram of all channels as one."""
         one = Histogram()
-        one._counts, one._largest = self.counts.sum(0, keepdim=True, dtype=torch.int32), self.largest.amax(0, keepdim=True)
+        one._counts, one._largest = (
+            self.counts.sum(0, keepdim=True, dtype=torch.int32),
+            self.largest.amax(0, keepdim=True),
+        )
         return one
 
     def squared_error(self, scales: Tensor, zero_points: Tensor, lowest: int, highest: int) -> Tensor:

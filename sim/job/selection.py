@@ -94,7 +94,8 @@ def choose_rule(
         return None
     texts, labels = _selection_texts(card, options.selection, calibration)
     kept = left_over(texts, evaluated)
-    trace = store.quantised_trace(card, kept, quant, calibration, sequence_length)
+    # both at once, so that the network is quantised once; the evaluated logits are only recorded here, not looked at
+    trace, _ = store.quantised_traces(card, (kept, evaluated), quant, calibration, sequence_length)
     if labels == "full depth":
         trace = labelled_by_full_depth(trace)
     searched = search(undecided(rule, card.shape.n_layers), trace, layers)
