@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError
+from hexit.quant.integer.head import bits_of, dense_accumulators
 from hexit.quant.network.encoding import Batch, Encoded, encode_strings, equal_length_batches, evaluation_batches
 from hexit.quant.network.model import EarlyExitEncoder
-from hexit.quant.integer.head import bits_of, dense_accumulators
 from hexit.quant.quantisation.fixed import fixed
 from hexit.quant.quantisation.heads import integer_dense
 from hexit.quant.quantisation.layers import QuantisedLinear, quantised_linears
@@ -355,7 +355,9 @@ def test_rounding_once_changes_no_logit(kind: str, bits: int, po2: bool, quantis
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_calibration_serves_every_width_in_any_order(kind: str, tokenizer: Any, encoded: Encoded, batch: Batch) -> None:
+def test_one_calibration_serves_every_width_in_any_order(
+    kind: str, tokenizer: Any, encoded: Encoded, batch: Batch
+) -> None:
     model = tiny_model(kind, tokenizer)
     calibration = calibrate(model, equal_length_batches(encoded, 32))
     for bits in (2, 8, 4):
