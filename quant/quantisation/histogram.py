@@ -73,13 +73,6 @@ class Histogram:
         counted = torch.bincount(bins.flatten(), minlength=self._counts.numel()).to(torch.int32)
         self._counts = self._counts + counted.view_as(self._counts)
 
-    def __add__(self, other: Histogram) -> Histogram:
-        """Return the counts of both."""
-        both = Histogram(self.n_channels)
-        both._counts = self.counts + other.counts
-        both._largest = torch.maximum(self.largest, other.largest)
-        return both
-
     def shifted(self, shifts: Tensor) -> Histogram:
         """Return the histogram of the values times 2^-shifts, integers >= 0 [n_channels]; exact but for bin 0."""
         moved = Histogram(self.n_channels)
@@ -93,7 +86,10 @@ class Histogram:
     def together(self) -> Histogram:
         """Return the histogram of all channels as one."""
         one = Histogram()
-        one._counts, one._largest = self.counts.sum(0, keepdim=True, dtype=torch.int32), self.largest.amax(0, keepdim=True)
+        one._counts, one._largest = (
+            self.counts.sum(0, keepdim=True, dtype=torch.int32),
+            self.largest.amax(0, keepdim=True),
+        )
         return one
 
     def squared_error(self, scales: Tensor, zero_points: Tensor, lowest: int, highest: int) -> Tensor:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from hexit.quant.quantisation.histogram import SMALLEST
 
-FRACTIONS = tuple(1 - 0.025 * step for step in range(29))  # of the scale that clips nothing; at 2 bits the best is near 0.4
+FRACTIONS = tuple(
+    1 - 0.025 * step for step in range(29)
+)  # of the scale that clips nothing; at 2 bits the best is near 0.4
 PO2_CANDIDATES = 3  # powers of two tried, down from the one that clips nothing
 EXACT_BITS = 8  # from here on nothing is clipped: rounding is below 1 % of a weight's spread
 

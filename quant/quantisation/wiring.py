@@ -103,14 +103,19 @@ class _Wiring:
         for projection in ("query", "key", "value"):
             self.read_by(module, projection, source)
         module.taps = nn.ModuleDict(
-            {part: self.tap(name(f"attention.{part}"), "unsigned" if part == "softmax" else "signed") for part in TAPPED}
+            {
+                part: self.tap(name(f"attention.{part}"), "unsigned" if part == "softmax" else "signed")
+                for part in TAPPED
+            }
         )
 
 
 def _wire_albert(backbone: Any, wiring: _Wiring) -> list[str]:
     config, encoder = backbone.config, backbone.encoder
     n_passes = config.num_hidden_layers
-    groups = [int(i / (n_passes / config.num_hidden_groups)) for i in range(n_passes)]  # as AlbertTransformer picks them
+    groups = [
+        int(i / (n_passes / config.num_hidden_groups)) for i in range(n_passes)
+    ]  # as AlbertTransformer picks them
     hidden = [f"group{group}.hidden@{i}" for i, group in enumerate([*groups, groups[-1]])]  # by the group that reads it
     wiring.made_by(backbone.embeddings, "LayerNorm", "embedding", config.embedding_size)
     wiring.read_by(encoder, "embedding_hidden_mapping_in", "embedding")
