@@ -64,29 +64,29 @@ def fixed(model: QuantisedEncoder) -> QuantisedEncoder:
     return network
 
 
-def _fix(module: nn.Module, weights: dict[int, Tensor]) -> None:
+def _fix(module: nn.Module, rounded: dict[int, Any]) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, QuantisedTensor):
             setattr(module, name, FixedTensor(child.quantiser.act_quant, child.factors))
         elif isinstance(child, QuantisedLinear):
-            setattr(module, name, _linear(child, weights))
+            setattr(module, name, _linear(child, rounded))
         elif is_quantised_embedding(child):
             setattr(module, name, _embedding(child))
         else:
-            _fix(child, weights)
+            _fix(child, rounded)
 
 
-def _linear(module: QuantisedLinear, weights: dict[int, Tensor]) -> FixedLinear:
+def _linear(module: QuantisedLinear, rounded: dict[int, Any]) -> FixedLinear:
     linear = module.linear
-    rounded = linear.quant_weight()
     key = id(linear.weight)
-    if key not in weights:
-        weights[key] = rounded.value if module.factors is None else rounded.value * module.factors
+    if key not in rounded:
+        tensor = linear.quant_weight()
+        rounded[key] = tensor, tensor.value if module.factors is None else tensor.value * module.factors
+    tensor, weights = rounded[key]
     bias = None
     if linear.bias is not None:
-        bias = linear.bias_quant(linear.bias, linear.input_quant(torch.zeros(1, linear.in_features)), rounded).value
-    grid = FixedTensor(linear.input_quant, module.factors)
-    return FixedLinear(weights[key], bias, grid, rounds=not module.reads_grid)
+        bias = linear.bias_quant(linear.bias, linear.input_quant(torch.zeros(1, linear.in_features)), tensor).value
+    return FixedLinear(weights, bias, FixedTensor(linear.input_quant, module.factors), rounds=not module.reads_grid)
 
 
 def _embedding(module: Any) -> nn.Embedding:

@@ -73,13 +73,6 @@ class Histogram:
         counted = torch.bincount(bins.flatten(), minlength=self._counts.numel()).to(torch.int32)
         self._counts = self._counts + counted.view_as(self._counts)
 
-    def __add__(self, other: Histogram) -> Histogram:
-        """Return the counts of both."""
-        both = Histogram(self.n_channels)
-        both._counts = self.counts + other.counts
-        both._largest = torch.maximum(self.largest, other.largest)
-        return both
-
     def shifted(self, shifts: Tensor) -> Histogram:
         """Return the histogram of the values times 2^-shifts, integers >= 0 [n_channels]; exact but for bin 0."""
         moved = Histogram(self.n_channels)

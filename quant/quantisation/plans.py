@@ -1,7 +1,8 @@
 """What is decided of every named tensor before anything is rounded: its grid, and a shift for each channel.
 
-All passes of a shared layer have one grid per tensor: what the passes' biases would else cost, one set of integers each,
-has bought nothing measurable.
+The passes of a shared layer share shifts, which are in their weights, but each has the grid that suits its own values: a
+pass is a step of a sequence anyway, and changes its constants with it. That costs memory for the integers of bias and
+requantisation, which depend on the scales: one set per pass instead of one per layer, 32 bits per output channel each.
 """
 
 from __future__ import annotations
@@ -84,18 +85,20 @@ def tensor_plans(encoder: EarlyExitEncoder, users: dict[int, Users], config: Qua
     """Return the plan of every tap of a wired encoder that has seen its calibration text, by the tap's name."""
     plans: dict[str, TensorPlan] = {}
     for tensor, taps in _tensors(encoder):
-        histogram = sum((tap.histogram for tap in taps[1:]), start=taps[0].histogram)
         kind, shifts = taps[0].kind, None
-        if histogram.n_channels > 1:
+        histograms = [tap.histogram for tap in taps]
+        if histograms[0].n_channels > 1:
             readers = [
                 Reader(weights=user.weights.detach(), squares=user.squares)
                 for user in users.values()
                 if any(linear.tap.tensor == tensor for linear in user.linears)
             ]
-            shifts = channel_shifts(histogram.largest, kind, readers, config)
-            histogram = histogram.shifted(shifts)
-        grid = best_grid(histogram, config.activation_bits, kind, power_of_two=config.power_of_two)
-        plans |= {tap.name: TensorPlan(grid=grid, shifts=shifts) for tap in taps}
+            largest = torch.stack([histogram.largest for histogram in histograms]).amax(0)
+            shifts = channel_shifts(largest, kind, readers, config)
+            histograms = [histogram.shifted(shifts) for histogram in histograms]
+        for tap, histogram in zip(taps, histograms, strict=True):
+            grid = best_grid(histogram, config.activation_bits, kind, power_of_two=config.power_of_two)
+            plans[tap.name] = TensorPlan(grid=grid, shifts=shifts)
     return plans
 
 

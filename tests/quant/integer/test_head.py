@@ -265,8 +265,8 @@ def ran(tokenizer: Any, batch: Batch) -> Callable[[int], Ran]:
         network = quantise(tiny_model(kind, tokenizer, **exits), config, calibration)
         features: list[torch.Tensor] = []
 
-        def record(linear: Any, given: tuple[torch.Tensor, ...]) -> None:
-            quantised = linear.input_quant(given[0])
+        def record(layer: Any, given: tuple[torch.Tensor, ...]) -> None:
+            quantised = layer.linear.input_quant(given[0] if layer.factors is None else given[0] * layer.factors)
             features.append((quantised.value.double() / quantised.scale.double()).round().long())
 
         heads: Any = network.encoder.heads

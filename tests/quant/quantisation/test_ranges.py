@@ -107,15 +107,13 @@ def test_brevitas_runs_the_grid_that_was_chosen(bits: int, kind: GridKind, power
     assert (grid.zero_point > 0) == (kind == "offset" and bits > 2)  # a quarter of the values lies below zero
 
 
-def test_a_histogram_counts_over_all_its_calls_and_adds_up() -> None:
+def test_a_histogram_counts_over_all_its_calls() -> None:
     x = samples("normal")
     whole, parts = histogram_of(x), Histogram()
     for part in torch.tensor_split(x, 7):
         parts.count(part)
-    halves = histogram_of(x[:9000]) + histogram_of(x[9000:])
-    for other in (parts, halves):
-        assert torch.equal(other.counts, whole.counts)
-        assert torch.equal(other.largest, whole.largest)
+    assert torch.equal(parts.counts, whole.counts)
+    assert torch.equal(parts.largest, whole.largest)
     assert whole.counts.sum() == len(x)
     assert whole.largest.tolist() == [[float(x.max()), -float(x.min())]]
 

@@ -1,0 +1,92 @@
+"""Shifts of channels, samples of rows, scales of weights: the parts of a plan."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hexit.quant.config import QuantConfig
+from hexit.quant.quantisation.samples import MOST_ROWS, RowSample
+from hexit.quant.quantisation.shifts import MOST_SHIFT, Reader, channel_shifts
+from hexit.quant.quantisation.weights import rounded, weight_scales
+
+
+def reader(loudness: torch.Tensor, generator: torch.Generator) -> Reader:
+    return Reader(weights=torch.randn(16, len(loudness), generator=generator), squares=(loudness.double() / 3) ** 2)
+
+
+def shifts_of(loudness: torch.Tensor, *, weight_bits: int = 8, activation_bits: int = 8) -> list[int]:
+    config = QuantConfig(weight_bits=weight_bits, activation_bits=activation_bits)
+    largest = torch.stack([loudness.double(), 0.5 * loudness.double()], 1)
+    found = channel_shifts(largest, "signed", [reader(loudness, torch.Generator().manual_seed(0))], config)
+    return [int(shift) for shift in found]
+
+
+def test_loud_channels_are_shifted_and_quiet_ones_are_not() -> None:
+    loudness = torch.ones(64)
+    loudness[[3, 17]] = torch.tensor([9.0, 3.0])
+    shifts = shifts_of(loudness)
+    assert shifts[3] > shifts[17] > 0
+    assert {shift for i, shift in enumerate(shifts) if i not in (3, 17)} == {0}
+
+
+def test_channels_of_one_loudness_are_left_alone() -> None:
+    assert shifts_of(torch.ones(64)) == [0] * 64
+
+
+def test_a_channel_is_shifted_no_further_than_hardware_shifts() -> None:
+    loudness = torch.ones(64)
+    loudness[3] = 1000.0
+    assert max(shifts_of(loudness)) <= MOST_SHIFT
+
+
+def test_coarse_weights_keep_loud_columns_out_of_them() -> None:
+    """What activations gain by a shift, weights of few bits lose more."""
+    loudness = torch.ones(64)
+    loudness[3] = 16.0
+    assert sum(shifts_of(loudness, weight_bits=2, activation_bits=16)) < sum(shifts_of(loudness, weight_bits=16))
+
+
+def test_without_readers_and_at_silence_there_are_shifts_too() -> None:
+    config = QuantConfig.uniform(8)
+    assert channel_shifts(torch.zeros(4, 2, dtype=torch.float64), "signed", [], config).tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("n_rows", [5, MOST_ROWS, MOST_ROWS + 1, 5 * MOST_ROWS])
+def test_a_sample_is_evenly_spread_however_rows_come(n_rows: int) -> None:
+    rows = torch.arange(n_rows, dtype=torch.float32).unsqueeze(1)
+    samples = []
+    for n_parts in (1, 7, 40):
+        sample = RowSample()
+        for part in torch.tensor_split(rows, n_parts):
+            sample.offer(part)
+        samples.append(sample.rows.flatten().tolist())
+    stride = int(samples[0][1])
+    assert samples[0] == samples[1] == samples[2] == list(range(0, n_rows, stride))
+    assert min(n_rows, MOST_ROWS) / 2 <= len(samples[0]) <= MOST_ROWS
+
+
+@pytest.mark.parametrize("power_of_two", [False, True])
+@pytest.mark.parametrize("bits", [2, 3, 4, 6])
+def test_scales_of_weights_err_no_more_than_those_that_clip_nothing(bits: int, power_of_two: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights, importance = torch.randn(32, 200, generator=generator), torch.rand(200, generator=generator)
+    importance[:20] *= 50
+
+    def error(scales: torch.Tensor) -> torch.Tensor:
+        return (rounded(weights, scales, bits) - weights).square() @ importance
+
+    scales = weight_scales(weights, importance, bits, power_of_two=power_of_two)
+    cover = weights.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
+    if power_of_two:
+        cover = torch.exp2(cover.log2().ceil())
+    plain = weight_scales(weights, torch.ones(200), bits, power_of_two=power_of_two)
+    assert (error(scales) <= error(cover)).all()
+    assert (error(scales) <= error(plain)).all()
+    assert float(error(scales).sum()) < (0.9 if bits < 6 and not power_of_two else 1.01) * float(error(cover).sum())
+
+
+def test_weights_of_8_bits_are_not_clipped() -> None:
+    weights = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
+    scales = weight_scales(weights, torch.ones(50), 8, power_of_two=False)
+    assert torch.allclose(scales.flatten() * 127, weights.abs().amax(1), rtol=2.0**-23)
