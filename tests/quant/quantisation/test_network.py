@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError
+from hexit.quant.integer.head import bits_of, dense_accumulators
 from hexit.quant.network.encoding import Batch, Encoded, encode_strings, equal_length_batches, evaluation_batches
 from hexit.quant.network.model import EarlyExitEncoder
-from hexit.quant.integer.head import bits_of, dense_accumulators
 from hexit.quant.quantisation.fixed import fixed
 from hexit.quant.quantisation.heads import integer_dense
 from hexit.quant.quantisation.layers import QuantisedLinear, quantised_linears
