@@ -2,10 +2,11 @@
 
 1. every tensor gets its grid, the one of least squared error, and its shifts;
 2. linears, embeddings and tensors become Brevitas' (weights: one scale per output channel);
-3. every bias takes in the mean error that rounding makes in its product, b += (W - W_q) E[x] + W_q E[x - Q(x)], the means
-   taken on the calibration text. The first term is equation 10 of Nagel et al. (ICCV 2019, arXiv 1906.04721), the second
-   what the input's rounding adds, much at 4 bits, where most of GELU's small negative values become one. Clipped values
-   are left out of it: they are few, and far off, and would move the product of every other token. It costs nothing.
+3. every bias takes in the mean error that rounding makes in its product, b += (W - W_q) E[x] + W_q E[x - Q(x)], the
+   means taken on the calibration text. The first term is equation 10 of Nagel et al. (ICCV 2019, arXiv 1906.04721), the
+   second what the input's rounding adds, much at 4 bits, where most of GELU's small negative values become one. Clipped
+   values are left out of it: they are few, and far off, and would move the product of every other token. Hardware has a
+   bias anyway, so this costs nothing.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ def integer_heads(model: QuantisedEncoder) -> tuple[IntegerHead, ...]:
 def integer_dense(module: QuantisedLinear) -> IntegerDense:
     """Return a linear in integers, for inputs in two's complement: of an unsigned input n, n - 2^(bits - 1).
 
-    A zero point z is folded into the bias: sum_i w_i (n_i - z) + b = sum_i w_i m_i + (b - (z - h) sum_i w_i), with m = n - h
-    and h = 2^(bits - 1) where the input is unsigned, h = 0 where it is signed. The column sums are integers, so nothing
-    is rounded; the bias may need more than its 32 bits, which `bias_bits` tells.
+    A zero point z is folded into the bias: sum_i w_i (n_i - z) + b = sum_i w_i m_i + (b - (z - h) sum_i w_i), with
+    m = n - h and h = 2^(bits - 1) where the input is unsigned, h = 0 where it is signed. The column sums are integers,
+    so nothing is rounded; `bias_bits` tells how wide the sum is.
     """
     linear = module.linear
     weight = linear.quant_weight()

@@ -1,8 +1,8 @@
 """How often a tensor has which value, counted so that squared errors of quantisation follow from the counts alone.
 
-A bin holds the float32 numbers that share sign, exponent and the first MANTISSA_BITS of their mantissa. So outliers, which
-decide a range, are all counted, a factor of two moves every count by 2^MANTISSA_BITS bins exactly, and counts of batches
-add up to the same sum in any order.
+A bin holds the float32 numbers that share sign, exponent and the first MANTISSA_BITS of their mantissa. So outliers,
+which decide a range, are all counted, a factor of two moves every count by 2^MANTISSA_BITS bins exactly, and counts of
+batches add up to the same sum in any order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MANTISSA_BITS = 4
 BINS_PER_OCTAVE = 1 << MANTISSA_BITS
 SMALLEST_EXPONENT, OCTAVES = -24, 40  # magnitudes below 2^-24 count as bin 0, above 2^16 as the last one
 SMALLEST = 2.0**SMALLEST_EXPONENT
-WAITING = 1 << 20  # values that are kept to be counted together: one pass over many counters costs more than they do
+WAITING = 1 << 20  # values kept to be counted together: one pass over many counters costs more
 N_BINS = BINS_PER_OCTAVE * OCTAVES  # of one sign
 _FIRST_BIN = (127 + SMALLEST_EXPONENT) << MANTISSA_BITS
 _WITHOUT_SIGN = 0x7FFFFFFF
@@ -93,7 +93,7 @@ class Histogram:
         return one
 
     def squared_error(self, scales: Tensor, zero_points: Tensor, lowest: int, highest: int) -> Tensor:
-        """Return the sum of (x - Q(x))^2 per channel, float64 [n_grids, n_channels], of the grids `scales`, `zero_points`.
+        """Return the sum of (x - Q(x))^2 per channel, float64 [n_grids, n_channels]; `scales`, `zero_points` [n_grids].
 
         Values count as spread evenly over their bin, cut at the largest value of the channel. In steps, u = x / scale,
         the integral of (u - n(u))^2 from 0 to u is n/12 + (u - n)^3/3 with n the integer that u is rounded and clamped

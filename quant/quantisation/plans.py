@@ -1,8 +1,9 @@
 """What is decided of every named tensor before anything is rounded: its grid, and a shift for each channel.
 
-The passes of a shared layer share shifts, which are in their weights, but each has the grid that suits its own values: a
-pass is a step of a sequence anyway, and changes its constants with it. That costs memory for the integers of bias and
-requantisation, which depend on the scales: one set per pass instead of one per layer, 32 bits per output channel each.
+The passes of a shared layer share shifts, which are in their weights, but each has the grid that suits its own values:
+a pass is a step of a sequence anyway, and changes its constants with it. That costs memory for the integers of bias
+and requantisation, which depend on scales: one set per pass instead of one per layer, 32 and 18 bits per output
+channel.
 """
 
 from __future__ import annotations

@@ -25,10 +25,8 @@ def best_grid(histogram: Histogram, bits: int, kind: GridKind, *, power_of_two: 
     signed = kind == "signed"
     lowest = lowest_integer(bits, signed=signed)
     highest = lowest + 2**bits - 1
-    if signed:
-        cover = max(high / highest, low / -lowest)
-    else:
-        cover = (high + low if kind == "offset" else high) / highest
+    reach = {"signed": max(high, low * highest / -lowest if signed else 0), "unsigned": high, "offset": high + low}
+    cover = reach[kind] / highest
     if cover <= 2 * SMALLEST / highest:
         return IntegerGrid(scale=SMALLEST, bits=bits, signed=signed)  # always zero; still needs a scale
     if power_of_two:
@@ -36,8 +34,8 @@ def best_grid(histogram: Histogram, bits: int, kind: GridKind, *, power_of_two: 
         return _best(values, bits, kind, [2.0**exponent for exponent in range(first, first - SEARCHED_OCTAVES, -1)])
     coarse = [cover * 2.0 ** (-step / COARSE) for step in range(SEARCHED_OCTAVES * COARSE)]
     near = _best(values, bits, kind, coarse).scale
-    reach = FINE // COARSE
-    fine = [near * 2.0 ** (step / FINE) for step in range(-reach, reach + 1)]
+    around = range(-(FINE // COARSE), FINE // COARSE + 1)
+    fine = [near * 2.0 ** (step / FINE) for step in around]
     return _best(values, bits, kind, [scale for scale in fine if scale < cover] + [cover])
 
 

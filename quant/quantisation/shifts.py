@@ -2,12 +2,13 @@
 
     x[c] = scale 2^shift[c] n[c]        (W x)[o] = scale sum_c (W[o, c] 2^shift[c]) n[c]
 
-What a layer norm makes has channels that are tens of times louder than the rest; so has GELU's output. Hardware has the
-shifts for nothing or nearly: 2^-shift goes into the gain and the shift of the norm, or is a fixed shift behind the table
-of GELU; 2^shift goes into the columns of the weights that read the tensor, before these are rounded; the adder of a
-residual shifts its operand by a constant per channel. Factors of two make all this exact: in floating point the network
-stays what it was, bit for bit. Loud columns coarsen the weights instead (SmoothQuant, arXiv 2211.10438), so the shifts are
-those whose expected error is least, of both together.
+What a layer norm makes has channels that are tens of times louder than the rest; so has GELU's output. Hardware has
+the shifts for nothing or nearly: 2^-shift goes into gain and shift of the norm, or is a shift of up to MOST_SHIFT
+places behind GELU; 2^shift goes into the columns of the weights that read the tensor, before these are rounded; the
+adder of a residual shifts its operand by a constant per channel, read beside the gain. The residual keeps the width of
+the activations. Factors of two make all this exact: in floating point the network stays what it was, bit for bit. Loud
+columns coarsen the weights instead (SmoothQuant, arXiv 2211.10438), so the shifts are those whose expected error is
+least, of both together.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hexit.quant.quantisation.grid import GridKind
 from hexit.quant.quantisation.histogram import SMALLEST
 
 MOST_SHIFT = 4  # 16 times the scale: a shifter of 0 to 4 places; louder channels are rare
+MOST_SHIFTED_BITS = 8  # wider ones have resolution to spare; room for louder text in quiet channels is worth more
 LEVELS = 9  # magnitudes tried that every channel is brought below, from the loudest channel's down by 2^(1/2) each
 
 
@@ -34,8 +36,10 @@ class Reader:
 
 
 def channel_shifts(largest: Tensor, kind: GridKind, readers: list[Reader], config: QuantConfig) -> Tensor:
-    """Return shifts int64 [n_channels], 0 .. MOST_SHIFT, for channels with `largest` values of either sign [n_channels, 2]."""
+    """Return shifts int64 [n_channels], 0 .. MOST_SHIFT; `largest` [n_channels, 2] magnitudes of both signs."""
     loudest = largest.amax(1).clamp_min(SMALLEST)
+    if config.activation_bits > MOST_SHIFTED_BITS:
+        return torch.zeros(len(loudest), dtype=torch.int64)
     found = []
     for level in range(LEVELS):
         shifts = torch.ceil(torch.log2(loudest / loudest.max()) + level / 2).clamp(0, MOST_SHIFT).long()

@@ -21,8 +21,8 @@ def weight_scales(
 ) -> Tensor:
     """Return a scale per output channel, float32 [n_out, 1], for integers of +-(2^(bits - 1) - 1).
 
-    The scale minimises sum_i importance_i (w_i - scale n_i)^2, `importance` [n_in] being the mean square of input i: the
-    error of the output's mean square, as far as inputs are uncorrelated. With `power_of_two` only such scales are tried.
+    The scale minimises sum_i importance_i (w_i - scale n_i)^2, `importance` [n_in] being the mean square of input i:
+    the mean square error of the output, as far as inputs are uncorrelated. With `power_of_two` only such are tried.
     """
     top = 2 ** (bits - 1) - 1
     cover = (weights.abs().amax(1, keepdim=True) / top).clamp_min(SMALLEST)

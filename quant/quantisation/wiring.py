@@ -45,7 +45,7 @@ class Tap(nn.Module):
 
 
 class TappedLinear(nn.Module):
-    """A linear whose input is a named tensor; keeps sums of its inputs and their squares, [in_features], and a sample."""
+    """A linear whose input is a named tensor; keeps a sample of inputs, and sums of them and their squares [n_in]."""
 
     def __init__(self, linear: nn.Linear, tap: Tap, *, counts: bool) -> None:
         """Wrap `linear`; it counts its input's values unless a tap does where the tensor is made."""

@@ -5,6 +5,9 @@ that is arithmetic on the trace:
 
     real logit [layer, sample, class] = scale * logits[layer, sample, class]
 
+The integers are those of a simulation in float32 (quant/quantisation/layers.py says how far that is from hardware);
+what decides on them is exact.
+
 One scale serves all exits, so that logits of different layers compare as integers. A file is written whole and then
 renamed; its name in a cache comes from `trace_key`, a hash of everything that the numbers depend on.
 

@@ -488,4 +488,4 @@ def test_the_shipped_model_decides_the_same(config: QuantConfig, share: float, s
     ours, theirs = (decision_of_unit(rule, each, run.logit_scale) for each in (logits, run.logits))
     assert ours.exit_layer.tolist() == theirs.exit_layer.tolist()
     assert ours.prediction.tolist() == theirs.prediction.tolist()
-    assert len(set(ours.exit_layer.tolist())) > 3
+    assert len(set(ours.exit_layer.tolist())) >= 3  # with all at one layer any head would agree

@@ -40,11 +40,15 @@ def test_a_channel_is_shifted_no_further_than_hardware_shifts() -> None:
     assert max(shifts_of(loudness)) <= MOST_SHIFT
 
 
+def test_wide_tensors_are_not_shifted() -> None:
+    assert shifts_of(torch.linspace(1, 20, 64), activation_bits=16) == [0] * 64
+
+
 def test_coarse_weights_keep_loud_columns_out_of_them() -> None:
     """What activations gain by a shift, weights of few bits lose more."""
     loudness = torch.ones(64)
     loudness[3] = 16.0
-    assert sum(shifts_of(loudness, weight_bits=2, activation_bits=16)) < sum(shifts_of(loudness, weight_bits=16))
+    assert sum(shifts_of(loudness, weight_bits=2)) < sum(shifts_of(loudness, weight_bits=16))
 
 
 def test_without_readers_and_at_silence_there_are_shifts_too() -> None:
