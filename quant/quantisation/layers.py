@@ -163,7 +163,7 @@ def quantised_embedding(source: nn.Embedding, config: QuantConfig) -> Any:
 
 
 def quantised_linears(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Yield every quantised linear with its name, shared ones once."""
+    """Yield every quantised linear with its name; those of shared weights once for each pass."""
     for name, module in model.named_modules():
         if isinstance(module, qnn.QuantLinear):
             yield name, module
