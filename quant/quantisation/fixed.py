@@ -21,6 +21,8 @@ from hexit.quant.quantisation.network import QuantisedEncoder
 class FixedTensor(nn.Module):
     """Rounds to scale (n - zero point), lowest <= n <= highest, with the operations of Brevitas in their order."""
 
+    scale: Tensor
+
     def __init__(self, quantiser: Any, factors: Tensor | None) -> None:
         """Read scale, zero point and range off a Brevitas activation quantiser."""
         super().__init__()
@@ -43,6 +45,9 @@ class FixedTensor(nn.Module):
 
 class FixedLinear(nn.Module):
     """A linear of rounded weights and bias; `rounds` its input where nothing has before."""
+
+    weights: Tensor
+    bias: Tensor | None
 
     def __init__(self, weights: Tensor, bias: Tensor | None, input_grid: FixedTensor, *, rounds: bool) -> None:
         """Keep what does not change."""
@@ -91,4 +96,5 @@ def _linear(module: QuantisedLinear, rounded: dict[int, Any]) -> FixedLinear:
 
 def _embedding(module: Any) -> nn.Embedding:
     table = module.quant_weight().value
-    return nn.Embedding.from_pretrained(table, padding_idx=module.padding_idx)
+    n_rows, n_columns = table.shape
+    return nn.Embedding(n_rows, n_columns, padding_idx=module.padding_idx, _weight=table)

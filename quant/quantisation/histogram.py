@@ -76,7 +76,7 @@ class Histogram:
     def shifted(self, shifts: Tensor) -> Histogram:
         """Return the histogram of the values times 2^-shifts, integers >= 0 [n_channels]; exact but for bin 0."""
         moved = Histogram(self.n_channels)
-        for shift in shifts.unique().tolist():
+        for shift in set(shifts.tolist()):
             rows, places = shifts == shift, min(shift * BINS_PER_OCTAVE, N_BINS - 1)
             moved._counts[rows, :, : N_BINS - places] = self.counts[rows, :, places:]
             moved._counts[rows, :, 0] += self.counts[rows, :, :places].sum(-1, dtype=torch.int32)

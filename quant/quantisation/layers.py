@@ -78,6 +78,8 @@ class OffsetPo2(UnsignedPo2):
 class QuantisedTensor(nn.Module):
     """Rounds a tensor to the integers of a grid; channel c to those of scale 2^shifts[c]."""
 
+    factors: Tensor | None
+
     def __init__(self, grid: IntegerGrid, shifts: Tensor | None, *, power_of_two: bool, tensor: bool = False) -> None:
         """Build Brevitas' quantiser; with `tensor` it returns Brevitas' own kind of tensor."""
         super().__init__()
@@ -95,6 +97,8 @@ class QuantisedTensor(nn.Module):
 
 class QuantisedLinear(nn.Module):
     """Brevitas' linear; input channel c has scale 2^shifts[c], and its column of weights carries the same factor."""
+
+    factors: Tensor | None
 
     def __init__(self, linear: Any, shifts: Tensor | None, *, reads_grid: bool) -> None:
         """Wrap a linear of folded weights; `reads_grid`: what it reads is rounded to its input's grid already."""

@@ -49,7 +49,7 @@ class Users:
     linears: tuple[TappedLinear, ...]
 
     @property
-    def weights(self) -> nn.Parameter:
+    def weights(self) -> Tensor:
         """The matrix, [n_out, n_in]."""
         return self.linears[0].linear.weight
 
