@@ -7,7 +7,7 @@ one dial behind ``--bits``. Not modelled: mixed precision between layers.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from hexit.quant.errors import ConfigError
 
@@ -81,7 +81,7 @@ class EncoderShape:
             return "own weights per layer"
         return "shared layers" if self.n_layer_groups == 1 else f"{self.n_layer_groups} groups of shared layers"
 
-    def resized(self, **sizes: int) -> EncoderShape:
+    def resized(self, **sizes: Any) -> EncoderShape:
         """Return the shape with other sizes; layers with own weights keep them, a plain embedding stays as wide."""
         if self.n_layer_groups == self.n_layers:
             sizes = {"n_layer_groups": sizes.get("n_layers", self.n_layers)} | sizes

@@ -74,7 +74,7 @@ class StageRun:
         self._set_rates(now, steps_per_epoch * self.stage.epochs)
         loss = self._loss(batch, samples)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
         self.optimizer.step()
         return float(loss.detach())
@@ -99,7 +99,7 @@ class StageRun:
             distill_fraction=stage.distill_fraction,
             temperature=stage.temperature,
         )
-        loss = (self.layer_weights().to(device) * losses).sum()
+        loss: Tensor = (self.layer_weights().to(device) * losses).sum()
         if teacher_states is not None:
             mask = batch.attention_mask.to(device)
             loss = loss + stage.hidden_weight * hidden_state_loss(states, teacher_states, mask)

@@ -139,9 +139,11 @@ def test_a_loss_can_reach_the_gradients_of_hidden_states(tokenizer: Any) -> None
 
     def gradient(factor: float) -> Tensor:
         logits, states = model.logits_and_states(ids, torch.ones_like(ids), torch.zeros_like(ids))
-        states[1].register_hook(lambda received: factor * received)
+        hooked: Any = states[1]
+        hooked.register_hook(lambda received: factor * received)
         embedding = model.backbone.encoder.embedding_hidden_mapping_in.weight
-        return torch.autograd.grad(logits.sum(), embedding)[0]
+        received: Tensor = torch.autograd.grad(logits.sum(), embedding)[0]
+        return received
 
     torch.testing.assert_close(gradient(0.0), torch.zeros_like(gradient(0.0)))
     torch.testing.assert_close(gradient(2.0), 2 * gradient(1.0))

@@ -57,6 +57,7 @@ def test_the_default_settings_are_chosen_elsewhere_and_hold_here(report: Report)
 @pytest.mark.slow
 def test_depth_is_worth_something(report: Report) -> None:
     exits = report.accuracy.quantised_by_exit
+    assert exits is not None
     assert exits[-1] - exits[0] >= LEAST_RISE[Path(report.data.name).name]
 
 
