@@ -464,26 +464,25 @@ def test_heads_and_their_inputs_are_asked_of_the_network_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("config", "share", "steps"),
-    [
-        (QuantConfig.uniform(8), 0.2, 8),
-        (QuantConfig.uniform(8, power_of_two=True), 0.03, 1),
-        (QuantConfig.uniform(4), 0.1, 60),
-    ],
+    "config",
+    [QuantConfig.uniform(8), QuantConfig.uniform(8, power_of_two=True), QuantConfig.uniform(4)],
     ids=["8", "8 po2", "4"],
 )
-def test_the_shipped_model_decides_the_same(config: QuantConfig, share: float, steps: int, tmp_path: Path) -> None:
-    """On real text a sixth of the logits at most is off, by a few of 65536 steps, and no sentence leaves elsewhere."""
+def test_the_shipped_model_decides_the_same(config: QuantConfig, tmp_path: Path) -> None:
+    """On real text some 3 % of the logits are off, by one of 65536 steps, and no sentence leaves elsewhere.
+
+    There is no tanh in these heads: what differs is the rounding of one multiplication.
+    """
     store = Store(folder=tmp_path)
     card = store.card(str(DEFAULT_MODEL))
     texts = load_texts(str(DEFAULT_DATA), label_names=card.label_names)
     calibration = Calibration(source="", sentences=read_lines(str(DEFAULT_CALIBRATION))[:64])
-    (head,) = store.heads(card, config, calibration, 64)
+    heads = store.heads(card, config, calibration, 64)
     run = store.head_run(card, texts, config, calibration, 64, n_sentences=40)
-    logits = head_logits(head, run.inputs.reshape(-1, 256)).reshape(run.logits.shape)
+    logits = np.stack([head_logits(head, inputs) for head, inputs in zip(heads, run.inputs, strict=True)])
     difference = np.abs(logits - run.logits)
-    assert np.mean(difference != 0) <= share
-    assert difference.max() <= steps
+    assert np.mean(difference != 0) <= 0.05
+    assert difference.max() <= 1
     rule = HardwareOrientedExit()
     ours, theirs = (decision_of_unit(rule, each, run.logit_scale) for each in (logits, run.logits))
     assert ours.exit_layer.tolist() == theirs.exit_layer.tolist()
