@@ -6,8 +6,8 @@ one dial behind ``--bits``. Not modelled: mixed precision between layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from hexit.quant.errors import ConfigError
 
@@ -80,6 +80,14 @@ class EncoderShape:
         if self.n_layer_groups == self.n_layers:
             return "own weights per layer"
         return "shared layers" if self.n_layer_groups == 1 else f"{self.n_layer_groups} groups of shared layers"
+
+    def resized(self, **sizes: Any) -> EncoderShape:
+        """Return the shape with other sizes; layers with own weights keep them, a plain embedding stays as wide."""
+        if self.n_layer_groups == self.n_layers:
+            sizes = {"n_layer_groups": sizes.get("n_layers", self.n_layers)} | sizes
+        if not self.factorised_embedding:
+            sizes = {"embedding_size": sizes.get("hidden_size", self.hidden_size)} | sizes
+        return replace(self, **sizes)
 
     def layer_group(self, layer: int) -> int:
         """Return the set of weights, from 0, of layer 1..n_layers: floor((layer - 1) n_layer_groups / n_layers)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hexit.quant.config import EncoderShape
 from hexit.quant.workload import Op, layer_ops, n_vector_parameters, n_weights, prologue_ops
@@ -81,12 +81,12 @@ BERT_BASE = EncoderShape(  # https://huggingface.co/google-bert/bert-base-uncase
     shared_head=False,
 )
 
-ALBERT_LARGE = replace(  # https://huggingface.co/albert/albert-large-v2/blob/main/config.json
-    ALBERT_BASE, n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096
+ALBERT_LARGE = ALBERT_BASE.resized(  # https://huggingface.co/albert/albert-large-v2/blob/main/config.json
+    n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096
 )
 
-BERT_LARGE = replace(  # https://huggingface.co/google-bert/bert-large-uncased/blob/main/config.json
-    BERT_BASE, n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096, embedding_size=1024, n_layer_groups=24
+BERT_LARGE = BERT_BASE.resized(  # https://huggingface.co/google-bert/bert-large-uncased/blob/main/config.json
+    n_layers=24, hidden_size=1024, n_heads=16, ffn_size=4096
 )
 
 SHAPES = {

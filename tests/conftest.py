@@ -21,7 +21,7 @@ from hexit.sim.job.outcome import Outcome
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
 from support.command_line import Finished, Hexit, Simulate, hexit
-from support.models import MODEL_KINDS, SENTENCES, tiny_model
+from support.models import MODEL_KINDS, SELECTION, SENTENCES, tiny_model, write_labelled
 
 settings.register_profile("hexit", deadline=None, derandomize=True)  # a loaded machine is no fault of the code
 settings.register_profile("few", settings.get_profile("hexit"), max_examples=20)  # `make test-fast`
@@ -41,7 +41,8 @@ def tiny_folders(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> di
     for kind in MODEL_KINDS:
         folders[kind] = tmp_path_factory.mktemp("checkpoints") / kind
         model = tiny_model(kind, tokenizer, shared_head=kind == "albert")
-        save_checkpoint(model, tokenizer, folders[kind], half=False, notes={}, calibration=SENTENCES)
+        save_checkpoint(model, tokenizer, folders[kind], storage="fp32", notes={}, calibration=SENTENCES)
+        write_labelled(folders[kind] / "selection.tsv", SELECTION)
     return folders
 
 
@@ -55,8 +56,7 @@ def tiny_checkpoints(tiny_folders: dict[str, Path]) -> dict[str, Checkpoint]:
 def tiny_tsv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ten sentences with labels of the tiny models' classes, in turn."""
     path = tmp_path_factory.mktemp("data") / "ten.tsv"
-    rows = [f"{text}\t{('bad', 'good')[index % 2]}" for index, text in enumerate(SENTENCES)]
-    path.write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
+    write_labelled(path, SENTENCES)
     return path
 
 
@@ -98,9 +98,11 @@ def regression(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict
     """A tiny BERT with one real output, and the ten sentences with real labels."""
     folder = tmp_path_factory.mktemp("regression")
     model = tiny_model("bert", tokenizer, label_names=())
-    save_checkpoint(model, tokenizer, folder / "model", half=False, notes={}, calibration=SENTENCES)
+    save_checkpoint(model, tokenizer, folder / "model", storage="fp32", notes={}, calibration=SENTENCES)
     rows = [f"{text}\t{index / 2}" for index, text in enumerate(SENTENCES)]
     (folder / "scores.tsv").write_text("\n".join(["sentence\tscore", *rows]) + "\n")
+    chosen_on = [f"{text}\t{len(text) / 9}" for text in SELECTION]
+    (folder / "model" / "selection.tsv").write_text("\n".join(["sentence\tscore", *chosen_on]) + "\n")
     return {"model": str(folder / "model"), "data": str(folder / "scores.tsv"), "rule": "pabee-regression:patience=1"}
 
 

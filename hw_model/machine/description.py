@@ -49,7 +49,7 @@ class Network:
             for key in ("n_layers", "hidden_size", "n_heads", "ffn_size")
             if (value := getattr(self, key)) is not None
         }
-        return replace(SHAPES[self.shape], n_positions=max(512, self.sequence_length), **changes)
+        return SHAPES[self.shape].resized(n_positions=max(512, self.sequence_length), **changes)
 
     def ops(self) -> tuple[Op, ...]:
         """Return the ops of one layer."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Metric = Literal["accuracy_fraction", "pearson"]
+
+
+def metric_of(n_classes: int) -> Metric:
+    """Return what a task is scored by; one class means regression."""
+    return "pearson" if n_classes == 1 else "accuracy_fraction"
 
 
 def pearson(predictions: NDArray[Any], labels: NDArray[Any]) -> float:

@@ -118,6 +118,19 @@ def load_texts(
     return _to_text_set(name, columns, rows, label_names, text_columns, label_column, where)
 
 
+def unlabelled_texts(name: str, sentences: Sequence[str], label_names: Sequence[str]) -> TextSet:
+    """Return sentences without labels, for a model with these classes (none: regression)."""
+    texts, labels = tuple(sentences), (float(UNLABELLED),) * len(sentences)
+    return TextSet(
+        name=name,
+        texts=texts,
+        pairs=None,
+        labels=labels,
+        label_names=tuple(label_names),
+        content_hash=_content_hash(texts, None, labels),
+    )
+
+
 def read_lines(source: str, where: str = "--calibration") -> tuple[str, ...]:
     """Read a UTF-8 text file of one sentence a line, blank lines dropped."""
     path = Path(os.path.expanduser(source))
@@ -290,3 +303,13 @@ def _label_values(raw: list[str], names: list[str], numbers: list[int], where: s
 def _content_hash(texts: Sequence[str], pairs: Sequence[str] | None, labels: Sequence[float]) -> str:
     canonical = json.dumps([list(texts), list(pairs) if pairs is not None else None, list(labels)])
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def written_texts(texts: TextSet) -> str:
+    """Return a set as the text of a tsv file that `load_texts` reads back; runs of white space become one space."""
+    header = ["sentence", "label"] if texts.pairs is None else ["sentence1", "sentence2", "label"]
+    columns = [texts.texts] if texts.pairs is None else [texts.texts, texts.pairs]
+    labels = [texts.label_names[int(label)] if texts.label_names else repr(label) for label in texts.labels]
+    rows = [[" ".join(text.split()) for text in row] for row in zip(*columns, strict=True)]
+    lines = ["\t".join([*row, label]) for row, label in zip(rows, labels, strict=True)]
+    return "\n".join(["\t".join(header), *lines]) + "\n"

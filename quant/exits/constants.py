@@ -1,12 +1,13 @@
 """From a published rule to the integers of its exit unit: thresholds by bisection, tables by rounding.
 
 Two classes: the constants are found by bisection *on the floating-point test itself*, so that both forms agree
-exactly, on every integer input, for every scale that a float32 can hold (then scale * q and differences of it are
-exact in float64).
+exactly, on every integer input, for every float32 scale within 2^-20 .. 2^8 (then scale * q and differences of it are
+exact in float64; `integer_form` refuses other scales). ELBERT's bias_3 is the exception: exact while its limits have
+an entry for every integer, 14 bits with the defaults at a range of +-8. Beyond, they are sampled: the unit exits later
+than the equation where a window's spread is close to the limit, never earlier (docs/exit_unit.md counts how often).
 
 More classes: the tables round, so decisions may differ from the floating-point form where a sample is within
-`IntegerRule.confidence_margin` (or `log_odds_margin`) of a threshold, and nowhere else. The limits of bias_3 are
-sampled if they do not fit their table; the unit then exits later than the equation, never earlier.
+`IntegerRule.confidence_margin` (or `log_odds_margin`) of a threshold, and nowhere else but for the sampled limits.
 
 Not modelled: the oracle, for which no unit can be built.
 """

@@ -7,6 +7,8 @@ p and H are monotone in |dq|:
     ELBERT bias_1               <=>   a run of equal sides   bias_2   <=>   bias_1 and the same run of steps
     ELBERT bias_3               <=>   bias_1 and  max |dq| <= limits[min |dq|]  over the window
 
+The last only while `limits` has an entry for every integer; sampled (shift > 0) it asks for more than the spread does.
+
 More classes. Three small tables, indexed by integers at the logits' own scale; no exp, log or division. With
 y_j = m - z_j, A = sum e^-y_j and B = sum y_j e^-y_j:
 

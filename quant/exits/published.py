@@ -4,7 +4,8 @@
 
 All arithmetic is float64. Where the published programs depend on rounding, this follows the real-valued equation:
 
-* p ln p is 0 at p = 0. (ELBERT's program gets NaN there and does not exit.)
+* p ln p is 0 at p = 0. (ELBERT's and DeeBERT's programs get NaN there and do not exit. DeeBERT's: where two logits are
+  104 apart; up to December 2021, when it summed e^z, where a logit is above 88.7.)
 * ln p is taken from the logits, so that H keeps its relative accuracy when a sample is nearly certain.
 * ELBERT's bias_2 tests whether p[0] rises or falls; tested are its log-odds, which rise and fall with it but do not
   saturate. (In float64, p[0] stops moving at log-odds of about 23 to 37.)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from hexit.quant.errors import ConfigError
+from hexit.quant.exits.rule_parameters import Parameter, ranged
 
 Bias = Literal["bias_1", "bias_2", "bias_3"]
 Rule = TypeVar("Rule", bound="_Rule")
@@ -26,67 +27,49 @@ Rule = TypeVar("Rule", bound="_Rule")
 _ENTROPY_GRID = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.02, 0.01, 0.001)
 _PROBABILITY_GRID = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 1.0)
 _DIFFERENCE_GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
+_NEVER_ENTROPY = 1e-9  # of ln K; a difference of 24 logits with two classes
 _NEVER_DIFFERENCE = 1000.0  # logits; no exit head gets there
 _MAX_RUN = 1000  # layers; anything above the number of layers switches a run test off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One field of a rule as a user meets it: its type, default, legal values and meaning."""
+class Observed:
+    """What rules compare, as seen on labelled text: where a choice of settings takes its thresholds from.
 
-    name: str
-    kind: Literal["float", "int", "choice"]
-    default: float | int | str
-    help: str
-    low: float = 0.0
-    high: float = 0.0
-    low_open: bool = False
-    high_open: bool = False
-    choices: tuple[str, ...] = ()
+    `layers` have an exit. The rest are quantiles over exits and sentences, rising, each once: |z_0 - z_1| (none unless
+    there are two classes), H in nats and H/ln K, the probability of the winner, and |y_l - y_(l-1)| (none unless there
+    is one real output).
+    """
+
+    layers: tuple[int, ...]
+    n_classes: int
+    difference: tuple[float, ...]
+    entropy: tuple[float, ...]
+    normalized_entropy: tuple[float, ...]
+    probability: tuple[float, ...]
+    step: tuple[float, ...]
 
     @property
-    def legal(self) -> str:
-        """The legal values in words, e.g. ``a number above 0 and up to 1``."""
-        if self.kind == "choice":
-            return f"one of {', '.join(self.choices)}"
-        low = f"above {self.low:g}" if self.low_open else f"at least {self.low:g}"
-        high = f"below {self.high:g}" if self.high_open else f"at most {self.high:g}"
-        return f"{'a whole number' if self.kind == 'int' else 'a number'} {low} and {high}"
+    def any_entropy(self) -> float:
+        """A threshold above every entropy, in nats."""
+        return round(1.01 * math.log(self.n_classes), 3)
 
-    def check(self, where: str, value: object) -> None:
-        """Raise ConfigError at `where` unless `value` is legal."""
-        if self.kind == "choice":
-            fine = isinstance(value, str) and value in self.choices
-        else:
-            fine = (
-                isinstance(value, int if self.kind == "int" else int | float)
-                and not isinstance(value, bool)
-                and (self.low < value if self.low_open else self.low <= value)
-                and (value < self.high if self.high_open else value <= self.high)
-            )
-        if not fine:
-            raise ConfigError(where, value, f"must be {self.legal}", f"The default is {self.default}")
-
-    def read(self, where: str, text: str) -> float | int | str:
-        """Return the value that `text` spells, checked; raise ConfigError at `where` for anything else."""
-        value: float | int | str = text
-        if self.kind != "choice":
-            try:
-                value = int(text) if self.kind == "int" else float(text)
-            except ValueError:
-                raise ConfigError(where, text, f"must be {self.legal}", f"The default is {self.default}") from None
-        self.check(where, value)
-        return value
+    @property
+    def run_lengths(self) -> range:
+        """Exits in a row that a trend may ask for; the last is longer than the exits are, so it switches a run off."""
+        return range(2, len(self.layers) + 2)
 
 
-def _range(default: Any, low: float, high: float, help: str, *, low_open: bool = False, high_open: bool = False) -> Any:
-    bounds = {"low": low, "high": high, "low_open": low_open, "high_open": high_open}
-    return dataclasses.field(default=default, metadata={"help": help, **bounds})
+Settings = tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rule:
-    """What all rules share: names for people, checking, and a sweep over the principal parameter."""
+    """What all rules share: names for people, checking, a sweep over the principal parameter, settings to choose from.
+
+    A rule exits where a test of one exit holds or a trend over exits does, each with parameters of its own, so that
+    the first exit of two settings together is the earlier one of each alone.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -110,6 +93,25 @@ class _Rule:
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         raise NotImplementedError
 
+    def choices(self, observed: Observed) -> tuple[Settings, Settings]:
+        """Return the settings of the test and those of the trend that a choice looks at, in all combinations.
+
+        The slowest combination leaves no sentence early, as far as the rule allows. {} stands for no parameters.
+        """
+        known = {parameter.name: parameter for parameter in parameters(type(self))}
+        both = (self._test_choices(observed), self._trend_choices(observed))
+        test, trend = (
+            tuple(one for one in found if all(known[name].legal_value(value) for name, value in one.items()))
+            for found in both
+        )
+        return test, trend
+
+    def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        yield {}
+
+    def _trend_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        yield {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareOrientedExit(_Rule):
@@ -129,13 +131,19 @@ class HardwareOrientedExit(_Rule):
     equation: ClassVar[str] = "|z_0 - z_1| > threshold, or sign(z_0 - z_1) equal and not 0 in run_length layers"
     principal: ClassVar[str | None] = "threshold"
 
-    threshold: float = _range(4.33, 0.0, _NEVER_DIFFERENCE, "real logit difference above which a sample exits")
-    run_length: int = _range(4, 1, _MAX_RUN, "layers in a row with the same winner; above the depth = off")
+    threshold: float = ranged(4.33, 0.0, _NEVER_DIFFERENCE, "real logit difference above which a sample exits")
+    run_length: int = ranged(4, 1, _MAX_RUN, "layers in a row with the same winner; above the depth = off")
 
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         yield from ({"threshold": threshold} for threshold in _DIFFERENCE_GRID)
         yield {"threshold": _DIFFERENCE_GRID[-1], "run_length": n_layers + 1}
         yield {"threshold": _NEVER_DIFFERENCE, "run_length": n_layers + 1}
+
+    def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"threshold": threshold} for threshold in (0.0, *observed.difference, _NEVER_DIFFERENCE))
+
+    def _trend_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"run_length": length} for length in observed.run_lengths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,17 +162,23 @@ class ElbertExit(_Rule):
     equation: ClassVar[str] = "H(p)/ln K < threshold, or (layer >= window and the bias test on p[0] of the window)"
     principal: ClassVar[str | None] = "threshold"
 
-    threshold: float = _range(0.4, 0.0, 1.0, "normalised entropy below which a sample exits", low_open=True)
-    window: int = _range(8, 1, _MAX_RUN, "layers that stage 2 looks at; above the depth = stage 1 only")
+    threshold: float = ranged(0.4, 0.0, 1.0, "normalised entropy below which a sample exits", low_open=True)
+    window: int = ranged(8, 1, _MAX_RUN, "layers that stage 2 looks at; above the depth = stage 1 only")
     bias: Bias = dataclasses.field(default="bias_1", metadata={"help": "kind of trend that stage 2 asks for"})
-    margin: float = _range(0.0, 0.0, 0.5, "distance from 1/2 that p[0] must keep", high_open=True)
-    range_limit: float = _range(0.1, 0.0, 1.0, "bias_3: largest spread of p[0] in the window", low_open=True)
+    margin: float = ranged(0.0, 0.0, 0.5, "distance from 1/2 that p[0] must keep", high_open=True)
+    range_limit: float = ranged(0.1, 0.0, 1.0, "bias_3: largest spread of p[0] in the window", low_open=True)
 
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         yield {"threshold": 1.0}
         yield from ({"threshold": threshold} for threshold in _ENTROPY_GRID)
         yield {"threshold": _ENTROPY_GRID[-1], "window": n_layers + 1}
-        yield {"threshold": 1e-9, "window": n_layers + 1}
+        yield {"threshold": _NEVER_ENTROPY, "window": n_layers + 1}
+
+    def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"threshold": threshold} for threshold in (_NEVER_ENTROPY, *observed.normalized_entropy, 1.0))
+
+    def _trend_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"window": length} for length in observed.run_lengths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +191,13 @@ class PabeeExit(_Rule):
     equation: ClassVar[str] = "argmax z_l = argmax z_(l-1), patience times in a row"
     principal: ClassVar[str | None] = "patience"
 
-    patience: int = _range(6, 1, _MAX_RUN, "equal predictions in a row; earliest exit is layer patience + 1")
+    patience: int = ranged(6, 1, _MAX_RUN, "equal predictions in a row; earliest exit is layer patience + 1")
 
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         return ({"patience": patience} for patience in range(1, max(2, n_layers)))
+
+    def _trend_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"patience": length - 1} for length in observed.run_lengths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,11 +210,15 @@ class PabeeRegressionExit(_Rule):
     equation: ClassVar[str] = "|y_l - y_(l-1)| < tolerance, patience times in a row"
     principal: ClassVar[str | None] = "patience"
 
-    patience: int = _range(6, 1, _MAX_RUN, "small steps in a row; earliest exit is layer patience + 1")
-    tolerance: float = _range(0.1, 0.0, 1000.0, "step of the output that counts as small", low_open=True)
+    patience: int = ranged(6, 1, _MAX_RUN, "small steps in a row; earliest exit is layer patience + 1")
+    tolerance: float = ranged(0.1, 0.0, 1000.0, "step of the output that counts as small", low_open=True)
 
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         return ({"patience": patience} for patience in range(1, max(2, n_layers)))
+
+    def _trend_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        for length in observed.run_lengths:
+            yield from ({"patience": length - 1, "tolerance": tolerance} for tolerance in observed.step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,15 +231,23 @@ class NormalizedEntropyExit(_Rule):
     equation: ClassVar[str] = "H(p)/ln K <= threshold"
     principal: ClassVar[str | None] = "threshold"
 
-    threshold: float = _range(0.5, 0.0, 1.0, "normalised entropy up to which a sample exits; 0 = never")
+    threshold: float = ranged(0.5, 0.0, 1.0, "normalised entropy up to which a sample exits; 0 = never")
 
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         return ({"threshold": threshold} for threshold in (1.0, *_ENTROPY_GRID, 0.0))
 
+    def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"threshold": threshold} for threshold in (0.0, *observed.normalized_entropy, 1.0))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntropyExit(_Rule):
-    """DeeBERT: exit when the entropy in nats is below `threshold` (also RomeBERT and EdgeBERT)."""
+    """DeeBERT: exit when the entropy in nats is below `threshold` (also RomeBERT and EdgeBERT).
+
+    The official program differs twice. Saturated logits (about 100) make its entropy NaN, and the sentence stays;
+    here it exits. And it tests the ramp of the last layer too, which no training stage touches, before the final
+    classifier; here the last exit is the final classifier, and always answers.
+    """
 
     name: ClassVar[str] = "entropy"
     title: ClassVar[str] = "DeeBERT: entropy in nats"
@@ -226,11 +255,14 @@ class EntropyExit(_Rule):
     equation: ClassVar[str] = "H(p) < threshold, natural logarithm"
     principal: ClassVar[str | None] = "threshold"
 
-    threshold: float = _range(0.2, 0.0, 10.0, "entropy in nats below which a sample exits; at most ln K is useful")
+    threshold: float = ranged(0.2, 0.0, 10.0, "entropy in nats below which a sample exits; at most ln K is useful")
 
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         most = math.log(max(2, n_classes))
         return ({"threshold": most * fraction} for fraction in (1.01, *_ENTROPY_GRID, 0.0))
+
+    def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"threshold": threshold} for threshold in (0.0, *observed.entropy, observed.any_entropy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,11 +275,14 @@ class MaximumProbabilityExit(_Rule):
     equation: ClassVar[str] = "max p >= threshold"
     principal: ClassVar[str | None] = "threshold"
 
-    threshold: float = _range(0.9, 0.0, 1.0, "probability of the winner from which a sample exits")
+    threshold: float = ranged(0.9, 0.0, 1.0, "probability of the winner from which a sample exits")
 
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         least = 1 / max(2, n_classes)
         return ({"threshold": least + (1 - least) * fraction} for fraction in _PROBABILITY_GRID)
+
+    def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"threshold": threshold} for threshold in (0.0, *observed.probability, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,10 +295,13 @@ class FixedDepthExit(_Rule):
     equation: ClassVar[str] = "layer = constant"
     principal: ClassVar[str | None] = "layer"
 
-    layer: int = _range(6, 1, _MAX_RUN, "layer after which every sample exits, from 1")
+    layer: int = ranged(6, 1, _MAX_RUN, "layer after which every sample exits, from 1")
 
     def _grid(self, n_layers: int, n_classes: int) -> Iterator[dict[str, Any]]:
         return ({"layer": layer} for layer in range(1, n_layers + 1))
+
+    def _test_choices(self, observed: Observed) -> Iterator[dict[str, Any]]:
+        return ({"layer": layer} for layer in observed.layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

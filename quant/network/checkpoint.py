@@ -13,18 +13,20 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from hexit.quant.data.tasks import TextSet, written_texts
 from hexit.quant.errors import ConfigError
-from hexit.quant.hub import CALIBRATION, checkpoint_hash, locate, read_config
+from hexit.quant.hub import CALIBRATION, SELECTION, checkpoint_hash, locate, read_config
 from hexit.quant.network.model import EarlyExitEncoder, ExitConfig
 from hexit.quant.records import from_json, to_json
 
 SECTION = "hexit"
+Storage = Literal["fp32", "fp16", "fp8"]
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "spiece.model")
 OLD_NORM_NAMES = {"gamma": "weight", "beta": "bias"}  # TensorFlow's, still in the first BERT checkpoints
 
@@ -97,23 +99,30 @@ def save_checkpoint(
     tokenizer: Any,
     folder: Path,
     *,
-    half: bool,
+    storage: Storage,
     notes: dict[str, Any],
     calibration: Sequence[str],
+    selection: TextSet | None = None,
 ) -> None:
     """Write a checkpoint folder, whole or not at all.
 
+    `storage` is the type of the stored weights: fp32, fp16, or fp8, which is fp16 but for the word vectors in e4m3 (a
+    sign, 4 bits of exponent, 3 of fraction), the largest and the least sensitive of the tables.
     `notes` go to training.json and the sentences that quantisation calibrates on to calibration.txt, both beside
-    the weights.
+    the weights. So does `selection`, labelled samples that settings of exit rules are chosen on, as selection.tsv.
     """
     prefix = model.backbone.base_model_prefix
-    dtype = torch.float16 if half else torch.float32
+    dtype = torch.float32 if storage == "fp32" else torch.float16
     tensors = {f"{prefix}.{key}": value for key, value in model.backbone.state_dict().items()}
     tensors |= {f"heads.{key}": value for key, value in model.heads.state_dict().items()}
     tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in tensors.items() if v.is_floating_point()}
+    if storage == "fp8":
+        name = f"{prefix}.embeddings.word_embeddings.weight"
+        tensors[name] = model.backbone.embeddings.word_embeddings.weight.detach().cpu().to(torch.float8_e4m3fn)
     config = json.loads(model.backbone.config.to_json_string(use_diff=False))
     for volatile in ("transformers_version", "_name_or_path", "dtype", "torch_dtype"):
         config.pop(volatile, None)
+    config["dtype"] = "float32"  # what transformers computes in, whatever is stored
     config["architectures"] = [type(model.backbone).__name__]
     config[SECTION] = to_json(model.exits)
     with whole_folder(folder) as temporary:
@@ -122,6 +131,8 @@ def save_checkpoint(
         (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         if calibration:
             (temporary / CALIBRATION).write_text("\n".join(calibration) + "\n", encoding="utf-8")
+        if selection is not None:
+            (temporary / SELECTION).write_text(written_texts(selection), encoding="utf-8")
         (temporary / "training.json").write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
 
 

@@ -91,12 +91,22 @@ class EarlyExitEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Return the logits of every exit, [n_layers, n, n_classes]."""
+        return self.logits_and_states(input_ids, attention_mask, token_type_ids)[0]
+
+    def logits_and_states(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the logits of every exit and the n_layers + 1 hidden states, [n, length, hidden] each.
+
+        State 0 is what enters the first layer, state l what layer l returns.
+        """
         out = self.backbone(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, output_hidden_states=True
         )
-        states = out.hidden_states[1:]
-        heads = [self.heads[0]] * len(states) if self.exits.shared_head else list(self.heads)
-        return torch.stack([head(state, attention_mask) for head, state in zip(heads, states, strict=True)])
+        states = tuple(out.hidden_states)
+        heads = [self.heads[0]] * self.n_layers if self.exits.shared_head else list(self.heads)
+        logits = [head(state, attention_mask) for head, state in zip(heads, states[1:], strict=True)]
+        return torch.stack(logits), states
 
     def shape(self) -> EncoderShape:
         """Return the sizes that the workload and the hardware need."""

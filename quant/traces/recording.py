@@ -86,6 +86,22 @@ def record_trace_at(
 ) -> ExitTrace:
     """Do what `record_trace` does, from observations that serve every bit width."""
     network = quantised(observations, config)
+    return record_network(
+        checkpoint, network, texts, config, max_length=max_length, batch_size=batch_size, advance=advance
+    )
+
+
+def record_network(
+    checkpoint: Checkpoint,
+    network: QuantisedEncoder,
+    texts: TextSet,
+    config: QuantConfig,
+    *,
+    max_length: int,
+    batch_size: int = 64,
+    advance: Callable[[int], None] = lambda n_done: None,
+) -> ExitTrace:
+    """Run all exits of a quantised network on `texts`, return the integer logits."""
     encoded = encode(texts, checkpoint.tokenizer, max_length)
     logits = all_logits(
         fixed(network),

@@ -1,13 +1,15 @@
 """The accuracy reference: the float model at every exit, on a GPU where there is one.
 
 A `Reference` names what it was computed on, so that a report can show it beside the quantised model and a reader
-can repeat it. GPU and processor sum in different orders; accuracies may differ by single sentences.
+can repeat it. GPU and processor sum in different orders; accuracies may differ by single sentences. References that
+came with a checkpoint lie beside its weights, in a folder `references`.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -26,14 +28,15 @@ from hexit.quant.records import from_json, to_json
 if TYPE_CHECKING:
     from hexit.quant.network.checkpoint import Checkpoint
 
-REFERENCE_VERSION = 1  # of the file format
+REFERENCE_VERSION = 2  # of the file format
+REFERENCES = "references"  # folder beside the weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """Scores of the float model, one per exit, with everything that identifies them.
 
-    `metric` is accuracy_fraction or pearson; `processor` the GPU or CPU by name.
+    `metric` is accuracy_fraction or pearson; `processor` the GPU or CPU by name; `driver` the GPU's, empty on a CPU.
     """
 
     version: int
@@ -48,6 +51,7 @@ class Reference:
     scores: tuple[float, ...]
     compute: str
     processor: str
+    driver: str
     torch: str
     transformers: str
 
@@ -102,6 +106,7 @@ def evaluate_reference(
         scores=exit_scores(logits, np.array(texts.labels)),
         compute=compute,
         processor=torch.cuda.get_device_name() if compute == "cuda" else processor_name(),
+        driver=gpu_driver() if compute == "cuda" else "",
         torch=torch.__version__,
         transformers=metadata.version("transformers"),
     )
@@ -116,6 +121,16 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def gpu_driver() -> str:
+    """Return the version of the NVIDIA driver as its own tool reports it, "unknown" where that tool is missing."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.split("\n")[0].strip() or "unknown"
 
 
 def save_reference(reference: Reference, path: Path) -> None:
@@ -136,3 +151,13 @@ def load_reference(path: Path) -> Reference:
             f"--reference {path}.version", reference.version, requirement, "Make it again: hexit reference"
         )
     return reference
+
+
+def find_reference(folder: Path, checkpoint_hash: str, data_hash: str, max_length: int) -> Reference | None:
+    """Return the reference beside a checkpoint's weights that is of these weights, data and length, None without."""
+    wanted = (checkpoint_hash, data_hash, max_length)
+    for path in sorted((folder / REFERENCES).glob("*.json")):
+        found = load_reference(path)
+        if (found.checkpoint_hash, found.data_hash, found.max_length) == wanted:
+            return found
+    return None

@@ -28,10 +28,14 @@ from hexit.quant.traces.trace import UNLABELLED, ExitTrace
 
 def trace_unit(rule: ExitRule, trace: ExitTrace) -> ExitUnitSpec:
     """Return the unit that a rule needs for recorded logits; ConfigError for a rule that cannot serve them."""
-    logit_bits = trace.origin.quant.logit_bits if trace.origin.quant is not None else MAX_LOGIT_BITS
     return exit_unit_spec(
-        rule, n_layers=trace.n_layers, n_classes=trace.n_classes, scale=trace.scale, logit_bits=logit_bits
+        rule, n_layers=trace.n_layers, n_classes=trace.n_classes, scale=trace.scale, logit_bits=logit_bits(trace)
     )
+
+
+def logit_bits(trace: ExitTrace) -> int:
+    """Return the bits of the recorded logits: those of the quantised network, else the most that a unit reads."""
+    return trace.origin.quant.logit_bits if trace.origin.quant is not None else MAX_LOGIT_BITS
 
 
 def published_decision(rule: ExitRule, trace: ExitTrace, evaluated_layers: tuple[int, ...] | None = None) -> Decision:

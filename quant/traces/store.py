@@ -10,14 +10,15 @@ The folder is `--cache-dir`, else the environment variable HEXIT_CACHE, else the
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import platformdirs
@@ -137,16 +138,34 @@ class Store:
         self, card: ModelCard, texts: TextSet, quant: QuantConfig, calibration: Calibration, max_length: int
     ) -> ExitTrace:
         """Return the integer logits of the quantised model at every exit."""
-        content = {"data": texts.content_hash} | _network(card, quant, calibration, max_length)
+        return self.quantised_traces(card, (texts,), quant, calibration, max_length)[0]
 
-        def compute() -> ExitTrace:
-            from hexit.quant.traces.recording import record_trace
+    def quantised_traces(
+        self, card: ModelCard, sets: Sequence[TextSet], quant: QuantConfig, calibration: Calibration, max_length: int
+    ) -> tuple[ExitTrace, ...]:
+        """Return the integer logits of several texts; the model is quantised once for all that must be recorded."""
 
-            checkpoint = _load(card.folder)
-            advance = self.progress(f"quantised model, {quant.weight_bits}-bit weights", len(texts))
-            return record_trace(checkpoint, texts, quant, calibration.sentences, max_length=max_length, advance=advance)
+        @functools.cache
+        def network() -> Any:
+            from hexit.quant.traces.recording import calibrated
 
-        return self._cached("traces", content, load_trace, compute, save_trace)
+            self.progress(f"quantise, {quant.weight_bits}-bit weights", 1)
+            return calibrated(_load(card.folder), quant, calibration.sentences, max_length=max_length)
+
+        def trace(texts: TextSet) -> ExitTrace:
+            def compute() -> ExitTrace:
+                from hexit.quant.traces.recording import record_network
+
+                quantised = network()
+                advance = self.progress(f"quantised model, {quant.weight_bits}-bit weights", len(texts))
+                return record_network(
+                    _load(card.folder), quantised, texts, quant, max_length=max_length, advance=advance
+                )
+
+            content = {"data": texts.content_hash} | _network(card, quant, calibration, max_length)
+            return self._cached("traces", content, load_trace, compute, save_trace)
+
+        return tuple(trace(texts) for texts in sets)
 
     def heads(
         self, card: ModelCard, quant: QuantConfig, calibration: Calibration, max_length: int

@@ -1,57 +1,51 @@
-"""The training loop: joint exits, optional teacher, exact resume.
+"""The training loop: stages, joint exits, optional teacher, exact resume.
 
 Every random choice follows from the seed and the step (batch order from (seed, epoch), dropout from the saved
-generator), so a run that was stopped and resumed ends with the same weights as one that was not.
-Not included: several GPUs, gradient accumulation, selection of the best epoch (the last weights are kept).
+generator), so a run that was stopped and resumed, within a stage or between two, ends with the same weights as one that
+was not. Not included: several GPUs, gradient accumulation.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import hashlib
 import json
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from numpy.typing import NDArray
 
 from hexit.quant.data.scores import exit_scores
-from hexit.quant.data.tasks import UNLABELLED, TextSet
+from hexit.quant.data.tasks import TextSet
 from hexit.quant.errors import ConfigError
-from hexit.quant.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from hexit.quant.network.encoding import Encoded, encode, encode_strings, make_batch, training_order
+from hexit.quant.network.checkpoint import Checkpoint, Storage, load_checkpoint, save_checkpoint
+from hexit.quant.network.encoding import encode, make_batch, training_order
 from hexit.quant.network.evaluate import all_logits
-from hexit.quant.network.model import EarlyExitEncoder, ExitConfig
-from hexit.quant.records import from_json, to_json
-from hexit.quant.training.losses import LayerWeights, exit_losses
-from hexit.quant.training.plan import TrainingPlan
-from hexit.quant.training.unlabelled import load_sentences
-from hexit.quant.training.vocabulary import borrow_embeddings, new_albert, train_tokenizer
-
-STATE_FILE = "training_state.safetensors"
-N_CALIBRATION = 256  # training sentences kept for quantisation; ranges settle well before that
-LAYER_WEIGHT_RATE = (
-    1e-2  # learning rate of ELBERT's trainable exit weights: "w_lr" in config.json of github.com/shakeley/ELBERT
+from hexit.quant.network.model import EarlyExitEncoder
+from hexit.quant.records import to_json
+from hexit.quant.training.plan import Recipe, TrainingPlan
+from hexit.quant.training.samples import (
+    Samples,
+    TeacherStates,
+    check_teacher,
+    labelled_samples,
+    teacher_logits,
+    with_unlabelled,
 )
+from hexit.quant.training.stage import StageRun
+from hexit.quant.training.start import starting_point
+from hexit.quant.training.state import STATE_FILE, EpochResult, Position, load_state, save_state
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochResult:
-    """What one epoch ended with; `dev_scores` has one score per exit, empty without a dev set."""
-
-    epoch: int
-    mean_loss: float
-    dev_scores: tuple[float, ...]
-    wall_s: float
+N_CALIBRATION = 256  # training sentences kept for quantisation; ranges settle well before that
+CPU_ATTENTION = "eager"  # on 10 to 30 tokens the backward pass of torch's flash attention takes 30 % of a CPU step
+RECENT_STEPS = 100  # over which the loss on the progress bar is averaged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,57 +58,67 @@ class Watchers:
 
 
 def train(
-    plan: TrainingPlan,
+    recipe: Recipe,
     training_set: TextSet,
     dev_set: TextSet | None,
     out: Path,
     *,
     device: str = "cpu",
     save_every_s: float = 120.0,
-    half: bool = True,
+    storage: Storage = "fp16",
     calibration: Sequence[str] = (),
     watchers: Watchers | None = None,
 ) -> tuple[EpochResult, ...]:
-    """Train the exits of one model and write the checkpoint folder `out`.
+    """Train the exits of one model, stage by stage, and write the checkpoint folder `out`.
 
-    Resumes if `out` holds a stopped run of the same plan. `calibration` replaces the training sentences that the
+    Resumes if `out` holds a stopped run of the same recipe. `calibration` replaces the training sentences that the
     checkpoint keeps for quantisation. Raises ConfigError where `out` holds something else or cannot be written, where
     a model has fewer positions than the plan's max_length, and for a teacher that does not fit the task.
     """
     _check_out(out)
-    watch = watchers or Watchers()
+    plan = recipe.plan
     torch.manual_seed(plan.seed)
     teacher = load_checkpoint(plan.teacher, where="--teacher") if plan.teacher else None
-    model, tokenizer = _start(plan, training_set, teacher)
-    fingerprint = _fingerprint(plan, training_set, teacher, tokenizer)
-    run = _Run(plan, model.to(device), tokenizer, training_set, teacher, device, watch)
-    run.resume(out, fingerprint)
-    for epoch in range(run.epoch, plan.epochs):
-        mean_loss, wall_s = run.train_epoch(epoch, lambda: run.save(out, fingerprint), save_every_s)
-        scores = _dev_scores(model, tokenizer, dev_set, plan, device) if dev_set is not None else ()
-        run.results.append(EpochResult(epoch=epoch + 1, mean_loss=mean_loss, dev_scores=scores, wall_s=wall_s))
-        watch.epoch(run.results[-1])
-        run.save(out, fingerprint)
+    if teacher is not None:
+        check_teacher(teacher, training_set)
+    trained_on, held_out = _held_out(training_set, plan)
+    model, tokenizer = starting_point(plan, trained_on, teacher)
+    if device == "cpu":  # for the whole run, so that a resumed one computes the same
+        for network in (model, *((teacher.model,) if teacher is not None else ())):
+            network.backbone.set_attn_implementation(CPU_ATTENTION)
+    run = _Run(
+        recipe=recipe,
+        model=model.to(device),
+        tokenizer=tokenizer,
+        texts=trained_on,
+        held_out=held_out,
+        dev_set=dev_set,
+        teacher=teacher,
+        device=device,
+        watch=watchers or Watchers(),
+    )
+    results = run.train(out, _fingerprint(recipe, training_set, teacher, tokenizer), save_every_s)
     notes = {
-        "plan": dataclasses.asdict(plan),
+        "recipe": to_json(recipe),
         "training_set": training_set.name,
         "training_hash": training_set.content_hash,
         "teacher_hash": teacher.content_hash if teacher else None,
         "torch": torch.__version__,
         "device": device,
-        "epochs": [dataclasses.asdict(result) for result in run.results],
+        "epochs": to_json(results),
     }
-    chosen = np.random.default_rng(plan.seed).permutation(len(training_set))[:N_CALIBRATION]
+    chosen = np.random.default_rng(plan.seed).permutation(len(trained_on))[:N_CALIBRATION]
     save_checkpoint(
         model,
         tokenizer,
         out,
-        half=half,
+        storage=storage,
         notes=notes,
-        calibration=calibration or [training_set.texts[i] for i in sorted(chosen)],
+        calibration=calibration or [trained_on.texts[i] for i in sorted(chosen)],
+        selection=held_out,
     )
     (out / STATE_FILE).unlink(missing_ok=True)
-    return tuple(run.results)
+    return results
 
 
 def _check_out(out: Path) -> None:
@@ -126,250 +130,132 @@ def _check_out(out: Path) -> None:
         raise ConfigError("--out", str(out), "cannot be written", "Name another folder")
 
 
-def _fingerprint(plan: TrainingPlan, training_set: TextSet, teacher: Checkpoint | None, tokenizer: Any) -> str:
+def _held_out(texts: TextSet, plan: TrainingPlan) -> tuple[TextSet, TextSet | None]:
+    """Divide the training set into what is trained on and what is kept back, drawn by the seed."""
+    if not plan.held_out:
+        return texts, None
+    if plan.held_out >= len(texts):
+        requirement = f"must be below the {len(texts)} training samples"
+        raise ConfigError("--held-out", plan.held_out, requirement, "Keep fewer")
+    order = np.random.default_rng(plan.seed).permutation(len(texts)).tolist()
+    return texts.subset(sorted(order[plan.held_out :])), texts.subset(sorted(order[: plan.held_out]))
+
+
+def _fingerprint(recipe: Recipe, training_set: TextSet, teacher: Checkpoint | None, tokenizer: Any) -> str:
     teacher_hash = teacher.content_hash if teacher else ""
-    parts = [dataclasses.asdict(plan), training_set.content_hash, teacher_hash, tokenizer.get_vocab()]
+    parts = [to_json(recipe), training_set.content_hash, teacher_hash, tokenizer.get_vocab()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _start(plan: TrainingPlan, training_set: TextSet, teacher: Checkpoint | None) -> tuple[EarlyExitEncoder, Any]:
-    exits = ExitConfig(
-        label_names=training_set.label_names, pooler=plan.pooler, pooling=plan.pooling, shared_head=plan.shared_head
-    )
-    if plan.model:
-        checkpoint = load_checkpoint(plan.model, exits=exits)
-        if plan.max_length > checkpoint.max_length:
-            requirement = f"must be at most the {checkpoint.max_length} positions of {checkpoint.name}"
-            raise ConfigError("--max-length", plan.max_length, requirement, f"Use --max-length {checkpoint.max_length}")
-        return checkpoint.model, checkpoint.tokenizer
-    sentences = [*training_set.texts, *(training_set.pairs or ())]
-    if plan.unlabelled:
-        sentences += load_sentences(Path(plan.unlabelled), len(sentences), plan.seed)
-    tokenizer = train_tokenizer(sentences, plan.vocabulary_size)
-    model = new_albert(
-        tokenizer=tokenizer,
-        hidden_size=plan.hidden_size,
-        n_layers=plan.n_layers,
-        n_heads=plan.n_heads,
-        embedding_size=plan.embedding_size,
-        n_positions=plan.max_length,
-        exits=exits,
-    )
-    if teacher is not None:
-        borrow_embeddings(model, tokenizer, teacher.model, teacher.tokenizer)
-    return model, tokenizer
-
-
-def _dev_scores(
-    model: EarlyExitEncoder, tokenizer: Any, dev: TextSet, plan: TrainingPlan, device: str
-) -> tuple[float, ...]:
-    logits = all_logits(
-        model,
-        encode(dev, tokenizer, plan.max_length),
-        n_layers=model.n_layers,
-        n_classes=model.exits.n_classes,
-        pad_id=tokenizer.pad_token_id,
-        device=device,
-    )
-    return exit_scores(logits, np.array(dev.labels))
-
-
+@dataclass(kw_only=True)
 class _Run:
-    """The state of a run between two steps: weights, optimiser, schedule, generator, position."""
+    """A run between two steps: what it trains, on what, and where it is."""
 
-    def __init__(
-        self,
-        plan: TrainingPlan,
-        model: EarlyExitEncoder,
-        tokenizer: Any,
-        texts: TextSet,
-        teacher: Checkpoint | None,
-        device: str,
-        watch: Watchers,
-    ) -> None:
-        self.plan, self.model, self.tokenizer, self.texts = plan, model, tokenizer, texts
-        self.teacher, self.device, self.watch = teacher, device, watch
-        self.layer_weights = LayerWeights(plan.loss, model.n_layers).to(device)
-        self.encoded = encode(texts, tokenizer, plan.max_length)
-        self.labelled_teacher = self._teacher_logits(texts.texts, texts.pairs)
-        self.epoch, self.step, self.loss_sum = 0, 0, 0.0
-        self.results: list[EpochResult] = []
-        n_samples = len(texts) + (plan.unlabelled_per_epoch if plan.unlabelled else 0)
-        self.steps_per_epoch = -(-n_samples // plan.batch_size)
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=plan.weight_decay)
+    recipe: Recipe
+    model: EarlyExitEncoder
+    tokenizer: Any
+    texts: TextSet
+    held_out: TextSet | None
+    dev_set: TextSet | None
+    teacher: Checkpoint | None
+    device: str
+    watch: Watchers
 
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        plan = self.plan
-        groups: list[dict[str, Any]] = [
-            {"params": list(self.model.backbone.parameters()), "lr": plan.learning_rate},
-            {"params": list(self.model.heads.parameters()), "lr": plan.head_learning_rate},
-        ]
-        if self.layer_weights.raw is not None:
-            groups.append({"params": [self.layer_weights.raw], "lr": LAYER_WEIGHT_RATE, "weight_decay": 0.0})
-        for group in groups:
-            group["peak"] = group["lr"]
-        return groups
+    def train(self, out: Path, fingerprint: str, save_every_s: float) -> tuple[EpochResult, ...]:
+        """Go through all stages from where a stopped run was, or from the beginning."""
+        position, tensors = load_state(out, fingerprint, self.device) or (Position(), None)
+        stage = self._stage(position)
+        if tensors is not None:
+            stage.load_tensors(tensors)
 
-    def _teacher_logits(self, texts: Sequence[str], pairs: Sequence[str] | None) -> np.ndarray[Any, Any] | None:
-        """Logits of the teacher's last exit, float32 [n, K]."""
-        if self.teacher is None:
-            return None
-        teacher = self.teacher
-        if self.texts.regression:
-            raise ConfigError("--teacher", teacher.name, "distils classes, the labels are numbers", "Leave it out")
-        if teacher.model.exits.label_names != self.texts.label_names:
-            raise ConfigError(
-                "--teacher",
-                teacher.name,
-                f"must have the classes {', '.join(self.texts.label_names)}",
-                "Train it on the same task",
-            )
-        encoded = encode_strings(texts, teacher.tokenizer, min(self.plan.max_length, teacher.max_length), pairs)
-        self.watch.begin("teacher labels", len(encoded))
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.plan.precision == "bf16"):
-            logits = all_logits(
-                teacher.model.to(self.device),
-                encoded,
-                n_layers=teacher.model.n_layers,
-                n_classes=teacher.model.exits.n_classes,
-                pad_id=teacher.tokenizer.pad_token_id,
-                batch_size=64,
-                device=self.device,
-                advance=lambda n_done: self.watch.advance(n_done, ""),
-            )
-        last: np.ndarray[Any, Any] = logits[-1]
-        return last
+        def save() -> None:
+            save_state(out, fingerprint, position, stage.tensors(), self.device)
 
-    def _epoch_samples(self, epoch: int) -> tuple[Encoded, np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
-        """Return encoded samples, labels and teacher logits of one epoch, this epoch's unlabelled part included."""
-        plan = self.plan
-        labels = np.array(self.texts.labels, dtype=np.float32)
-        if not plan.unlabelled or not plan.unlabelled_per_epoch:
-            return self.encoded, labels, self.labelled_teacher
-        sentences = load_sentences(Path(plan.unlabelled), plan.unlabelled_per_epoch, plan.seed + 1 + epoch)
-        extra = encode_strings(sentences, self.tokenizer, plan.max_length)
-        soft = self._teacher_logits(sentences, None)
-        assert soft is not None and self.labelled_teacher is not None  # noqa: PT018 - the plan requires a teacher here
-        merged = Encoded(ids=self.encoded.ids + extra.ids, types=self.encoded.types + extra.types, n_truncated=0)
-        labels = np.concatenate([labels, np.full(len(extra), UNLABELLED, dtype=np.float32)])
-        return merged, labels, np.concatenate([self.labelled_teacher, soft])
+        while True:
+            started = last_save = time.monotonic()
+            samples, order = self._epoch(position)
+            self.watch.begin(self._title(position), len(order))
+            self.watch.advance(position.step, "")
+            recent: deque[float] = deque(maxlen=RECENT_STEPS)
+            for indices in order[position.step :]:
+                batch = make_batch(samples.encoded, indices, self.tokenizer.pad_token_id)
+                recent.append(stage.step(batch, samples, position.epoch * len(order) + position.step, len(order)))
+                position = replace(position, step=position.step + 1, loss_sum=position.loss_sum + recent[-1])
+                self.watch.advance(1, f"loss {sum(recent) / len(recent):.3f}")
+                if time.monotonic() - last_save > save_every_s:
+                    save()
+                    last_save = time.monotonic()
+            position = self._end_epoch(position, stage, len(order), time.monotonic() - started)
+            if position.epoch == stage.stage.epochs:
+                stage.finish()
+                position = replace(position, stage=position.stage + 1, epoch=0)
+                if position.stage == len(self.recipe.stages):
+                    return position.results
+                stage = self._stage(position)
+            save()
 
-    def train_epoch(self, epoch: int, save: Callable[[], None], save_every_s: float) -> tuple[float, float]:
-        """Run the rest of one epoch; return the mean loss of all its steps and the wall time of this part."""
-        plan = self.plan
-        encoded, labels, soft = self._epoch_samples(epoch)
-        order = training_order(
-            [len(ids) for ids in encoded.ids], plan.batch_size, np.random.default_rng((plan.seed, epoch))
+    def _stage(self, position: Position) -> StageRun:
+        stage = self.recipe.stages[position.stage]
+        states = None
+        if stage.hidden_weight and self.teacher is not None:
+            states = TeacherStates(self.teacher, self.tokenizer, self.model.shape().hidden_size, self.device)
+        return StageRun(
+            self.recipe.plan, stage, self.model, states, regression=self.texts.regression, device=self.device
         )
-        self.watch.begin(f"epoch {epoch + 1}/{plan.epochs}", len(order))
-        self.watch.advance(self.step, "")
-        started = last_save = time.monotonic()
-        recent: deque[float] = deque(maxlen=100)
-        self.model.train()
-        while self.step < len(order):
-            batch = make_batch(encoded, order[self.step], self.tokenizer.pad_token_id)
-            recent.append(self._step(batch, labels, soft, epoch))
-            self.loss_sum += recent[-1]
-            self.step += 1
-            self.watch.advance(1, f"loss {sum(recent) / len(recent):.3f}")
-            if time.monotonic() - last_save > save_every_s:
-                save()
-                last_save = time.monotonic()
-        mean_loss = self.loss_sum / len(order)
-        self.epoch, self.step, self.loss_sum = epoch + 1, 0, 0.0
-        return mean_loss, round(time.monotonic() - started, 1)
 
-    def _step(self, batch: Any, labels: np.ndarray[Any, Any], soft: np.ndarray[Any, Any] | None, epoch: int) -> float:
-        plan, device = self.plan, self.device
-        self._set_rates(epoch)
-        target = torch.from_numpy(labels[batch.indices]).to(device)
-        teacher = torch.from_numpy(soft[batch.indices]).to(device) if soft is not None else None
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=plan.precision == "bf16"):
-            logits = self.model(
-                batch.input_ids.to(device), batch.attention_mask.to(device), batch.token_type_ids.to(device)
-            )
-        losses = exit_losses(
-            logits.float(),
-            target,
-            teacher,
-            regression=self.texts.regression,
-            distill_fraction=plan.distill_fraction,
-            temperature=plan.temperature,
+    def _title(self, position: Position) -> str:
+        stage = self.recipe.stages[position.stage]
+        title = f"epoch {position.epoch + 1}/{stage.epochs}"
+        return title if len(self.recipe.stages) == 1 else f"{stage.name}, {title}"
+
+    def _epoch(self, position: Position) -> tuple[Samples, list[list[int]]]:
+        """Return the samples of an epoch and its batches; both depend on the seed and on the epochs before."""
+        plan, stage = self.recipe.plan, self.recipe.stages[position.stage]
+        n_before = len(position.results)
+        online = stage.hidden_weight > 0  # the teacher then runs beside the student
+        label = self._label if self.teacher is not None and not online else None
+        known = self._samples if label is None else self._samples_with_teacher
+        samples = with_unlabelled(known, plan, stage, self.tokenizer, n_before + 1, label)
+        lengths = [len(ids) for ids in samples.encoded.ids]
+        return samples, training_order(lengths, stage.batch_size, np.random.default_rng((plan.seed, n_before)))
+
+    @cached_property
+    def _samples(self) -> Samples:
+        return labelled_samples(self.texts, self.tokenizer, self.recipe.plan)
+
+    @cached_property
+    def _samples_with_teacher(self) -> Samples:
+        return replace(self._samples, teacher_logits=self._label(self.texts.texts, self.texts.pairs))
+
+    def _label(self, texts: Sequence[str], pairs: Sequence[str] | None) -> NDArray[Any]:
+        assert self.teacher is not None
+        self.watch.begin("teacher labels", len(texts))
+        advance = self.watch.advance
+        return teacher_logits(
+            self.teacher, texts, pairs, self.recipe.plan, self.device, lambda n_done: advance(n_done, "")
         )
-        loss = (self.layer_weights().to(device) * losses).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        return float(loss.detach())
 
-    def _set_rates(self, epoch: int) -> None:
-        """Linear warm-up, then linear decay to zero at the end of the plan."""
-        total = self.steps_per_epoch * self.plan.epochs
-        now = epoch * self.steps_per_epoch + self.step
-        warmup = max(1, int(total * self.plan.warmup_fraction))
-        factor = (now + 1) / warmup if now < warmup else max(0.0, (total - now) / max(1, total - warmup))
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
+    def _end_epoch(self, position: Position, stage: StageRun, n_steps: int, wall_s: float) -> Position:
+        score = self._scores(self.held_out)[-1] if self.held_out is not None else None
+        result = EpochResult(
+            stage=stage.stage.name,
+            epoch=position.epoch + 1,
+            mean_loss=position.loss_sum / n_steps,
+            dev_scores=self._scores(self.dev_set) if self.dev_set is not None else (),
+            wall_s=round(wall_s, 1),
+            held_out_score=score,
+        )
+        self.watch.epoch(result)
+        stage.remember(score)
+        return replace(position, epoch=position.epoch + 1, step=0, loss_sum=0.0, results=(*position.results, result))
 
-    def _named_parameters(self) -> dict[str, torch.nn.Parameter]:
-        return dict(self.model.named_parameters()) | {f"loss.{k}": v for k, v in self.layer_weights.named_parameters()}
-
-    def save(self, out: Path, fingerprint: str) -> None:
-        """Write the state file, whole or not at all."""
-        tensors: dict[str, torch.Tensor] = {"generator": torch.get_rng_state()}
-        if self.device == "cuda":
-            tensors["generator.cuda"] = torch.cuda.get_rng_state()
-        for name, parameter in self._named_parameters().items():
-            tensors[f"parameter.{name}"] = parameter.detach().cpu().contiguous()
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = value.detach().cpu().contiguous()
-        metadata = {
-            "fingerprint": fingerprint,
-            "epoch": str(self.epoch),
-            "step": str(self.step),
-            "loss_sum": repr(self.loss_sum),
-            "results": json.dumps([to_json(result) for result in self.results]),
-        }
-        temporary = out / f".{STATE_FILE}"
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary, metadata=metadata)
-            temporary.replace(out / STATE_FILE)
-        except (OSError, SafetensorError) as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise ConfigError("--out", str(out), f"cannot be written ({error})", "Name another folder") from None
-
-    def resume(self, out: Path, fingerprint: str) -> None:
-        """Continue from the state file in `out` if there is one."""
-        path = out / STATE_FILE
-        if not path.is_file():
-            return
-        try:
-            with safe_open(path, framework="pt") as handle:
-                metadata = handle.metadata() or {}
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise ConfigError("--out", str(path), f"is damaged ({error})", "Remove it to start again") from None
-        if metadata.get("fingerprint") != fingerprint:
-            raise ConfigError(
-                "--out",
-                str(out),
-                "holds a stopped run of another plan or other data",
-                "Repeat the old command to resume it, or name another folder",
-            )
-        for name, parameter in self._named_parameters().items():
-            parameter.data.copy_(tensors[f"parameter.{name}"])
-            prefix = f"optimizer.{name}."
-            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            if state:
-                self.optimizer.state[parameter] = {
-                    k: v if k == "step" else v.to(parameter.device) for k, v in state.items()
-                }
-        torch.set_rng_state(tensors["generator"])
-        if self.device == "cuda" and "generator.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["generator.cuda"])
-        self.epoch, self.step = int(metadata["epoch"]), int(metadata["step"])
-        self.loss_sum = float(metadata.get("loss_sum", "0"))
-        self.results = [from_json(EpochResult, result) for result in json.loads(metadata["results"])]
+    def _scores(self, texts: TextSet) -> tuple[float, ...]:
+        logits = all_logits(
+            self.model,
+            encode(texts, self.tokenizer, self.recipe.plan.max_length),
+            n_layers=self.model.n_layers,
+            n_classes=self.model.exits.n_classes,
+            pad_id=self.tokenizer.pad_token_id,
+            device=self.device,
+        )
+        return exit_scores(logits, np.array(texts.labels))

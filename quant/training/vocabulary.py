@@ -1,22 +1,17 @@
-"""A new model from text: train a word-piece tokenizer, build an ALBERT, borrow a teacher's word vectors.
-
-Borrowing: every new piece is spelled in the teacher's pieces, gets the mean of their vectors, and the table is
-reduced to `embedding_size` columns by its leading principal axes, rescaled to the usual initial deviation.
-"""
+"""The vocabulary of a new model: word pieces trained on text, or those of a teacher that text uses."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from hexit.quant.network.model import EarlyExitEncoder, ExitConfig
+from hexit.quant.errors import ConfigError
 
+ENCODED_AT_A_TIME = 20_000  # sentences; bounds the memory of their encodings
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-INITIAL_DEVIATION = 0.02  # standard deviation of new weights, BERT and ALBERT
 
 
 def train_tokenizer(sentences: Iterable[str], vocabulary_size: int) -> Any:
@@ -25,8 +20,6 @@ def train_tokenizer(sentences: Iterable[str], vocabulary_size: int) -> Any:
     The same sentences give the same vocabulary: the trainer numbers characters in the order of a hash table, and breaks
     ties by these numbers, so all characters are given to it, sorted, as if they were special.
     """
-    from transformers import PreTrainedTokenizerFast
-
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words = Counter(word for text in sentences for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     bare = sorted({character for word in words for character in word})
@@ -41,9 +34,43 @@ def train_tokenizer(sentences: Iterable[str], vocabulary_size: int) -> Any:
         min_frequency=2,
     )
     trained.train_from_iterator((f"{word} " * count for word, count in words.items()), trainer)
-    tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token="[UNK]"))
+    return _fast_tokenizer(Tokenizer(models.WordPiece(trained.get_vocab(), unk_token="[UNK]")), normalizer)
+
+
+def prune_tokenizer(tokenizer: Any, sentences: Sequence[str], vocabulary_size: int) -> Any:
+    """Return a tokenizer with the pieces of a word-piece tokenizer that `sentences` use most often.
+
+    Special tokens and the single characters that occur stay, so that every word which had a spelling keeps one. Ties
+    go to the piece with the smaller number. Raises ConfigError for a tokenizer without word pieces.
+    """
+    backend = tokenizer.backend_tokenizer
+    if not isinstance(backend.model, models.WordPiece) or not isinstance(
+        backend.normalizer, normalizers.BertNormalizer
+    ):
+        raise ConfigError("--from-teacher", True, "needs a teacher with BERT's word pieces", "Leave it out")
+    known = tokenizer.get_vocab()
+    counts: Counter[str] = Counter()
+    for start in range(0, len(sentences), ENCODED_AT_A_TIME):
+        for encoding in backend.encode_batch(
+            list(sentences[start : start + ENCODED_AT_A_TIME]), add_special_tokens=False
+        ):
+            counts.update(encoding.tokens)
+    letters = {character for piece in counts for character in piece.removeprefix("##")}
+    by_use = sorted(
+        (piece for piece in known if piece not in SPECIAL), key=lambda piece: (-counts[piece], known[piece])
+    )
+    kept = {piece for piece in by_use if piece.removeprefix("##") in letters}
+    kept |= set([piece for piece in by_use if piece not in kept][: max(0, vocabulary_size - len(SPECIAL) - len(kept))])
+    pruned = {piece: number for number, piece in enumerate([*SPECIAL, *(piece for piece in by_use if piece in kept)])}
+    return _fast_tokenizer(Tokenizer(models.WordPiece(pruned, unk_token="[UNK]")), backend.normalizer)
+
+
+def _fast_tokenizer(tokenizer: Tokenizer, normalizer: normalizers.BertNormalizer) -> Any:
+    """Complete a word-piece model to a transformers tokenizer in the format of BERT."""
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = splitter
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -57,57 +84,3 @@ def train_tokenizer(sentences: Iterable[str], vocabulary_size: int) -> Any:
         sep_token="[SEP]",
         mask_token="[MASK]",
     )
-
-
-def new_albert(
-    *,
-    tokenizer: Any,
-    hidden_size: int,
-    n_layers: int,
-    n_heads: int,
-    embedding_size: int,
-    n_positions: int,
-    exits: ExitConfig,
-) -> EarlyExitEncoder:
-    """Build an untrained ALBERT (ffn = 4 x hidden, no encoder dropout as in ALBERT v2) with exits."""
-    from transformers import AlbertConfig, AlbertModel
-
-    config = AlbertConfig(
-        vocab_size=len(tokenizer),
-        embedding_size=embedding_size,
-        hidden_size=hidden_size,
-        num_hidden_layers=n_layers,
-        num_attention_heads=n_heads,
-        intermediate_size=4 * hidden_size,
-        max_position_embeddings=n_positions,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.cls_token_id,
-        eos_token_id=tokenizer.sep_token_id,
-    )
-    return EarlyExitEncoder(AlbertModel(config, add_pooling_layer=False), exits, dropout=0.1)
-
-
-@torch.no_grad()
-def borrow_embeddings(
-    model: EarlyExitEncoder, tokenizer: Any, teacher: EarlyExitEncoder, teacher_tokenizer: Any
-) -> None:
-    """Initialise the word vectors of `model` from those of `teacher`, in place.
-
-    Columns beyond the width of the teacher's vectors keep their random start.
-    """
-    source = teacher.backbone.embeddings.word_embeddings.weight
-    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    known = teacher_tokenizer.get_vocab()
-    rows = []
-    for piece in pieces:
-        bare = piece.removeprefix("##")
-        ids = [known[piece]] if piece in known else teacher_tokenizer(bare, add_special_tokens=False)["input_ids"]
-        rows.append(source[ids or [teacher_tokenizer.unk_token_id]].mean(0))
-    table = torch.stack(rows)
-    table = table - table.mean(0)
-    target = model.backbone.embeddings.word_embeddings.weight
-    _, _, axes = torch.linalg.svd(table, full_matrices=False)
-    reduced = table @ axes[: target.shape[1]].T
-    target[:, : reduced.shape[1]] = reduced * (INITIAL_DEVIATION / reduced.std())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hexit.hls.exit_unit.generate import UnitRequest
     from hexit.hls.exit_unit.summary import UnitSummary
     from hexit.sim.job.hls_resolve import ResolvedUnit
+    from hexit.sim.job.selection import Choice
 
 
 @takes(HlsJob)
@@ -45,16 +46,19 @@ def hls(
         _check(check, as_json=bool(options.named.get("json")))
         return
     from hexit.hls.exit_unit.screen import print_summary
+    from hexit.sim.report.verdicts import choice_lines
 
     job = options.build()
     folder = job.outputs.folder
     if folder is None:
         raise ConfigError("--out", "(missing)", "is required", "Try --out build/exit_unit")
-    summary = _generate(job, folder)
+    summary, choice = _generate(job, folder)
     if job.outputs.json:
         typer.echo(json.dumps(to_json(summary), indent=2))
         return
     print_summary(summary, Console(highlight=False))
+    if choice is not None:
+        Console(highlight=False, soft_wrap=True).print(choice_lines(choice))
     Console(highlight=False, soft_wrap=True).print(f"written to {folder}; prove it: hexit hls --check {folder}")
 
 
@@ -73,7 +77,7 @@ def _check(folder: Path, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _generate(job: HlsJob, folder: Path) -> UnitSummary:
+def _generate(job: HlsJob, folder: Path) -> tuple[UnitSummary, Choice | None]:
     from hexit.hls.exit_unit.generate import MARK, generate, record_build, unit_stream
     from hexit.hls.exit_unit.measure import built_by_vendor, measured_by_yosys
     from hexit.hls.tools.folder import check_target
@@ -100,7 +104,7 @@ def _generate(job: HlsJob, folder: Path) -> UnitSummary:
             advance = progress("build with the vendor's tool", 1)
             built = built_by_vendor(folder, built, job.backends[0])
             advance(1)
-        return record_build(request, built, unit_stream(request).n_events, folder)
+        return record_build(request, built, unit_stream(request).n_events, folder), unit.choice
 
 
 def _request(job: HlsJob, unit: ResolvedUnit) -> UnitRequest:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from rich import progress as bars
 from rich.console import Console
 
+from hexit.quant.training.plan import Recipe
 from hexit.sim.commands.parameters import Given, takes
+from hexit.sim.job.recipe_file import load_recipe
 from hexit.sim.job.train_record import TrainJob
 
 if TYPE_CHECKING:
     from hexit.quant.data.tasks import TextSet
-    from hexit.quant.training.loop import EpochResult, Watchers
+    from hexit.quant.training.loop import Watchers
+    from hexit.quant.training.state import EpochResult
 
 LOG_EVERY_S = 60.0  # a log file gets a line a minute, a terminal a moving bar
 
@@ -31,12 +34,15 @@ def train(options: Given[TrainJob]) -> None:
     `hexit train --data glue/SST-2 --model albert-base-v2 --out runs/albert --loss pabee`
 
     `hexit train --data glue/SST-2 --out runs/small --hidden-size 256 --teacher runs/teacher`
+
+    `hexit train --data glue/SST-2 --recipe albert-sst2 --teacher runs/teacher --out runs/albert`
     """
     from hexit.quant.data.tasks import load_texts, read_lines
     from hexit.quant.network.compute import pick_compute
     from hexit.quant.training.loop import train as run_training
 
     job = options.build()
+    recipe = load_recipe(job.recipe, options.named) if job.recipe else Recipe(plan=job.plan, stages=(job.stage,))
     device = pick_compute(job.compute)
     calibration = read_lines(job.calibration) if job.calibration else ()
     columns: dict[str, Any] = {"text_columns": job.text_columns or (), "label_column": job.label_column or ""}
@@ -47,13 +53,13 @@ def train(options: Given[TrainJob]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     with _watchers(console) as watchers:
         run_training(
-            job.plan,
+            recipe,
             training_set,
             dev_set,
             job.out,
             device=device,
             save_every_s=job.save_every_s,
-            half=job.dtype == "fp16",
+            storage=job.dtype,
             calibration=calibration,
             watchers=watchers,
         )
@@ -92,7 +98,7 @@ def _watchers(console: Console) -> Iterator[Watchers]:
         def report(result: EpochResult) -> None:
             scores = " ".join(f"{score:.3f}" for score in result.dev_scores)
             shown.console.print(
-                f"epoch {result.epoch}: loss {result.mean_loss:.4f}, {result.wall_s:.0f} s"
+                f"{result.stage}, epoch {result.epoch}: loss {result.mean_loss:.4f}, {result.wall_s:.0f} s"
                 + (f", dev score by exit: {scores}" if scores else "")
             )
 

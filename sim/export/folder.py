@@ -14,7 +14,7 @@ from hexit.quant.traces.store import Progress
 from hexit.sim.export.perfetto import chrome_trace_json
 from hexit.sim.export.vcd import value_change_dump
 from hexit.sim.job.experiment import PictureData
-from hexit.sim.job.job_file import job_toml
+from hexit.sim.job.job_file import chosen_by, job_toml, settled
 from hexit.sim.job.outcome import Outcome
 from hexit.sim.job.record import Job
 from hexit.sim.job.setup import TextSource
@@ -39,7 +39,7 @@ def write_outputs(
     from hexit.sim.plots.run import draw_all  # here, because matplotlib takes longer to load than a run to simulate
 
     write_whole(folder / "report.json", report_json(report))
-    write_whole(folder / "job.toml", job_toml(job))
+    write_whole(folder / "job.toml", job_toml(settled(job, outcome.choice), chosen_by(outcome.choice)))
     write_whole(folder / "sentences.csv", sentences_csv(outcome))
     write_whole(folder / "timeline.json", chrome_trace_json(data.timeline, job.outputs.trace_level))
     write_whole(folder / "timeline.vcd", value_change_dump(data.timeline))

@@ -18,7 +18,10 @@ AGAIN = "build the unit again: hexit hls"
 
 
 def built_rule(build: ExitUnitBuild, text: str, threshold: float | None) -> ExitRule:
-    """Return the rule of a built unit; ConfigError where --rule or --threshold name another one."""
+    """Return the rule of a built unit; ConfigError where --rule or --threshold name another one.
+
+    A rule named without parameters has no settings that could differ.
+    """
     rule = parse_rule(build.spec.rule)
     requested = parse_rule(text, threshold) if text else rule
     if not text and threshold is not None:
@@ -26,7 +29,8 @@ def built_rule(build: ExitUnitBuild, text: str, threshold: float | None) -> Exit
         requested = parse_rule(rule.name, threshold)
         if principal is not None:
             requested = dataclasses.replace(rule, **{principal: getattr(requested, principal)})
-    if requested != rule:
+    names_it_alone = bool(text) and not text.partition(":")[2].strip() and threshold is None
+    if requested != rule and not (names_it_alone and requested.name == rule.name):
         flag = "--rule" if text else "--threshold"
         requirement = f"is not the rule that the unit of {FLAG} decides, {build.spec.rule}"
         raise ConfigError(

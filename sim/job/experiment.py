@@ -24,6 +24,7 @@ from hexit.quant.exits.rules import RULES, ExitRule, OracleExit, check_serves
 from hexit.quant.exits.unit import ExitUnitSpec, unit_decision
 from hexit.quant.traces.replay import profile_decision, published_decision, trace_unit
 from hexit.quant.traces.trace import ExitTrace
+from hexit.sim.analysis.comparison import compare
 from hexit.sim.analysis.roofline import Roofline, roofline
 from hexit.sim.analysis.stalls import kernel_and_transfers, stall_breakdown
 from hexit.sim.analysis.timeline import Timeline, sentence_timeline
@@ -34,6 +35,7 @@ from hexit.sim.core.stream import StreamResult, stream_work
 from hexit.sim.job.built_unit import check_scale
 from hexit.sim.job.design import CheckedDesign, check_design, compile_length
 from hexit.sim.job.outcome import Decisions, Outcome, SentenceAnalysis, SimulatedStream
+from hexit.sim.job.selection import Choice
 from hexit.sim.job.setup import ProfileSource, Setup, Source, TextSource
 from hexit.sim.traffic.arrivals import ClosedLoop
 from hexit.sim.traffic.buffer_sizes import BufferSizes, size_buffers
@@ -41,10 +43,13 @@ from hexit.sim.traffic.lengths import compile_lengths, hardware_lengths
 from hexit.sim.traffic.load import StreamLoad
 
 
-def evaluate(setup: Setup, source: Source, nominal: CheckedDesign | None = None) -> Outcome:
+def evaluate(
+    setup: Setup, source: Source, nominal: CheckedDesign | None = None, choice: Choice | None = None
+) -> Outcome:
     """Decide every sentence's exit and run the stream of sentences with and without early exits.
 
-    `nominal`: the setup's design as it was checked before the logits were known.
+    `nominal`: the setup's design as it was checked before the logits were known. `choice`: how the settings of its rule
+    were found, if they were not typed.
     """
     design = check_design(setup, source.trace.scale if isinstance(source, TextSource) else None, nominal)
     if setup.exit_unit is not None:
@@ -71,6 +76,8 @@ def evaluate(setup: Setup, source: Source, nominal: CheckedDesign | None = None)
         full_depth=SimulatedStream(result=full_stream, energy=stream_energy(programs, setup.device, full_stream)),
         saturation=load.search(integer.exit_layer, sentences) if setup.stream.saturates else None,
         buffers=_buffers(stream, isinstance(setup.stream.arrivals, ClosedLoop)),
+        comparison=compare(integer, source.trace) if isinstance(source, TextSource) else None,
+        choice=choice,
     )
 
 

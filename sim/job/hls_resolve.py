@@ -9,7 +9,7 @@ import numpy as np
 from hexit.hw_model.device import Device, load_device
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.rules import parse_rule
+from hexit.quant.exits.rules import ExitRule, parse_rule
 from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
 from hexit.quant.integer.head import IntegerHead
@@ -17,6 +17,7 @@ from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, c
 from hexit.quant.traces.trace import ExitTrace
 from hexit.sim.job.hls_record import HlsJob
 from hexit.sim.job.resolve import default_length, default_rule, load_inputs, quantisation
+from hexit.sim.job.selection import Choice, choose_rule, chooses, undecided
 
 HEAD_SENTENCES = 32  # sentences whose pooled states become test vectors: C simulation takes some milliseconds for each
 
@@ -26,6 +27,7 @@ class ResolvedUnit:
     """A unit and what it is proven on: the logits of every exit for every sentence, and the head that made them.
 
     `head_inputs` [n_layers, n, hidden_size] are the head's integers for the first sentences; None without a head.
+    `choice` says how the settings of the rule were found; None where they were typed.
     """
 
     spec: ExitUnitSpec
@@ -34,6 +36,7 @@ class ResolvedUnit:
     trace: ExitTrace
     head: IntegerHead | None
     head_inputs: Integers | None
+    choice: Choice | None
 
 
 def resolve_unit(job: HlsJob, progress: Progress) -> ResolvedUnit:
@@ -46,24 +49,39 @@ def resolve_unit(job: HlsJob, progress: Progress) -> ResolvedUnit:
     card, texts = load_inputs(job.model, job.data, store, job.seed)
     shape, length = card.shape, default_length(job.part.sequence_length, card)
     rule = rule or default_rule(shape, job.rule.threshold)
+    layers = _layers_with_exit(job.unit.exits or "")
 
-    def unit(scale: float) -> ExitUnitSpec:
+    def unit(rule: ExitRule, scale: float) -> ExitUnitSpec:
         return exit_unit_spec(
             rule,
             n_layers=shape.n_layers,
             n_classes=shape.n_classes,
             scale=scale,
             logit_bits=quant.logit_bits,
-            evaluated_layers=_layers_with_exit(job.unit.exits or ""),
+            evaluated_layers=layers,
             n_slots=job.part.interleave,
             confidence=job.unit.confidence,
             tables=tables,
         )
 
-    unit(1.0)  # what does not depend on the logits fails before the model runs
+    unit(
+        undecided(rule, shape.n_layers) if chooses(rule, job.rule) else rule, 1.0
+    )  # what does not depend on the logits fails before the model runs
     if job.project.head:
         _check_head(card, quant.weight_bits)
     calibration = calibration_of(card, job.quantisation.calibration or "")
+    choice = choose_rule(
+        rule,
+        job.rule,
+        store=store,
+        card=card,
+        evaluated=texts,
+        quant=quant,
+        calibration=calibration,
+        sequence_length=length,
+        layers=layers,
+    )
+    rule = choice.rule if choice is not None else rule
     trace = store.quantised_trace(card, texts, quant, calibration, length)
     head: IntegerHead | None = None
     head_inputs: Integers | None = None
@@ -72,7 +90,13 @@ def resolve_unit(job: HlsJob, progress: Progress) -> ResolvedUnit:
         run_of_heads = store.head_run(card, texts, quant, calibration, length, n_sentences=HEAD_SENTENCES)
         head_inputs = run_of_heads.inputs.astype(np.int64)
     return ResolvedUnit(
-        spec=unit(trace.scale), card=card, device=device, trace=trace, head=head, head_inputs=head_inputs
+        spec=unit(rule, trace.scale),
+        card=card,
+        device=device,
+        trace=trace,
+        head=head,
+        head_inputs=head_inputs,
+        choice=choice,
     )
 
 

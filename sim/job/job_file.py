@@ -9,6 +9,7 @@ command line. Later values win: the file, then --set in the order given, then th
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from hexit.quant.files import write_whole
 from hexit.quant.options import Option, options_of, put
 from hexit.quant.records import content_hash, from_json, to_json
 from hexit.sim.job.record import Job, value_of
+from hexit.sim.job.selection import Choice
 
 HEADER = "# Everything that decided this run; repeat it with: hexit run --config job.toml --out FOLDER\n\n"
 
@@ -69,9 +71,30 @@ def deciding_table(job: Job) -> dict[str, Any]:
     return table
 
 
-def job_toml(job: Job) -> str:
-    """Return a job as TOML text, without where its results go; equal jobs give equal texts."""
-    return HEADER + tomli_w.dumps(deciding_table(job))
+def job_toml(job: Job, note: str = "") -> str:
+    """Return a job as TOML text, without where its results go; equal jobs give equal texts. `note`: a comment more."""
+    comment = f"# {note}\n" if note else ""
+    return comment + HEADER + tomli_w.dumps(deciding_table(job))
+
+
+def settled(job: Job, choice: Choice | None) -> Job:
+    """Return the job with the settings that were chosen for it typed, so that it repeats its run on any machine."""
+    if choice is None:
+        return job
+    options = dataclasses.replace(job.rule, name=choice.chosen.rule, max_drop=None, speedup=None, selection=None)
+    return dataclasses.replace(job, rule=options)
+
+
+def chosen_by(choice: Choice | None) -> str:
+    """Return the sentence of a job file that says where its settings come from; nothing where they were typed."""
+    if choice is None:
+        return ""
+    goal, text, found = choice.goal, choice.text, choice.chosen
+    asked = f"max_drop = {goal.max_drop:g}" if goal.speedup is None else f"speedup = {goal.speedup:g}"
+    return (
+        f"rule.name was chosen with {asked} on {text.n_sentences} sentences of {text.name} (labels: {text.labels}): "
+        f"mean layer {found.mean_layer:.4g}, score {found.score:.4f}, at full depth {found.score_full_depth:.4f}"
+    )
 
 
 def job_hash(job: Job) -> str:

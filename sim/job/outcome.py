@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from hexit.hw_model.energy import EnergyBreakdown
 from hexit.quant.arrays import Integers
 from hexit.quant.exits.published import Decision
+from hexit.sim.analysis.comparison import Comparison
 from hexit.sim.analysis.stalls import KernelAndTransfers, StallBreakdown
 from hexit.sim.core.lone_sentence import ExitTable
 from hexit.sim.core.program import Unit
 from hexit.sim.core.sentence import SentenceRun
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.job.design import CheckedDesign
+from hexit.sim.job.selection import Choice
 from hexit.sim.job.setup import Setup, Source
 from hexit.sim.traffic.buffer_sizes import BufferSizes
 from hexit.sim.traffic.saturation import Saturation
@@ -57,7 +59,8 @@ class Outcome:
 
     `drawn` says which sentence of the data each of the stream is; `full_depth` are the same sentences and arrivals on
     the same design without any early exit. `buffers` are what the stream needs in a spatial pipeline of engines; None
-    for one engine, and where sentences are dropped.
+    for one engine, and where sentences are dropped. `comparison` is None without labels, `choice` where the settings of
+    the rule were typed.
     """
 
     setup: Setup
@@ -70,6 +73,8 @@ class Outcome:
     full_depth: SimulatedStream
     saturation: Saturation | None
     buffers: BufferSizes | None
+    comparison: Comparison | None
+    choice: Choice | None
 
     @property
     def evaluated_layers(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from hexit.hw_model.accelerator import ExitOverlap
 from hexit.quant.errors import ConfigError
+from hexit.quant.exits.goal import Goal
 from hexit.quant.options import Checked, build, option, options_of, section
 from hexit.sim.core.policies import DropPolicy
 
@@ -26,6 +27,7 @@ STREAM = "Stream"
 OUTPUT = "Output"
 
 COMMAND = "hexit run"
+DEFAULT_MAX_DROP = 0.01  # accuracy fraction; one point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +102,67 @@ class RuleOptions(Checked):
         flag="--rule",
         help="Exit rule with parameters, e.g. `elbert:threshold=0.3,window=8`; see --list rules. "
         "Default: hardware for two classes, max-probability for more, pabee-regression for none; entropy with "
-        "--profile.",
+        "--profile. Without parameters its settings are chosen (--max-drop, --speedup), with --profile they are fixed.",
     )
     threshold: float | None = option(
         None, help="The rule's main parameter (patience for pabee, layer for fixed-depth)."
     )
+    max_drop: float | None = option(
+        None,
+        least=0,
+        help="Choose the rule's settings: the fewest layers that cost at most this much accuracy on the selection "
+        "text. Default: 0.01 where neither --threshold nor parameters in --rule are given.",
+    )
+    speedup: float | None = option(
+        None,
+        least=1,
+        help="Choose the rule's settings: the most accurate ones that leave N times earlier on average.",
+    )
+    selection: str | None = option(
+        None,
+        help="Labelled sentences that settings are chosen on: tsv or jsonl file, GLUE folder. Default: selection.tsv "
+        "beside the weights, else the calibration text with the network's own answers at full depth.",
+    )
 
     def __post_init__(self) -> None:
-        """Check each option, and that a rule can compare with the threshold."""
+        """Check each option, that a rule can compare with the threshold, and that settings are typed or chosen."""
         Checked.__post_init__(self)
-        if self.threshold is not None and not math.isfinite(self.threshold):
-            raise ConfigError("--threshold", self.threshold, "must be a finite number", "Try --threshold 2")
+        for flag, value in (
+            ("--threshold", self.threshold),
+            ("--max-drop", self.max_drop),
+            ("--speedup", self.speedup),
+        ):
+            if value is not None and not math.isfinite(value):
+                raise ConfigError(flag, value, "must be a finite number", f"Try {flag} 2")
+        if self.max_drop is not None and self.speedup is not None:
+            requirement = "is another goal than --max-drop, and settings are chosen for one"
+            raise ConfigError("--speedup", self.speedup, requirement, "Give one of the two")
+        if self.typed is not None and self.asked is not None:
+            flag, value = self.asked
+            raise ConfigError(
+                flag, value, f"is for settings that are chosen, but {self.typed} gives them", "Leave one out"
+            )
+
+    @property
+    def typed(self) -> str | None:
+        """The option that gives settings of the rule; None where they are to be chosen."""
+        if self.threshold is not None:
+            return f"--threshold {self.threshold:g}"
+        return f"--rule {self.name}" if self.name and self.name.partition(":")[2].strip() else None
+
+    @property
+    def asked(self) -> tuple[str, Any] | None:
+        """The first option that asks for a choice, and its value."""
+        options = (("--max-drop", self.max_drop), ("--speedup", self.speedup), ("--selection", self.selection))
+        return next(((flag, value) for flag, value in options if value is not None), None)
+
+    @property
+    def goal(self) -> Goal | None:
+        """What settings are chosen for; None where they are typed."""
+        if self.typed is not None:
+            return None
+        max_drop = DEFAULT_MAX_DROP if self.max_drop is None and self.speedup is None else self.max_drop
+        return Goal(max_drop=max_drop, speedup=self.speedup)
 
 
 SEQUENCE_LENGTH: Any = {
@@ -183,7 +235,11 @@ CACHE_FOLDER: Any = {
 class OutputOptions(Checked):
     """What is shown and written."""
 
-    reference: str | None = option(None, help="JSON of `hexit reference` to show beside the result.")
+    reference: str | None = option(
+        None,
+        help="JSON of `hexit reference` to show beside the result. Default: the one that lies in "
+        "`references` beside the weights and is of these weights, sentences and length.",
+    )
     folder: Path | None = option(
         None, flag="--out", local=True, help="Folder for report.json, sentences.csv, pictures and timelines."
     )
@@ -232,7 +288,14 @@ class Job(Checked):
 
 def _of_text(key: str, name: str) -> bool:
     """Whether an option is about a model and text."""
-    return key.startswith(("model.", "data.")) or name in {"calibration", "reference", "exit_unit"}
+    return key.startswith(("model.", "data.")) or name in {
+        "calibration",
+        "reference",
+        "exit_unit",
+        "max_drop",
+        "speedup",
+        "selection",
+    }
 
 
 def _of_one_source(key: str, name: str) -> bool:

@@ -18,7 +18,7 @@ from hexit.quant.exits.rules import ExitRule, parse_rule
 from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.quant.shapes import SHAPES
 from hexit.quant.traces.profile import Profile, load_profile
-from hexit.quant.traces.reference import Reference, load_reference
+from hexit.quant.traces.reference import Reference, find_reference, load_reference
 from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, calibration_of
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.job.built_unit import built_rule
@@ -36,6 +36,7 @@ from hexit.sim.job.record import (
     RuleOptions,
     StreamOptions,
 )
+from hexit.sim.job.selection import choose_rule, chooses, undecided
 from hexit.sim.job.setup import Setup, check_stream, profile_source, text_source
 from hexit.sim.traffic.arrivals import parse_arrivals
 from hexit.sim.traffic.lengths import parse_lengths
@@ -61,13 +62,31 @@ def simulate(job: Job, progress: Progress) -> tuple[Outcome, Reference | None]:
     card, texts = load_inputs(job.model, job.data, store, job.seed)
     rule = rule or default_rule(card.shape, job.rule.threshold)
     length = default_length(job.design.sequence_length, card)
-    setup = _setup(job, card.shape, quant, rule, length, stream, build)
+    is_chosen = build is None and chooses(rule, job.rule)
+    stand_in = undecided(rule, card.shape.n_layers) if is_chosen else rule
+    setup = _setup(job, card.shape, quant, stand_in, length, stream, build)
     nominal = check_design(setup)
     check_stream(setup, len(texts.texts))
     calibration = calibration_of(card, job.quantisation.calibration or "")
     if reference is not None:
         _check_reference(reference, card, texts, length)
-    return evaluate(setup, text_source(store, card, texts, quant, calibration, length), nominal), reference
+    else:
+        reference = find_reference(Path(card.folder), card.content_hash, texts.content_hash, length)
+    choice = None
+    if is_chosen:
+        choice = choose_rule(
+            rule,
+            job.rule,
+            store=store,
+            card=card,
+            evaluated=texts,
+            quant=quant,
+            calibration=calibration,
+            sequence_length=length,
+        )
+    setup = dataclasses.replace(setup, rule=choice.rule) if choice is not None else setup
+    source = text_source(store, card, texts, quant, calibration, length)
+    return evaluate(setup, source, nominal, choice), reference
 
 
 def _simulate_profile(job: Job, path: str, quant: QuantConfig, rule: ExitRule | None, stream: StreamSetup) -> Outcome:
@@ -82,6 +101,10 @@ def _simulate_profile(job: Job, path: str, quant: QuantConfig, rule: ExitRule | 
 
 def _given_rule(options: RuleOptions, build: ExitUnitBuild | None) -> ExitRule | None:
     if build is not None:
+        if options.asked is not None:
+            flag, value = options.asked
+            requirement = "is for settings that are chosen, but the unit of --exit-unit has its own"
+            raise ConfigError(flag, value, requirement, "Leave one out")
         return built_rule(build, options.name or "", options.threshold)
     return parse_rule(options.name, options.threshold) if options.name else None
 

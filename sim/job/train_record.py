@@ -7,20 +7,27 @@ from pathlib import Path
 from typing import Literal
 
 from hexit.quant.options import Checked, option, section
-from hexit.quant.training.plan import TrainingPlan
+from hexit.quant.training.plan import Stage, TrainingPlan
 from hexit.sim.job.record import CACHE_FOLDER, MODEL, OUTPUT, TEXT, LabelledText
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainJob(Checked):
-    """One training run: the plan, the text, the machine, where the checkpoint goes."""
+    """One training run: the plan and its one stage, or a recipe, the text, the machine, where the checkpoint goes."""
 
     data: str = option(
         help="Task to learn: GLUE-style folder (train.tsv, dev.tsv), tsv or jsonl file, or a "
         "`datasets` name such as glue:sst2.",
     )
     out: Path = option(help="Folder for the checkpoint. A stopped run resumes when its command is repeated.")
+    recipe: str | None = option(
+        None,
+        help="Plan and stages from a file instead of from the options below: a shipped "
+        "one by name (albert-sst2, minilm-teacher, ...) or FILE.toml. "
+        "Options of the plan given beside it replace the file's.",
+    )
     plan: TrainingPlan = section(TrainingPlan)
+    stage: Stage = section(Stage)
     text_columns: tuple[str, ...] | None = option(
         None, flag="--text-column", panel=TEXT, help="Column(s) of text, if not found by name."
     )
@@ -33,7 +40,9 @@ class TrainJob(Checked):
         help="Text (a sentence a line) that quantisation will calibrate on. Empty: "
         "256 training sentences, drawn by --seed.",
     )
-    dtype: Literal["fp16", "fp32"] = option("fp16", help="Stored weights: fp16 or fp32.")
+    dtype: Literal["fp16", "fp32", "fp8"] = option(
+        "fp16", help="Stored weights: fp16, fp32, or fp8 (word vectors in 8 bits, e4m3, the rest in fp16)."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """The picture of what every rule is worth: its score against its layer speed-up, over its settings.
 
+The rival is the fixed depth, with a band of the interval of each exit's score; the run's own interval is a bar.
+
 Without labels it shows the mean exit layer against the chosen rule's setting, and what has left by each layer.
 """
 
@@ -19,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hexit.quant.arrays import Floats
 from hexit.quant.exits.rules import RULES, ExitRule, FixedDepthExit, OracleExit
+from hexit.sim.analysis.comparison import Comparison
 from hexit.sim.job.experiment import PictureData, RulePoint, is_bound
 from hexit.sim.job.outcome import Outcome
 from hexit.sim.plots.style import (
@@ -27,6 +30,7 @@ from hexit.sim.plots.style import (
     GREEN,
     GREY,
     ORANGE,
+    PALE,
     PURPLE,
     SKY,
     TWO_COLUMNS,
@@ -75,8 +79,8 @@ def _scores(report: Report, curves: dict[str, tuple[RulePoint, ...]]) -> Figure:
         y = [unit * (math.nan if point.score is None else point.score) for point in points]
         # Curves that coincide (two classes: all rules on the certainty alone) stay visible as thinner ones on wider.
         look: dict[str, Any] = {"linewidth": 2.6 - 1.8 * place / len(ordered), "markerfacecolor": "none"}
-        label = f"{rule} (bound)" if is_bound(points[0].rule) or isinstance(points[0].rule, FixedDepthExit) else rule
-        axes.plot(x, y, label=label, **look | RULE_LOOKS.get(rule, UNKNOWN_RULE_LOOK))
+        role = " (bound)" if is_bound(points[0].rule) else " (to beat)" if rule == FixedDepthExit.name else ""
+        axes.plot(x, y, label=f"{rule}{role}", **look | RULE_LOOKS.get(rule, UNKNOWN_RULE_LOOK))
         if isinstance(points[0].rule, OracleExit):
             bound = axes.lines[-1]
     if report.accuracy.float is not None:
@@ -94,6 +98,8 @@ def _scores(report: Report, curves: dict[str, tuple[RulePoint, ...]]) -> Figure:
             zorder=5,
             label="this run",
         )
+    if report.comparison is not None:
+        _intervals(axes, report.comparison, report.speedup.layer, unit)
     if bound is not None:
         _bring_into_sight(axes, bound)
     if report.configuration.shape.n_classes == 2:
@@ -104,6 +110,15 @@ def _scores(report: Report, curves: dict[str, tuple[RulePoint, ...]]) -> Figure:
     axes.set(xlabel=f"layer speed-up ({n_layers} layers / mean exit layer)", ylabel=name)
     figure.legend(loc="outside right center", labelspacing=0.7)
     return figure
+
+
+def _intervals(axes: Axes, comparison: Comparison, speedup: float, unit: float) -> None:
+    """Draw the intervals of the fixed depths as a band, and that of this run as a bar."""
+    n_layers = len(comparison.interval_by_exit)
+    depths = [n_layers / layer for layer in range(1, n_layers + 1)]
+    low, high = ([unit * getattr(one, end) for one in comparison.interval_by_exit] for end in ("low", "high"))
+    axes.fill_between(depths, low, high, color=PALE, alpha=0.5, linewidth=0, zorder=0, label="95 % of fixed depth")
+    axes.vlines(speedup, unit * comparison.interval.low, unit * comparison.interval.high, color=BLACK, zorder=4)
 
 
 def _bring_into_sight(axes: Axes, bound: Line2D) -> None:

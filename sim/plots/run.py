@@ -1,8 +1,8 @@
 """The pictures of a run, ready to print: PNG at 200 dpi and SVG, byte-identical for equal runs.
 
     exits              where sentences left, and the share that has left by each layer
-    accuracy_speed     score against layer speed-up of every rule on the recorded logits; without labels the mean
-                       layer, and who has left by when, against the chosen rule's setting
+    accuracy_speed     score against layer speed-up of every rule on the recorded logits, with the interval of every
+                       fixed depth; without labels the mean layer, and who has left by when, against the rule's setting
     latency_by_layer   busy cycles of each unit in one layer and its exit, op by op; latency of each exit
     roofline           GMAC/s against MAC per off-chip byte: ceilings of the design, products, layers, sentences
     stalls             what every unit does in each cycle of one sentence, and which op makes units wait
@@ -10,7 +10,7 @@
     queue, latency     where sentences wait for each other: queue and utilisation over time, latencies
 
 Every number comes from the outcome, the picture data or the report; a picture only divides and sums.
-Not drawn: several sentences in one Gantt chart, confidence intervals.
+Not drawn: several sentences in one Gantt chart, intervals of anything but accuracy.
 """
 
 from __future__ import annotations

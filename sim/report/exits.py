@@ -6,7 +6,7 @@ from typing import Any
 
 from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.exit_unit.build import BuiltPart
-from hexit.quant.data.scores import exit_scores
+from hexit.quant.data.scores import exit_scores, metric_of
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.trace import ExitTrace
 from hexit.sim.job.experiment import exit_histogram, is_bound, score
@@ -20,7 +20,7 @@ SUFFICIENT = 0.01  # score; one point of accuracy
 def accuracy_report(outcome: Outcome, reference: Reference | None) -> AccuracyReport:
     """Return the scores of both models, by exit and with the rule's exits."""
     source, floating = outcome.source, outcome.decisions.floating
-    metric = "pearson" if source.trace.n_classes == 1 else "accuracy_fraction"
+    metric = metric_of(source.trace.n_classes)
     if isinstance(source, ProfileSource):
         nothing: dict[str, Any] = dict.fromkeys(
             ("float", "quantised", "with_exits", "float_with_exits", "float_by_exit", "quantised_by_exit")

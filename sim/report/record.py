@@ -15,7 +15,9 @@ from hexit.hw_model.energy import EnergyBreakdown
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.records import to_json
 from hexit.quant.traces.reference import Reference
+from hexit.sim.analysis.comparison import Comparison
 from hexit.sim.core.queueing import AdmissionPolicy
+from hexit.sim.job.selection import Choice
 from hexit.sim.traffic.buffer_sizes import BufferSizes
 
 SCHEMA = "hexit.report"
@@ -294,6 +296,8 @@ class Report:
     data: DataReport
     accuracy: AccuracyReport
     exits: ExitReport
+    choice: Choice | None
+    comparison: Comparison | None
     speedup: SpeedupReport
     latency_us: LatencyReport
     stream: StreamReport

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hexit.sim.analysis.comparison import Rival
 from hexit.sim.report.record import PERCENTILES, Report
 
 
@@ -13,6 +14,7 @@ def row(report: Report) -> dict[str, float | int | str]:
     >>> pandas.DataFrame([row(report) for report in reports])  # doctest: +SKIP
     """
     configuration, latency, stream = report.configuration, report.latency_us, report.stream
+    choice, comparison = report.choice, report.comparison
     bits, design, saturation = configuration.bits, configuration.design, report.stream.saturation
     return {
         "rule": configuration.rule,
@@ -32,6 +34,13 @@ def row(report: Report) -> dict[str, float | int | str]:
         "accuracy": _known(report.accuracy.with_exits),
         "accuracy_full_depth": _known(report.accuracy.quantised),
         "accuracy_float": _known(report.accuracy.float),
+        **_rival("fixed_depth", comparison.fixed_depth if comparison else None),
+        **_rival("full_depth", comparison.full_depth if comparison else None),
+        "fixed_depth_layer": _known(comparison.fixed_depth.layer if comparison else None),
+        "chosen_on": choice.text.name if choice else "",
+        "chosen_score": _known(choice.chosen.score if choice else None),
+        "chosen_drop": _known(choice.chosen.drop if choice else None),
+        "chosen_mean_layer": _known(choice.chosen.mean_layer if choice else None),
         "mean_layer": report.exits.mean_layer,
         "speedup_layer": report.speedup.layer,
         "speedup_mac": report.speedup.mac,
@@ -54,6 +63,16 @@ def row(report: Report) -> dict[str, float | int | str]:
         **{kind: usage.used for kind, usage in report.resources.items()},
         **{f"{kind}_fraction": _share(usage.used, usage.available) for kind, usage in report.resources.items()},
     }
+
+
+def _rival(name: str, rival: Rival | None) -> dict[str, float]:
+    """The run against a fixed depth: gain in score, the ends of its interval, the p-value."""
+    figures = (
+        (rival.difference, rival.difference_interval.low, rival.difference_interval.high) if rival else (None,) * 3
+    )
+    p_value = rival.p_value if rival else None
+    names = (f"gain_over_{name}{part}" for part in ("", "_low", "_high", "_p"))
+    return dict(zip(names, map(_known, (*figures, p_value)), strict=True))
 
 
 def _known(value: float | None) -> float:

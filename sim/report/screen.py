@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hexit.sim.report.record import PERCENTILES, Report
+from hexit.sim.report.verdicts import choice_lines, comparison_lines
 
 BAR_WIDTH = 24  # characters of the longest bar
 TWO_COLUMNS = 150  # characters that both halves need side by side
@@ -16,6 +17,7 @@ TWO_COLUMNS = 150  # characters that both halves need side by side
 def print_report(report: Report, console: Console) -> None:
     """Print the report: what ran, how good, how early, how fast, how large, and how far it was checked."""
     console.print(_title(report))
+    console.print()
     if console.width >= TWO_COLUMNS:
         grid = Table.grid(padding=(0, 3))
         grid.add_row(
@@ -64,7 +66,7 @@ def _title(report: Report) -> Text:
         f"\n{configuration.device.title}: design {design.name}, {design.array_rows} x {design.array_columns} array "
         f"at {design.clock_mhz:g} MHz, {design.exit_overlap}"
         + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
-        + f", weights {'on chip' if report.weights_on_chip else 'streamed'}\n"
+        + f", weights {'on chip' if report.weights_on_chip else 'streamed'}"
     )
     return text
 
@@ -109,11 +111,9 @@ def _exits(report: Report) -> RenderableType:
     for layer, (count, value) in enumerate(zip(histogram, alone, strict=True), 1):
         bar = f"[cyan]{'█' * round(BAR_WIDTH * count / longest)}[/] {100 * count / total:.1f} %"
         table.add_row(str(layer), str(count), bar, _score(report, value))
-    sufficient = report.exits.sufficient_layer
-    if sufficient is None or sufficient == len(histogram):
-        return table
-    note = f"a network cut after layer {sufficient} would be within a point of full depth"
-    return Group(table, Text(note, style="yellow" if sufficient <= report.exits.mean_layer else ""))
+    lines = [] if report.comparison is None else [comparison_lines(report.comparison, report.accuracy.metric)]
+    lines += [] if report.choice is None else [choice_lines(report.choice)]
+    return Group(table, *lines)
 
 
 def _speed(report: Report) -> RenderableType:

@@ -7,7 +7,7 @@ import pytest
 
 from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError
-from hexit.quant.shapes import ALBERT_BASE
+from hexit.quant.shapes import ALBERT_BASE, BERT_BASE
 
 
 @pytest.mark.parametrize("bits", LEGAL_BITS)
@@ -55,5 +55,7 @@ def test_impossible_sizes_are_refused(changes: dict[str, Any], message: str) -> 
 def test_derived_sizes() -> None:
     assert ALBERT_BASE.head_size == 64
     assert [ALBERT_BASE.layer_group(layer) for layer in (1, 12)] == [0, 0]
+    wider = BERT_BASE.resized(n_layers=3, hidden_size=24, n_heads=3)
+    assert (wider.n_layer_groups, wider.embedding_size, ALBERT_BASE.resized(n_layers=3).n_layer_groups) == (3, 24, 1)
     thirds = dataclasses.replace(ALBERT_BASE, n_layer_groups=3)
     assert [thirds.layer_group(layer) for layer in (1, 4, 5, 8, 9, 12)] == [0, 0, 1, 1, 2, 2]

@@ -21,8 +21,8 @@ from hexit.quant.records import from_json, to_json
 from hexit.quant.shapes import ALBERT_BASE, ParameterCounts
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.trace import TraceOrigin
-from hexit.quant.training.loop import EpochResult
-from hexit.quant.training.plan import TrainingPlan
+from hexit.quant.training.plan import ParameterRate, Recipe, Stage, TrainingPlan
+from hexit.quant.training.state import EpochResult
 from hexit.quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Softmax, encoder_workload
 from support.strategies import shapes
 
@@ -99,6 +99,7 @@ REFERENCE = Reference(
     scores=(0.5, 0.75),
     compute="cpu",
     processor="some processor",
+    driver="",
     torch="2.13.0",
     transformers="5.23.0",
 )
@@ -111,8 +112,12 @@ RECORDS = [
     TraceOrigin(checkpoint_hash="a", model="m", data="d", data_hash="b", quant=None, n_truncated=2),
     REFERENCE,
     TrainingPlan(),
-    TrainingPlan(loss="pabee", pooling="mean", precision="bf16", seed=7),
-    EpochResult(epoch=1, mean_loss=0.25, dev_scores=(0.5, 0.75), wall_s=1.5),
+    TrainingPlan(pooling="mean", precision="bf16", seed=7),
+    Recipe(
+        plan=TrainingPlan(),
+        stages=(Stage(loss="pabee"), Stage(freeze=("a.*",), rates=(ParameterRate(match="b", learning_rate=0.5),))),
+    ),
+    EpochResult(stage="s", epoch=1, mean_loss=0.25, dev_scores=(0.5, 0.75), wall_s=1.5),
     *(rule() for rule in RULES.values()),
     *{type(op): op for op in (*WORKLOAD.prologue, *WORKLOAD.layer, *WORKLOAD.exit)}.values(),
     ParameterCounts(**{field.name: 3 for field in dataclasses.fields(ParameterCounts)}),

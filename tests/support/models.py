@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +24,7 @@ SENTENCES = (
     "a wonderful and moving story of two lovely actors",
     "the story is a bore",
 )
+SELECTION = tuple(f"{first} , {second}" for first, second in itertools.permutations(SENTENCES, 2))[::3]
 MODEL_KINDS = ("albert", "bert")
 N_LAYERS = {"albert": 3, "bert": 2, "grouped": 4}  # grouped: an ALBERT with two groups of two passes
 
@@ -52,3 +56,9 @@ def tiny_model(kind: str, tokenizer: Any, **exits: Any) -> EarlyExitEncoder:
             if parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
     return model.eval()
+
+
+def write_labelled(path: Path, sentences: Sequence[str]) -> None:
+    """Write sentences as a tsv file, bad and good in turn."""
+    rows = [f"{text}\t{('bad', 'good')[index % 2]}" for index, text in enumerate(sentences)]
+    path.write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from itertools import combinations
 import pytest
 
 from support.paths import ROOT
+from support.word_overlap import too_alike, words
 
 ASSETS = ROOT / "quant" / "assets"
 KINDS = {"blunt", "mild", "negation", "contrast", "concession", "comparison", "irony", "mixed_detail"}
@@ -22,10 +23,6 @@ def lines() -> list[str]:
 @pytest.fixture(scope="module")
 def rows(lines: list[str]) -> list[tuple[str, str, str]]:
     return [(sentence, label, kind) for sentence, label, kind in (line.split("\t") for line in lines[1:])]
-
-
-def words(sentence: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", sentence.lower()))
 
 
 def test_header_names_the_three_columns(lines: list[str]) -> None:
@@ -63,12 +60,7 @@ def test_sentences_are_plain_text_of_at_least_three_words(rows: list[tuple[str, 
 
 @pytest.mark.slow
 def test_no_two_sentences_share_most_of_their_words(rows: list[tuple[str, str, str]]) -> None:
-    # Jaccard overlap of the word sets; a duplicate has overlap 1.
-    alike = [
-        (a, b)
-        for a, b in combinations([s for s, _, _ in rows], 2)
-        if len(words(a) & words(b)) > 0.6 * len(words(a) | words(b))
-    ]
+    alike = [(a, b) for a, b in combinations([s for s, _, _ in rows], 2) if too_alike(words(a), words(b))]
     assert alike == []
 
 
@@ -91,9 +83,5 @@ def test_calibration_text_is_disjoint_from_the_reviews(
     calibration: list[str], rows: list[tuple[str, str, str]]
 ) -> None:
     reviews = [words(sentence) for sentence, _, _ in rows]
-    seen = [
-        line
-        for line in calibration
-        if any(len(words(line) & review) > 0.6 * len(words(line) | review) for review in reviews)
-    ]
+    seen = [line for line in calibration if any(too_alike(words(line), review) for review in reviews)]
     assert seen == []

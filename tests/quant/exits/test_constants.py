@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.constants import integer_form
-from hexit.quant.exits.integer_rule import DifferenceTest
+from hexit.quant.exits.integer_rule import DifferenceTest, SideRun
 from hexit.quant.exits.published import decide, log_odds, normalized_entropy, softmax
 from hexit.quant.exits.rules import (
     RULES,
@@ -30,6 +31,7 @@ from hexit.quant.exits.rules import (
 from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import exit_unit_spec, unit_decision
 from support.exit_rules import classes_of, decision_of_unit, integer_logits, rules
+from support.paths import ROOT
 
 scales = st.one_of(st.integers(-14, 0).map(lambda k: 2.0**k), st.floats(2.0**-14, 1.0, width=32, allow_subnormal=False))
 
@@ -144,6 +146,34 @@ def test_sampled_limits_of_bias_3_never_exit_early(q: Integers, scale: float) ->
     assert (decision_of_unit(rule, q, scale, tables=small).exit_layer >= decide(rule, q * scale).exit_layer).all()
 
 
+def counted_walks() -> list[tuple[int, int, int, int, int]]:
+    """Logit bits, shift, sentences, later and earlier of each row of docs/exit_unit.md on the sampled limits."""
+    page = (ROOT / "docs" / "exit_unit.md").read_text("utf-8").replace(",", "")
+    _, table = page.split("| logit bits | `SHIFT` | sentences | later than published | earlier |")
+    rows = re.findall(r"^" + r"\| (\d+) " * 5 + r"\|$", table, re.MULTILINE)
+    return [(int(a), int(b), int(c), int(d), int(e)) for a, b, c, d, e in rows]
+
+
+@pytest.mark.slow
+def test_bias_3_equals_the_published_rule_up_to_14_bits_and_is_seldom_late_above() -> None:
+    rule = parse_rule("elbert:threshold=0.1,window=4,bias=bias_3")
+    table, largest = counted_walks(), 1 << 23
+    n_samples = table[0][2]
+    steps = np.random.default_rng(1).integers(-(1 << 20), (1 << 20) + 1, (12, n_samples, 2))
+    walk = np.clip(steps.cumsum(axis=0), -largest, largest - 1)
+    counted = []
+    for bits, *_ in table:
+        q, scale = walk >> (24 - bits), 2.0 ** (4 - bits)
+        spec = exit_unit_spec(rule, n_layers=12, n_classes=2, scale=scale, logit_bits=bits)
+        trend = spec.form.trend
+        assert isinstance(trend, SideRun)
+        assert trend.limits is not None
+        integer, real = unit_decision(spec, q).exit_layer, decide(rule, q * scale).exit_layer
+        counted.append((bits, trend.limits.shift, n_samples, int((integer > real).sum()), int((integer < real).sum())))
+    assert counted == table
+    assert {bits: late > 0 for bits, _, _, late, _ in counted} == {bits: bits > 14 for bits, *_ in counted}
+
+
 @pytest.mark.parametrize(
     ("d", "difference"),
     [
@@ -175,8 +205,11 @@ def test_elbert_bias_1_is_a_difference_or_a_run_of_signs(q: Integers, d: float, 
 
 
 def test_numbers_that_no_unit_has_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"logit scale = 0\.0: must be within"):
-        integer_form(EntropyExit(), n_classes=2, scale=0.0)
+    for scale in (0.0, np.nextafter(2.0**-20, 0.0), np.nextafter(2.0**8, 512.0)):
+        with pytest.raises(ConfigError, match=r"logit scale = .*: must be within 2\^-20 \.\. 2\^8"):
+            integer_form(EntropyExit(), n_classes=2, scale=float(scale))
+    ends = [2.0**-20, 2.0**8]
+    assert [integer_form(EntropyExit(), n_classes=2, scale=scale).scale for scale in ends] == ends
     with pytest.raises(ConfigError, match=r"--rule = oracle: reads labels, so no exit unit"):
         integer_form(OracleExit(), n_classes=2, scale=1.0)
     with pytest.raises(ConfigError, match=r"table address_bits = 40: must be 4\.\.16"):

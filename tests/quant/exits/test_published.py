@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hexit.quant.arrays import Floats, Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.exits.published import decide, entropy
+from hexit.quant.exits.published import decide, entropy, softmax
 from hexit.quant.exits.rules import (
     RULES,
     ElbertExit,
@@ -82,6 +82,16 @@ def test_a_certain_exit_is_no_nan() -> None:
     certain = np.array([[[0.0, 0.0]], [[900.0, -900.0]], [[0.0, 0.0]]])
     for rule in (EntropyExit(), ElbertExit(), NormalizedEntropyExit(threshold=0.0)):
         assert decide(rule, certain).exit_layer.tolist() == [2]
+
+
+@pytest.mark.parametrize(("apart", "is_nan"), [(103.9, False), (104.0, True)])
+def test_saturated_logits_exit_where_float32_probabilities_give_nan(apart: float, is_nan: bool) -> None:
+    z = np.array([apart, 0.0])
+    rounded = softmax(z).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        assert np.isnan(-(rounded * np.log(rounded)).sum()) == is_nan
+    late = np.stack([np.zeros(2), z, np.zeros(2)])[:, None]
+    assert decide(EntropyExit(), late).exit_layer.tolist() == [2]
 
 
 def test_a_rising_class_is_still_rising_where_its_probability_has_saturated() -> None:

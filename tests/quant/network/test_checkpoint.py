@@ -45,18 +45,24 @@ def folder(tiny_folders: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_folders["albert"], tmp_path / "albert"))
 
 
-@pytest.mark.parametrize("half", [False, True])
+STORED: dict[Any, tuple[torch.dtype, torch.dtype]] = {  # word vectors, everything else
+    "fp32": (torch.float32, torch.float32),
+    "fp16": (torch.float16, torch.float16),
+    "fp8": (torch.float8_e4m3fn, torch.float16),
+}
+
+
+@pytest.mark.parametrize("storage", STORED)
 @pytest.mark.parametrize("exits", HEADS, ids=str)
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_a_saved_model_comes_back(
-    kind: str, exits: dict[str, Any], half: bool, tokenizer: Any, batch: Batch, tmp_path: Path
+    kind: str, exits: dict[str, Any], storage: Any, tokenizer: Any, batch: Batch, tmp_path: Path
 ) -> None:
     model = tiny_model(kind, tokenizer, **exits)
-    save_checkpoint(model, tokenizer, tmp_path / "m", half=half, notes={"a": 1}, calibration=["one", "two"])
+    save_checkpoint(model, tokenizer, tmp_path / "m", storage=storage, notes={"a": 1}, calibration=["one", "two"])
     loaded = load_checkpoint(str(tmp_path / "m"))
-    if half:
-        for parameter in model.parameters():
-            parameter.data = parameter.data.half().float()
+    for name, parameter in model.named_parameters():
+        parameter.data = parameter.data.to(STORED[storage]["word_embeddings" not in name]).float()
     assert torch.equal(logits_of(loaded.model, batch), logits_of(model, batch))
     assert (loaded.model.exits, loaded.model.shape()) == (model.exits, model.shape())
     assert (loaded.name, loaded.trained_exits, loaded.max_length) == ("m", True, 24)
@@ -66,13 +72,23 @@ def test_a_saved_model_comes_back(
     assert json.loads((tmp_path / "m" / "training.json").read_text()) == {"a": 1}
 
 
-def test_weights_are_stored_in_half_precision_or_whole(tokenizer: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("storage", STORED)
+def test_weights_are_stored_as_asked(storage: Any, tokenizer: Any, tmp_path: Path) -> None:
     model = tiny_model("albert", tokenizer)
-    for half in (False, True):
-        save_checkpoint(model, tokenizer, tmp_path / str(half), half=half, notes={}, calibration=["a"])
-        stored = load_file(tmp_path / str(half) / "model.safetensors").values()
-        assert {tensor.dtype for tensor in stored} == {torch.float16 if half else torch.float32}
-        assert sum(tensor.numel() for tensor in stored) == sum(parameter.numel() for parameter in model.parameters())
+    save_checkpoint(model, tokenizer, tmp_path / "m", storage=storage, notes={}, calibration=["a"])
+    stored = load_file(tmp_path / "m" / "model.safetensors")
+    for name, tensor in stored.items():
+        assert tensor.dtype == STORED[storage]["word_embeddings" not in name]
+    assert sum(tensor.numel() for tensor in stored.values()) == sum(one.numel() for one in model.parameters())
+
+
+@pytest.mark.parametrize("storage", STORED)
+def test_transformers_opens_every_kind_of_storage(storage: Any, tokenizer: Any, batch: Batch, tmp_path: Path) -> None:
+    save_checkpoint(tiny_model("albert", tokenizer), tokenizer, tmp_path, storage=storage, notes={}, calibration=["a"])
+    ours, theirs = load_checkpoint(str(tmp_path)).model.backbone, AutoModel.from_pretrained(str(tmp_path)).eval()
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    with torch.inference_mode():
+        assert torch.equal(theirs(**inputs).last_hidden_state, ours(**inputs).last_hidden_state)
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
@@ -265,7 +281,9 @@ def test_the_hash_sees_every_byte_that_decides_the_output(folder: Path) -> None:
 
 def test_saving_twice_gives_equal_bytes(tokenizer: Any, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        save_checkpoint(tiny_model("bert", tokenizer), tokenizer, tmp_path / name, half=True, notes={}, calibration="x")
+        save_checkpoint(
+            tiny_model("bert", tokenizer), tokenizer, tmp_path / name, storage="fp16", notes={}, calibration="x"
+        )
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
@@ -276,7 +294,9 @@ def test_a_failed_save_leaves_nothing(tokenizer: Any, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(hexit.quant.network.checkpoint, "save_file", full)
     with pytest.raises(ConfigError, match=r"^--out = .*/m: cannot be written \(No space left on device\)"):
-        save_checkpoint(tiny_model("bert", tokenizer), tokenizer, tmp_path / "m", half=True, notes={}, calibration=[])
+        save_checkpoint(
+            tiny_model("bert", tokenizer), tokenizer, tmp_path / "m", storage="fp16", notes={}, calibration=[]
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -286,7 +306,7 @@ def test_a_failed_save_leaves_the_old_checkpoint_alone(
     first, n_files = checkpoint_hash(folder), len(list(folder.iterdir()))
     monkeypatch.setattr(json, "dumps", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        save_checkpoint(tiny_model("bert", tokenizer), tokenizer, folder, half=True, notes={}, calibration=[])
+        save_checkpoint(tiny_model("bert", tokenizer), tokenizer, folder, storage="fp16", notes={}, calibration=[])
     assert (checkpoint_hash(folder), len(list(folder.iterdir()))) == (first, n_files)
     assert list(folder.parent.iterdir()) == [folder]
 
@@ -295,6 +315,8 @@ def test_a_failed_save_leaves_the_old_checkpoint_alone(
 def test_a_place_that_cannot_be_written_is_named(place: str, tokenizer: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     with pytest.raises(ConfigError, match=rf"^--out = .*/{place}: cannot be written \(.+\)\. Name another folder"):
-        save_checkpoint(tiny_model("bert", tokenizer), tokenizer, tmp_path / place, half=True, notes={}, calibration=[])
+        save_checkpoint(
+            tiny_model("bert", tokenizer), tokenizer, tmp_path / place, storage="fp16", notes={}, calibration=[]
+        )
     assert (tmp_path / "file").read_text() == "kept"
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]

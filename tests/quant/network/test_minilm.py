@@ -68,7 +68,7 @@ def test_quantisation_keeps_what_the_real_encoder_says(minilm: Path, tmp_path: P
     exits = ExitConfig(label_names=("0", "1"), pooling="mean", shared_head=False)
     checkpoint = load_checkpoint(str(minilm), exits=exits)
     folder = tmp_path / "minilm"
-    save_checkpoint(checkpoint.model, checkpoint.tokenizer, folder, half=False, notes={}, calibration=())
+    save_checkpoint(checkpoint.model, checkpoint.tokenizer, folder, storage="fp32", notes={}, calibration=())
     store = Store(folder=tmp_path / "cache")
     for bits, most in ((16, NOISE_AT_16_BITS), (8, NOISE_AT_8_BITS)):
         exact, quantised = _trace(folder, store, bits)

@@ -14,9 +14,12 @@ from hexit.quant.data.tasks import TextSet
 from hexit.quant.errors import ConfigError
 from hexit.quant.network.checkpoint import Checkpoint
 from hexit.quant.traces.reference import (
+    REFERENCE_VERSION,
     FloatRun,
     Reference,
     evaluate_reference,
+    find_reference,
+    gpu_driver,
     load_reference,
     processor_name,
     save_reference,
@@ -45,7 +48,7 @@ def test_the_record_says_what_was_computed_on_what(
     assert logits.shape == (3, len(SENTENCES), 2)
     accuracies = tuple(float(np.mean(layer.argmax(1) == np.array(TEXTS.labels))) for layer in logits)
     assert reference == Reference(
-        version=1,
+        version=REFERENCE_VERSION,
         model="albert",
         checkpoint_hash=tiny_checkpoints["albert"].content_hash,
         data="made/up.tsv",
@@ -57,6 +60,7 @@ def test_the_record_says_what_was_computed_on_what(
         scores=accuracies,
         compute="cpu",
         processor=processor_name(),
+        driver="",
         torch=torch.__version__,
         transformers=transformers.__version__,
     )
@@ -100,8 +104,8 @@ def test_other_files_are_refused(content: str | bytes | None, message: str, tmp_
 
 
 def test_a_record_of_another_version_is_refused(evaluated: FloatRun, tmp_path: Path) -> None:
-    save_reference(dataclasses.replace(evaluated.record, version=2), tmp_path / "r.json")
-    with pytest.raises(ConfigError, match=r"r\.json\.version = 2: must be 1\. Make it again: hexit reference"):
+    save_reference(dataclasses.replace(evaluated.record, version=1), tmp_path / "r.json")
+    with pytest.raises(ConfigError, match=r"r\.json\.version = 1: must be 2\. Make it again: hexit reference"):
         load_reference(tmp_path / "r.json")
 
 
@@ -113,3 +117,21 @@ def test_a_place_that_cannot_be_written_is_named(place: str, evaluated: FloatRun
         save_reference(evaluated.record, tmp_path / place)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
     assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_the_reference_beside_the_weights_is_the_one_of_these_weights_data_and_length(
+    evaluated: FloatRun, tmp_path: Path
+) -> None:
+    record = evaluated.record
+    wanted = (record.checkpoint_hash, record.data_hash, record.max_length)
+    assert find_reference(tmp_path, *wanted) is None
+    (tmp_path / "references").mkdir()
+    for name, change in (("a", {"max_length": 11}), ("b", {"data_hash": "d"}), ("c", {}), ("d", {"model": "later"})):
+        save_reference(dataclasses.replace(record, **change), tmp_path / "references" / f"{name}.json")
+    assert find_reference(tmp_path, *wanted) == record
+    assert find_reference(tmp_path, "other", *wanted[1:]) is None
+
+
+def test_the_driver_is_unknown_where_its_tool_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert gpu_driver() == "unknown"

@@ -70,21 +70,36 @@ def test_a_folder_s_name_is_known_even_from_inside(
     assert watched.store.card(".").name == "bert"
 
 
+QUANTISED = ("quantise, 8-bit weights", "quantised model, 8-bit weights")
+
+
 def test_traces_are_computed_once_and_come_back_the_same(
     watched: Watched, tiny_folders: dict[str, Path], texts: TextSet
 ) -> None:
     card = watched.store.card(str(tiny_folders["albert"]))
-    computations: dict[str, Callable[[], ExitTrace]] = {
-        "quantised model, 8-bit weights": lambda: quantised(watched.store, card, texts),
-        "float model": lambda: watched.store.float_trace(card, texts, 24),
+    computations: dict[tuple[str, ...], Callable[[], ExitTrace]] = {
+        QUANTISED: lambda: quantised(watched.store, card, texts),
+        ("float model",): lambda: watched.store.float_trace(card, texts, 24),
     }
-    for title, compute in computations.items():
+    for titles, compute in computations.items():
         watched.titles.clear()
         first, second = compute(), compute()
-        assert watched.titles == [title]
+        assert watched.titles == list(titles)
         assert np.array_equal(first.logits, second.logits)
         assert (first.scale, first.origin) == (second.scale, second.origin)
         assert first.labels.tolist() == second.labels.tolist() == [0, 1] * 5
+
+
+def test_several_texts_share_one_quantised_network(
+    watched: Watched, tiny_folders: dict[str, Path], texts: TextSet
+) -> None:
+    card = watched.store.card(str(tiny_folders["albert"]))
+    halves = (texts.subset(range(4)), texts.subset(range(4, 10)))
+    watched.titles.clear()
+    both = watched.store.quantised_traces(card, halves, QuantConfig.uniform(8), CALIBRATION, 24)
+    assert watched.titles == [QUANTISED[0], QUANTISED[1], QUANTISED[1]]
+    whole = quantised(watched.store, card, texts)
+    assert np.array_equal(np.concatenate([trace.logits for trace in both], axis=1), whole.logits)
 
 
 def test_float_logits_lose_at_most_half_a_step(
@@ -154,7 +169,7 @@ def test_a_damaged_file_is_made_again(
     assert again == card
     assert np.array_equal(same.logits, trace.logits)
     assert {path: path.read_bytes() for path in files(watched.store.folder)} == before
-    assert watched.titles == ["load model", "quantised model, 8-bit weights"] * 2
+    assert watched.titles == ["load model", *QUANTISED] * 2
 
 
 def test_a_cache_that_cannot_be_written_is_refused(tiny_folders: dict[str, Path], tmp_path: Path) -> None:

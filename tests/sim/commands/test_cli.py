@@ -138,6 +138,21 @@ BAD_INPUT = [
     (["--text-column", "words"], r"= words: is not a column of the file \(sentence, label\)"),
     (["--label-column", "class"], r"= class: is not a column of the file \(sentence, label\)"),
     (["--limit", -1], r"--limit = -1: must not be negative"),
+    (["--max-drop", -0.1], r"--max-drop = -0\.1: must not be negative"),
+    (["--max-drop", "inf"], r"--max-drop = inf: must be a finite number"),
+    (["--speedup", 0.5], r"--speedup = 0\.5: must be at least 1"),
+    (["--speedup", 3, "--max-drop", 0.1], r"--speedup = 3\.0: is another goal than --max-drop.*Give one of the two"),
+    (["--speedup", 3.5], r"--speedup = 3\.5: is more than the rule hardware reaches on the selection text, 3\."),
+    (["--max-drop", 0.1, "--threshold", 2], r"--max-drop = 0\.1: is for settings .* but --threshold 2 gives them"),
+    (["--selection", "s.tsv", "--rule", "pabee:patience=2"], r"--selection = s\.tsv: .* --rule pabee:patience=2 gives"),
+    (["--max-drop", 0.1, "--rule", "oracle"], r"--rule = oracle: has no settings to choose"),
+    (["--selection", "none.tsv"], r"--selection = none\.tsv: no such file"),
+    (
+        ["--selection", text("s.tsv", "sentence\tlabel\nA GOOD  film\tgood\n")],
+        r"every sentence of it is also evaluated",
+    ),
+    (["--selection", text("s.tsv", "sentence\tlabel\na\tugly\n")], r"--selection .*s\.tsv:2 label = ugly: must be one"),
+    (["--profile", text("p.csv", PROFILE), "--max-drop", 0.1], r"--max-drop = 0\.1: means nothing with --profile"),
     (["--seed", -1], r"--seed = -1: must not be negative"),
     (["--batch", 0], r"--batch = 0: must be at least 1"),
     (["--overlap", "foo"], r"--overlap = foo: must be one of stall, speculate, interleave"),
@@ -269,7 +284,9 @@ SMALL = {
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--dtype", "fp8"), r"--dtype = fp8: must be one of fp16, fp32"),
+        (("--dtype", "int8"), r"--dtype = int8: must be one of fp16, fp32, fp8"),
+        (("--recipe", "none"), r"--recipe = none: is not one of albert-from-nothing, "),
+        (("--freeze", "x.*"), r"stages\.freeze = x\.\*: names no parameter\. One is called"),
         (("--loss", "hinge"), r"loss = hinge: must be one of elbert, pabee, equal, last"),
         (("--limit", -1), r"--limit = -1: must not be negative"),
         (("--epochs", 0), r"epochs = 0: must be at least 1"),
@@ -410,6 +427,9 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "shape": (["--profile", text("p.csv", PROFILE)], ["--profile", text("p.csv", PROFILE), "--shape", "bert-base"]),
     "rule": ([], ["--rule", "pabee:patience=1"]),
     "threshold": ([], ["--threshold", 0.01]),
+    "max_drop": ([], ["--max-drop", 0.5]),
+    "speedup": ([], ["--speedup", 1.5]),
+    "selection": ([], ["--selection", text("s.tsv", "sentence\tlabel\na lovely film\tgood\na dull story\tbad\n")]),
     "device": ([], ["--device", "u250"]),
     "design": ([], ["--design", "albert-base-zcu102"]),
     "clock_mhz": ([], ["--clock-mhz", 100]),
@@ -565,6 +585,7 @@ def test_train_reference_and_run_follow_each_other(
     referred = hexit(capsys, "reference", *inputs, "--compute", "cpu", "--out", tmp_path / "reference.json")
     assert referred.code == 0, referred
     reference = json.loads((tmp_path / "reference.json").read_text())
+    inputs += ("--threshold", 2)  # the ten sentences are all there is: none is left to choose settings on
     report = hexit(capsys, "run", *inputs, "--reference", tmp_path / "reference.json", "--json").report
     assert report["accuracy"]["reference"] == reference
     assert report["accuracy"]["float_by_exit"] == reference["scores"]

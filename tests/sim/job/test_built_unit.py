@@ -111,10 +111,16 @@ def test_the_report_says_what_was_built_and_its_shares(simulated: Simulate, run_
     ("options", "said"),
     [
         (
-            {"rule": "hardware"},
-            "--rule = hardware:threshold=4.33,run_length=4: is not the rule that the unit of --exit-unit decides, "
+            {"rule": "hardware:threshold=2.5"},
+            "--rule = hardware:threshold=2.5,run_length=4: is not the rule that the unit of --exit-unit decides, "
             "hardware:threshold=1.2,run_length=2. Leave --rule out, or build the unit again: hexit hls --rule "
-            "'hardware:threshold=4.33,run_length=4'.",
+            "'hardware:threshold=2.5,run_length=4'.",
+        ),
+        ({"rule": "entropy"}, "--rule = entropy:threshold=0.2: is not the rule that the unit of --exit-unit decides"),
+        (
+            {"max_drop": 0.02},
+            "--max-drop = 0.02: is for settings that are chosen, but the unit of --exit-unit has its own. Leave one "
+            "out.",
         ),
         ({"threshold": 2.0}, "--threshold = hardware:threshold=2.0,run_length=2: is not the rule that"),
         ({"logit_bits": 12}, "--exit-unit = logits of 16 bits: the run makes logits of 12. Use --logit-bits 16, or"),
@@ -145,6 +151,6 @@ def test_a_unit_of_another_network_is_refused(simulated: Simulate, run_built: Ru
         run_built(fixed, **{name: regression[name] for name in ("model", "data")})
 
 
-@pytest.mark.parametrize("options", [EAGER, {"threshold": 1.2}])
+@pytest.mark.parametrize("options", [EAGER, {"threshold": 1.2}, {"rule": "hardware"}])
 def test_the_same_rule_may_be_said_again(options: dict[str, Any], simulated: Simulate, run_built: RunBuilt) -> None:
     assert run_built(build_of(simulated(**EAGER)), **options).decisions.integer.mean_layer < 3

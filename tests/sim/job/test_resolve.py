@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.rules import format_rule
 from hexit.quant.records import to_json
-from hexit.quant.traces.reference import Reference
+from hexit.quant.traces.reference import REFERENCE_VERSION, Reference
 from hexit.quant.traces.store import silent
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import default_length, quantisation, simulate
@@ -121,7 +122,7 @@ def test_a_reference_of_something_else_is_refused_before_anything_slow(
     source = simulated().source
     assert isinstance(source, TextSource)
     known: dict[str, Any] = {
-        "version": 1,
+        "version": REFERENCE_VERSION,
         "model": "albert",
         "checkpoint_hash": source.card.content_hash,
         "data": "ten.tsv",
@@ -133,6 +134,7 @@ def test_a_reference_of_something_else_is_refused_before_anything_slow(
         "scores": (0.1, 0.2, 0.3),
         "compute": "cpu",
         "processor": "p",
+        "driver": "",
         "torch": "2",
         "transformers": "5",
     }
@@ -145,13 +147,18 @@ def test_a_reference_of_something_else_is_refused_before_anything_slow(
         reference=str(tmp_path / "reference.json"),
     )
     titles, stage = watched()
+    beside = shutil.copytree(tiny_folders["albert"], tmp_path / "model")
+    (beside / "references").mkdir()
+    (beside / "references" / "ten.json").write_text(json.dumps(to_json(reference)))
+    unnamed = make_job(model=str(beside), data=str(tiny_tsv), cache_dir=tmp_path / "cache")
+    assert simulate(unnamed, lambda *_: lambda _: None)[1] == (reference if message is None else None)
     if message is None:
         assert simulate(options, stage)[1] == reference
-        assert len(titles) == 3
+        assert titles == []  # the same weights: everything is recorded
         return
     with pytest.raises(ConfigError, match=message):
         simulate(options, stage)
-    assert titles == ["load model"]
+    assert titles == []
 
 
 def watched() -> tuple[list[str], Callable[[str, int], Callable[[int], None]]]:

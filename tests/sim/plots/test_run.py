@@ -120,7 +120,7 @@ def test_curves_of_accuracy_are_the_sweep_and_the_star_is_this_run() -> None:
     found = outcome()
     report = build_report(found)
     (axes,) = drawn(PICTURES["accuracy_speed"], found).axes
-    lines = {str(line.get_label()).removesuffix(" (bound)"): line for line in axes.lines}
+    lines = {str(line.get_label()).partition(" (")[0]: line for line in axes.lines}
     star = lines.pop("this run")
     assert star.get_data() == ([report.speedup.layer], [100 * (report.accuracy.with_exits or math.nan)])
     assert report.accuracy.float is not None
@@ -134,6 +134,20 @@ def test_curves_of_accuracy_are_the_sweep_and_the_star_is_this_run() -> None:
     for rule in set(sweep) - {"oracle"}:
         assert np.ravel(lines[rule].get_xdata()).tolist() == [4 / point.mean_layer for point in sweep[rule]]
         assert np.ravel(lines[rule].get_ydata()).tolist() == [100 * (point.score or 0) for point in sweep[rule]]
+
+
+def test_the_band_and_the_bar_are_the_intervals_of_the_report() -> None:
+    found = outcome()
+    report = build_report(found)
+    (axes,) = drawn(PICTURES["accuracy_speed"], found).axes
+    assert report.comparison is not None
+    band, bar = axes.collections
+    corners = {(round(x, 6), round(y, 6)) for x, y in np.asarray(band.get_paths()[0].vertices).tolist()}
+    for layer, one in enumerate(report.comparison.interval_by_exit, 1):
+        assert {(round(4 / layer, 6), round(100 * end, 6)) for end in (one.low, one.high)} <= corners
+    ends = np.asarray(bar.get_paths()[0].vertices).tolist()
+    interval = report.comparison.interval
+    assert ends == [[report.speedup.layer, 100 * interval.low], [report.speedup.layer, 100 * interval.high]]
 
 
 def test_a_bound_far_above_the_curves_is_named_with_its_value() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hexit.hw_model.exit_unit.build import save_build
 from hexit.hw_model.exit_unit.timing import unit_timing
 from hexit.quant.records import from_json
-from hexit.quant.traces.reference import Reference
+from hexit.quant.traces.reference import REFERENCE_VERSION, Reference
 from hexit.quant.traces.store import silent
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
@@ -45,7 +45,7 @@ def reference(simulated: Simulate) -> Reference:
     source = simulated().source
     assert isinstance(source, TextSource)
     return Reference(
-        version=1,
+        version=REFERENCE_VERSION,
         model="albert",
         checkpoint_hash=source.card.content_hash,
         data="ten",
@@ -57,6 +57,7 @@ def reference(simulated: Simulate) -> Reference:
         scores=(0.4, 0.5, 0.6),
         compute="cpu",
         processor="a processor",
+        driver="",
         torch="2",
         transformers="5",
     )

@@ -47,3 +47,21 @@ def test_rows_of_all_runs_have_the_same_columns_of_plain_values(simulated: Simul
     writer.writerows(rows)
     read = list(csv.DictReader(io.StringIO(table.getvalue())))
     assert float(read[1]["mean_layer"]) == replayed.exits.mean_layer
+
+
+def test_a_row_has_the_choice_and_the_comparison_and_typed_settings_have_none(simulated: Simulate) -> None:
+    report = build_report(simulated(max_drop=0.5))
+    figures, choice, comparison = row(report), report.choice, report.comparison
+    assert choice is not None
+    assert comparison is not None
+    assert figures["chosen_on"] == "albert/selection.tsv"
+    assert (figures["chosen_score"], figures["chosen_drop"]) == (choice.chosen.score, choice.chosen.drop)
+    assert figures["chosen_mean_layer"] == choice.chosen.mean_layer
+    for name, rival in (("fixed_depth", comparison.fixed_depth), ("full_depth", comparison.full_depth)):
+        ends = rival.difference_interval
+        found = [figures[f"gain_over_{name}{part}"] for part in ("", "_low", "_high", "_p")]
+        assert found == [rival.difference, ends.low, ends.high, rival.p_value]
+    assert figures["fixed_depth_layer"] == comparison.fixed_depth.layer
+    typed = row(build_report(simulated(**EAGER)))
+    assert typed["chosen_on"] == ""
+    assert math.isnan(float(typed["chosen_drop"]))

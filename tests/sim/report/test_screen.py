@@ -9,8 +9,11 @@ import pytest
 from rich.console import Console
 
 from hexit.hw_model.exit_unit.build import save_build
+from hexit.quant.data.intervals import Interval
+from hexit.quant.exits.goal import Goal
 from hexit.quant.traces.reference import Reference
 from hexit.quant.traces.store import silent
+from hexit.sim.analysis.comparison import Rival
 from hexit.sim.commands.progress import progress_bars
 from hexit.sim.job.record import make_job
 from hexit.sim.job.resolve import simulate
@@ -113,6 +116,7 @@ def test_a_profile_has_no_accuracy_and_a_reference_has_a_row(simulated: Simulate
         scores=(0.5, 0.625),
         compute="cuda",
         processor="a GPU",
+        driver="",
         torch="2",
         transformers="5",
     )
@@ -144,7 +148,59 @@ def test_stages_are_bars_on_a_terminal_and_nothing_elsewhere(terminal: bool) -> 
 def test_a_correlation_is_no_percentage(simulated: Simulate) -> None:
     report = build_report(simulated())
     accuracy = dataclasses.replace(report.accuracy, metric="pearson", float=0.5, with_exits=None)
-    text = screen(dataclasses.replace(report, accuracy=accuracy))
+    text = screen(dataclasses.replace(report, accuracy=accuracy, choice=None))
     assert "0.500" in text
     assert "unknown" in text
     assert "50.00 %" not in text
+
+
+def told(report: Report) -> str:
+    return " ".join(screen(report, 100).split())
+
+
+def test_what_exits_must_beat_is_said_in_two_lines(simulated: Simulate) -> None:
+    report = build_report(simulated(**EAGER))
+    assert report.comparison is not None
+    gained = Interval(low=0.001, high=0.0249)
+    best = Rival(
+        layer=4,
+        score=0.8,
+        interval=Interval(low=0.75, high=0.85),
+        difference=0.0125,
+        difference_interval=gained,
+        n_gained=20,
+        n_lost=7,
+        p_value=0.019,
+    )
+    full = dataclasses.replace(best, layer=12, score=0.82, difference=-0.0075, p_value=0.31)
+    found = dataclasses.replace(report.comparison, fixed_depth=best, full_depth=full)
+    text = told(dataclasses.replace(report, comparison=found))
+    assert "best fixed depth (4): 80.00 % [75.0, 85.0]; exits +1.25 [+0.1, +2.5], p 0.019" in text
+    assert "no exits: 82.00 % [75.0, 85.0]; exits -0.75 [+0.1, +2.5], p 0.31" in text
+    real = dataclasses.replace(best, p_value=None, n_gained=None, n_lost=None)
+    accuracy = dataclasses.replace(report.accuracy, metric="pearson")
+    correlated = dataclasses.replace(report, accuracy=accuracy, comparison=dataclasses.replace(found, fixed_depth=real))
+    assert "best fixed depth (4): 0.800 [0.75, 0.85]; exits +0.013 [+0.00, +0.02] no exits" in told(correlated)
+
+
+def test_where_settings_come_from_and_how_other_rules_do_is_said(simulated: Simulate) -> None:
+    report = build_report(simulated(max_drop=0.5))
+    choice = report.choice
+    assert choice is not None
+    text = told(report)
+    assert (
+        f"settings: --max-drop 0.5 on albert/selection.tsv, 30 sentences: {choice.chosen.mean_layer:.2f} layers" in text
+    )
+    assert f"; drop {100 * choice.chosen.drop:.2f} +- {100 * choice.chosen.drop_error:.2f}" in text
+    for rival in choice.rivals:
+        assert f"{rival.rule.partition(':')[0]} {100 * rival.score:.2f}" in text
+    assert "none better beyond noise" in text
+    better = dataclasses.replace(
+        choice.rivals[0], rule="elbert:window=3", better=True, difference=0.042, p_value=0.0012
+    )
+    own = dataclasses.replace(choice.text, labels="full depth", n_left_out=4)
+    other = dataclasses.replace(choice, rivals=(better,), text=own, goal=Goal(max_drop=None, speedup=3.0))
+    text = told(dataclasses.replace(report, choice=other))
+    assert "elbert:window=3 is better by 4.20 points, p = 0.0012" in text
+    assert "--speedup 3 on albert/selection.tsv, 30 sentences (4 more are evaluated here)" in text
+    assert "(its own answers are the labels)" in text

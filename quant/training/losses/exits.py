@@ -1,7 +1,7 @@
 """Joint losses over all exits, as published, and distillation towards a teacher.
 
 ELBERT: sum_{i<L} w_i CE_i + w_L CE_L with w_i = sigmoid(W_i) trainable (W_i starts at 4) and w_L = L - sum w_i.
-PABEE: sum_j j CE_j / sum_j j. `equal`: the mean of all CE_j. `last`: CE_L alone.
+PABEE: sum_j j CE_j / sum_j j. `equal`: the mean of all CE_j. `last`: CE_L alone. `none`: no exit is trained.
 Distillation: CE_j becomes (1 - a) CE_j + a T^2 KL(softmax(t / T) || softmax(z_j / T)), t the teacher's logits;
 samples without a label have the second term only.
 """
@@ -29,7 +29,7 @@ class LayerWeights(nn.Module):
         self.raw = nn.Parameter(torch.full((n_layers - 1,), ELBERT_INITIAL)) if name == "elbert" else None
 
     def forward(self) -> Tensor:
-        """Return the weights, [n_layers], summing to 1."""
+        """Return the weights, [n_layers], summing to 1, or to 0 for `none`."""
         if self.raw is not None:
             early = torch.sigmoid(self.raw)
             return torch.cat([early, (self.n_layers - early.sum()).unsqueeze(0)]) / self.n_layers
@@ -39,6 +39,8 @@ class LayerWeights(nn.Module):
         elif self.name == "last":
             weights = torch.zeros(self.n_layers)
             weights[-1] = 1.0
+        elif self.name == "none":
+            return torch.zeros(self.n_layers)
         return weights / weights.sum()
 
 

@@ -1,0 +1,1 @@
+"""Losses: each a pure function of what one step computed, in a file of its own."""
