@@ -52,6 +52,7 @@ class _Replacements:
 
     def __init__(self, users: dict[int, Users], plans: dict[str, TensorPlan], config: QuantConfig) -> None:
         self.users, self.plans, self.config = users, plans, config
+        self.mean_errors: dict[object, Tensor] = {}
         self.folded: dict[int, _FoldedLinear] = {}
         self.linears: dict[tuple[int, object], Any] = {}
 
@@ -85,9 +86,16 @@ class _Replacements:
         bias = linear.bias
         if bias is not None:
             kept = rounded(weights, scales, bits).double()
-            error = (weights - kept) @ (users.mean / factors) + kept @ (users.mean_error(self.plans) / factors)
+            error = (weights - kept) @ (users.mean / factors) + kept @ (self._mean_error(users) / factors)
             bias = nn.Parameter(bias + error.to(bias.dtype))
         return _FoldedLinear(weights=nn.Parameter(weights), bias=bias, scales=scales)
+
+    def _mean_error(self, users: Users) -> Tensor:
+        """Return the mean rounding error of what `users` read; query, key and value read the same."""
+        key = tuple((linear.tap.name, linear.n_inputs) for linear in users.linears)
+        if key not in self.mean_errors:
+            self.mean_errors[key] = users.mean_error(self.plans)
+        return self.mean_errors[key]
 
 
 def _replace(module: nn.Module, replacements: _Replacements) -> None:

@@ -64,7 +64,10 @@ class FixedLinear(nn.Module):
 @torch.inference_mode()
 def fixed(model: QuantisedEncoder) -> QuantisedEncoder:
     """Return the same network for inference alone: equal logits, weights and biases rounded once and for all."""
-    network = copy.deepcopy(model)
+    kinds = (QuantisedTensor, QuantisedLinear)
+    kept = [one for one in model.encoder.modules() if isinstance(one, kinds) or is_quantised_embedding(one)]
+    memo: dict[int, Any] = {id(one): one for one in (*kept, *model.parameters())}  # replaced below, or never changed
+    network = copy.deepcopy(model, memo)
     _fix(network.encoder, {})
     return network
 

@@ -14,7 +14,7 @@ MANTISSA_BITS = 4
 BINS_PER_OCTAVE = 1 << MANTISSA_BITS
 SMALLEST_EXPONENT, OCTAVES = -24, 40  # magnitudes below 2^-24 count as bin 0, above 2^16 as the last one
 SMALLEST = 2.0**SMALLEST_EXPONENT
-WAITING = 1 << 20  # values kept to be counted together: one pass over many counters costs more
+LEAST_WAITING = 1 << 16  # values that are kept to be counted together, or twice as many as there are counters
 N_BINS = BINS_PER_OCTAVE * OCTAVES  # of one sign
 _FIRST_BIN = (127 + SMALLEST_EXPONENT) << MANTISSA_BITS
 _WITHOUT_SIGN = 0x7FFFFFFF
@@ -31,6 +31,7 @@ class Histogram:
         self._counts = torch.zeros(n_channels, 2, N_BINS, dtype=torch.int32)
         self._largest = torch.zeros(n_channels, 2, dtype=torch.float64)
         self._waiting: list[Tensor] = []
+        self._n_waiting = 0
 
     @property
     def n_channels(self) -> int:
@@ -52,17 +53,18 @@ class Histogram:
     def count(self, x: Tensor) -> None:
         """Count the values of `x`, float32 [..., n_channels] (of any shape with one channel)."""
         self._waiting.append(x.detach().reshape(-1, self.n_channels))
-        if sum(map(len, self._waiting)) * self.n_channels >= WAITING:
+        self._n_waiting += x.numel()
+        if self._n_waiting >= max(LEAST_WAITING, 2 * self._counts.numel()):
             self._count_waiting()
 
     def _count_waiting(self) -> None:
         if not self._waiting:
             return
         x = torch.cat(self._waiting)
-        self._waiting = []
+        self._waiting, self._n_waiting = [], 0
         if not x.numel():
             return
-        low, high = x.aminmax() if self.n_channels == 1 else x.aminmax(dim=0)
+        low, high = (x.min(), x.max()) if self.n_channels == 1 else (x.amin(0), x.amax(0))
         ends = torch.stack([high, -low], -1).double().view(self.n_channels, 2)
         self._largest = torch.maximum(self._largest, ends)
         bits = x.view(torch.int32)
