@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/main_job.py
 
-Prints seconds and the ratio. The bound that the project keeps on 2 cores: 60 s cold, 10 s warm.
+Prints seconds and the ratio. The bound that the project keeps on 2 cores: 60 s cold, 2 s warm.
 """
 
 from __future__ import annotations
