@@ -17,8 +17,8 @@ from support.paths import SHARED_DATA
 SST2_DEV = SHARED_DATA / "glue" / "SST-2" / "dev.tsv"
 ONE_POINT = 0.01  # accuracy fraction; what quantisation may cost at any exit
 LARGEST_DROP = {"reviews.tsv": 0.03, "dev.tsv": 0.01}  # what the default, chosen for 0.01 on other text, may cost here
-# In layers. Another number of threads rounds logits otherwise, and a neighbouring threshold may be chosen: 3.08 and 2.95
-# on SST-2 dev were measured with two threads and with one.
+# In layers. Another number of threads rounds logits otherwise, and a neighbouring threshold may be chosen: 3.08 and
+# 2.95 on SST-2 dev were measured with two threads and with one.
 LEAST_SPEEDUP = {"reviews.tsv": 2.3, "dev.tsv": 2.75}
 LEAST_GAIN = {"reviews.tsv": -0.03, "dev.tsv": 0.01}  # over the best fixed depth of equal cost
 LEAST_RISE = {"reviews.tsv": 0.04, "dev.tsv": 0.05}  # of accuracy from the first exit to the last: the worth of depth
