@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hexit.quant.config import EncoderShape
 from hexit.quant.network.model import EarlyExitEncoder
 from hexit.quant.quantisation.attention import ATTENTION, TAPPED, register_attention
 from hexit.quant.quantisation.grid import GridKind
@@ -74,7 +75,7 @@ def wired(model: EarlyExitEncoder) -> tuple[EarlyExitEncoder, Tap]:
     encoder.backbone.config._attn_implementation = ATTENTION
     wire = {"albert": _wire_albert, "bert": _wire_bert}[encoder.backbone.config.model_type]
     wiring = _Wiring()
-    states = wire(encoder.backbone, wiring)
+    states = wire(encoder.backbone, wiring, model.shape())
     _wire_heads(encoder, wiring, states)
     return encoder, wiring.tap(LOGITS)
 
@@ -110,12 +111,9 @@ class _Wiring:
         )
 
 
-def _wire_albert(backbone: Any, wiring: _Wiring) -> list[str]:
-    config, encoder = backbone.config, backbone.encoder
-    n_passes = config.num_hidden_layers
-    groups = [
-        int(i / (n_passes / config.num_hidden_groups)) for i in range(n_passes)
-    ]  # as AlbertTransformer picks them
+def _wire_albert(backbone: Any, wiring: _Wiring, shape: EncoderShape) -> list[str]:
+    config, encoder, n_passes = backbone.config, backbone.encoder, shape.n_layers
+    groups = [shape.layer_group(layer) for layer in range(1, n_passes + 1)]
     hidden = [f"group{group}.hidden@{i}" for i, group in enumerate([*groups, groups[-1]])]  # by the group that reads it
     wiring.made_by(backbone.embeddings, "LayerNorm", "embedding", config.embedding_size)
     wiring.read_by(encoder, "embedding_hidden_mapping_in", "embedding")
@@ -137,9 +135,9 @@ def _wire_albert(backbone: Any, wiring: _Wiring) -> list[str]:
     return hidden[1:]
 
 
-def _wire_bert(backbone: Any, wiring: _Wiring) -> list[str]:
-    size = backbone.config.hidden_size
-    hidden = [f"layer{i}.hidden" for i in range(backbone.config.num_hidden_layers + 1)]
+def _wire_bert(backbone: Any, wiring: _Wiring, shape: EncoderShape) -> list[str]:
+    size = shape.hidden_size
+    hidden = [f"layer{i}.hidden" for i in range(shape.n_layers + 1)]
     wiring.made_by(backbone.embeddings, "LayerNorm", hidden[0], size)
     for i, layer in enumerate(backbone.encoder.layer, 1):
 
