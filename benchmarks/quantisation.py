@@ -32,9 +32,9 @@ from hexit.quant.hub import DEFAULT_DATA, DEFAULT_MODEL
 from hexit.quant.network.checkpoint import Checkpoint, load_checkpoint
 from hexit.quant.network.encoding import Batch, Encoded, encode, encode_strings, equal_length_batches
 from hexit.quant.network.evaluate import all_logits
-from hexit.quant.quantisation.network import CalibratedEncoder, calibrate
+from hexit.quant.quantisation.network import CalibratedEncoder, calibrate, quantised
 from hexit.quant.records import content_hash
-from hexit.quant.traces.recording import CALIBRATION_BATCH, record_trace_at
+from hexit.quant.traces.recording import CALIBRATION_BATCH, record_trace
 from hexit.quant.traces.store import PIPELINE_VERSION, Calibration, Store, cache_folder, calibration_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -76,7 +76,8 @@ class Bench:
         """Return the accuracy at every exit, in percent."""
         if method == "plain":
             return self._scores(self._logits(plain_brevitas(self.checkpoint.model, config, self.batches)))
-        trace = record_trace_at(self.checkpoint, self.observations, self.texts, config, max_length=self.max_length)
+        network = quantised(self.observations, config)
+        trace = record_trace(self.checkpoint, network, self.texts, config, max_length=self.max_length)
         return self._scores(trace.logits)
 
     def key(self, method: str, config: QuantConfig | None) -> str:

@@ -17,7 +17,7 @@ from hexit.quant.network.encoding import encode, encode_strings, equal_length_ba
 from hexit.quant.network.evaluate import all_logits
 from hexit.quant.quantisation.fixed import fixed
 from hexit.quant.quantisation.heads import head_run
-from hexit.quant.quantisation.network import CalibratedEncoder, QuantisedEncoder, calibrate, quantised
+from hexit.quant.quantisation.network import QuantisedEncoder, quantise
 from hexit.quant.traces.trace import ExitTrace, TraceOrigin
 
 CALIBRATION_BATCH = 32  # sentences
@@ -27,13 +27,8 @@ def calibrated(
     checkpoint: Checkpoint, config: QuantConfig, calibration: Sequence[str], *, max_length: int
 ) -> QuantisedEncoder:
     """Return the model of a checkpoint, quantised on `calibration` sentences."""
-    return quantised(observed(checkpoint, calibration, max_length=max_length), config)
-
-
-def observed(checkpoint: Checkpoint, calibration: Sequence[str], *, max_length: int) -> CalibratedEncoder:
-    """Return the model of a checkpoint with what `calibration` sentences tell of its tensors, for every bit width."""
     encoded = encode_strings(calibration, checkpoint.tokenizer, max_length)
-    return calibrate(checkpoint.model, equal_length_batches(encoded, CALIBRATION_BATCH))
+    return quantise(checkpoint.model, config, equal_length_batches(encoded, CALIBRATION_BATCH))
 
 
 def record_head_run(
@@ -58,40 +53,6 @@ def record_head_run(
 
 
 def record_trace(
-    checkpoint: Checkpoint,
-    texts: TextSet,
-    config: QuantConfig,
-    calibration: Sequence[str],
-    *,
-    max_length: int,
-    batch_size: int = 64,
-    advance: Callable[[int], None] = lambda n_done: None,
-) -> ExitTrace:
-    """Quantise the model on `calibration` sentences, run all exits on `texts`, return the integer logits."""
-    observations = observed(checkpoint, calibration, max_length=max_length)
-    return record_trace_at(
-        checkpoint, observations, texts, config, max_length=max_length, batch_size=batch_size, advance=advance
-    )
-
-
-def record_trace_at(
-    checkpoint: Checkpoint,
-    observations: CalibratedEncoder,
-    texts: TextSet,
-    config: QuantConfig,
-    *,
-    max_length: int,
-    batch_size: int = 64,
-    advance: Callable[[int], None] = lambda n_done: None,
-) -> ExitTrace:
-    """Do what `record_trace` does, from observations that serve every bit width."""
-    network = quantised(observations, config)
-    return record_network(
-        checkpoint, network, texts, config, max_length=max_length, batch_size=batch_size, advance=advance
-    )
-
-
-def record_network(
     checkpoint: Checkpoint,
     network: QuantisedEncoder,
     texts: TextSet,

@@ -154,13 +154,11 @@ class Store:
 
         def trace(texts: TextSet) -> ExitTrace:
             def compute() -> ExitTrace:
-                from hexit.quant.traces.recording import record_network
+                from hexit.quant.traces.recording import record_trace
 
                 quantised = network()
                 advance = self.progress(f"quantised model, {quant.weight_bits}-bit weights", len(texts))
-                return record_network(
-                    _load(card.folder), quantised, texts, quant, max_length=max_length, advance=advance
-                )
+                return record_trace(_load(card.folder), quantised, texts, quant, max_length=max_length, advance=advance)
 
             content = {"data": texts.content_hash} | _network(card, quant, calibration, max_length)
             return self._cached("traces", content, load_trace, compute, save_trace)
