@@ -134,6 +134,38 @@ def test_all_logits_come_in_input_order(batch_size: int, tiny_checkpoints: dict[
         np.testing.assert_allclose(logits[:, batch.indices[0]], alone, rtol=0, atol=FLOAT32_NOISE)
 
 
+def test_logits_do_not_depend_on_the_number_of_cores(tokenizer: Any) -> None:
+    """Nor does torch keep another number of threads afterwards."""
+    model, before = tiny_model("bert", tokenizer), torch.get_num_threads()
+    encoded = encode_strings(SENTENCES * 20, tokenizer, 24)
+    runs = []
+    try:
+        for n_threads in (1, 2, 5):
+            torch.set_num_threads(n_threads)
+            runs.append(all_logits(model, encoded, n_layers=2, n_classes=2, pad_id=0, batch_size=8).tolist())
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_a_failing_batch_is_not_lost_among_the_cores(tokenizer: Any) -> None:
+    model = tiny_model("bert", tokenizer)
+    encoded = encode_strings(SENTENCES, tokenizer, 24)
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        all_logits(model, encoded, n_layers=3, n_classes=2, pad_id=0, batch_size=2)
+
+
+def test_mixed_precision_reaches_every_core(tokenizer: Any) -> None:
+    model = tiny_model("bert", tokenizer)
+    encoded = encode_strings(SENTENCES, tokenizer, 24)
+    full = all_logits(model, encoded, n_layers=2, n_classes=2, pad_id=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = all_logits(model, encoded, n_layers=2, n_classes=2, pad_id=0)
+    assert (half == torch.from_numpy(half).bfloat16().float().numpy()).all()
+    assert (half != full).any()
+
+
 def test_evaluation_switches_dropout_off(tokenizer: Any) -> None:
     model = tiny_model("bert", tokenizer).train()
     encoded = encode_strings(SENTENCES, tokenizer, 24)
