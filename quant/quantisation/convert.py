@@ -1,8 +1,9 @@
 """A calibrated encoder to its quantised form at any bit widths.
 
 1. every tensor gets its grid, the one of least squared error, and its shifts;
-2. linears, embeddings and tensors become Brevitas' (weights: one scale per output channel);
-3. every bias takes in the mean error that rounding makes in its product, b += (W - W_q) E[x] + W_q E[x - Q(x)], the
+2. weights of up to 8 bits are rounded input by input, later ones making up for earlier ones (`weights`);
+3. linears, embeddings and tensors become Brevitas' (weights: one scale per output channel);
+4. every bias takes in the mean error that rounding makes in its product, b += (W - W_q) E[x] + W_q E[x - Q(x)], the
    means taken on the calibration text. The first term is equation 10 of Nagel et al. (ICCV 2019, arXiv 1906.04721), the
    second what the input's rounding adds, much at 4 bits, where most of GELU's small negative values become one. Clipped
    values are left out of it: they are few, and far off, and would move the product of every other token. Hardware has a
@@ -21,15 +22,14 @@ from torch import Tensor, nn
 from hexit.quant.config import QuantConfig
 from hexit.quant.network.model import EarlyExitEncoder
 from hexit.quant.quantisation.layers import QuantisedLinear, QuantisedTensor, quantised_embedding, quantised_linear
-from hexit.quant.quantisation.plans import TensorPlan, Users, tensor_plans, users_by_weights
-from hexit.quant.quantisation.weights import rounded, weight_scales
+from hexit.quant.quantisation.plans import TensorPlan, Users, tensor_plans
+from hexit.quant.quantisation.weights import EXACT_BITS, compensated, rounded, weight_scales
 from hexit.quant.quantisation.wiring import Tap, TappedLinear
 
 
 @torch.no_grad()
-def converted(observed: EarlyExitEncoder, config: QuantConfig) -> EarlyExitEncoder:
-    """Return the quantised form of a wired encoder that has seen its calibration text; it stays as it is."""
-    users = users_by_weights(observed)
+def converted(observed: EarlyExitEncoder, users: dict[int, Users], config: QuantConfig) -> EarlyExitEncoder:
+    """Return the quantised form of a wired encoder and the linears of its weights; both stay as they are."""
     plans = tensor_plans(observed, users, config)
     kept = [module for module in observed.modules() if isinstance(module, Tap | TappedLinear | nn.Embedding)]
     memo: dict[int, Any] = {id(one): one for one in (*kept, *observed.parameters())}  # replaced below, or never changed
@@ -80,15 +80,16 @@ class _Replacements:
 
     def _fold(self, linear: nn.Linear, plan: TensorPlan) -> _FoldedLinear:
         users, bits = self.users[id(linear.weight)], self.config.weight_bits
-        factors = plan.factors
+        factors, inputs = plan.factors, users.inputs.scaled(plan.shifts)
         weights = linear.weight * factors
-        scales = weight_scales(weights, users.squares / factors**2, bits, power_of_two=self.config.power_of_two)
+        scales = weight_scales(weights, inputs.left, bits, power_of_two=self.config.power_of_two)
+        kept = compensated(weights, scales, bits, inputs) if bits <= EXACT_BITS else rounded(weights, scales, bits)
         bias = linear.bias
         if bias is not None:
-            kept = rounded(weights, scales, bits).double()
-            error = (weights - kept) @ (users.mean / factors) + kept @ (self._mean_error(users) / factors)
+            error = (weights - kept).double() @ (users.mean / factors)
+            error += kept.double() @ (self._mean_error(users) / factors)
             bias = nn.Parameter(bias + error.to(bias.dtype))
-        return _FoldedLinear(weights=nn.Parameter(weights), bias=bias, scales=scales)
+        return _FoldedLinear(weights=nn.Parameter(kept), bias=bias, scales=scales)
 
     def _mean_error(self, users: Users) -> Tensor:
         """Return the mean rounding error of what `users` read; query, key and value read the same."""

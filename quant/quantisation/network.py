@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.network.encoding import Batch
+from hexit.quant.network.evaluate import one_core
 from hexit.quant.network.model import EarlyExitEncoder
 from hexit.quant.quantisation.convert import converted
 from hexit.quant.quantisation.histogram import Histogram
 from hexit.quant.quantisation.layers import QuantisedTensor
+from hexit.quant.quantisation.plans import Users, users_by_weights
 from hexit.quant.quantisation.ranges import best_grid
 from hexit.quant.quantisation.wiring import wired
 
@@ -34,6 +36,7 @@ class CalibratedEncoder:
     """A float encoder whose taps have seen the calibration text; every bit width is converted from it."""
 
     encoder: EarlyExitEncoder
+    users: dict[int, Users]
     logits: Histogram
 
 
@@ -64,11 +67,13 @@ class QuantisedEncoder(nn.Module):
 def calibrate(model: EarlyExitEncoder, batches: Iterable[Batch]) -> CalibratedEncoder:
     """Run the float model on calibration batches without padding and count every tensor; `model` stays as it is."""
     encoder, logits = wired(model)
-    for batch in batches:
-        logits(encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids))
-    if not logits.histogram.counts.any():
-        raise ConfigError("--calibration", "(nothing)", "must hold at least one sentence", "Give text like the data's")
-    return CalibratedEncoder(encoder=encoder, logits=logits.histogram)
+    with one_core():
+        for batch in batches:
+            logits(encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids))
+        if not logits.histogram.counts.any():
+            requirement = "must hold at least one sentence"
+            raise ConfigError("--calibration", "(nothing)", requirement, "Give text like the data's")
+        return CalibratedEncoder(encoder=encoder, users=users_by_weights(encoder), logits=logits.histogram)
 
 
 def quantised(calibration: CalibratedEncoder, config: QuantConfig) -> QuantisedEncoder:
@@ -76,7 +81,8 @@ def quantised(calibration: CalibratedEncoder, config: QuantConfig) -> QuantisedE
     best = best_grid(calibration.logits, config.logit_bits, "signed", power_of_two=config.power_of_two)
     grid = replace(best, scale=LOGIT_HEADROOM * best.scale)
     logits = QuantisedTensor(grid, None, power_of_two=config.power_of_two, tensor=True)
-    return QuantisedEncoder(converted(calibration.encoder, config), logits).eval()
+    with one_core():
+        return QuantisedEncoder(converted(calibration.encoder, calibration.users, config), logits).eval()
 
 
 def quantise(model: EarlyExitEncoder, config: QuantConfig, calibration: Iterable[Batch]) -> QuantisedEncoder:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hexit.quant.config import QuantConfig
 from hexit.quant.network.model import EarlyExitEncoder
+from hexit.quant.quantisation.correlation import InputCorrelation, input_correlation
 from hexit.quant.quantisation.grid import IntegerGrid
 from hexit.quant.quantisation.ranges import best_grid
 from hexit.quant.quantisation.shifts import Reader, channel_shifts
@@ -44,9 +45,10 @@ class TensorPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Users:
-    """The tapped linears of one weight matrix: one, or one for each pass of a shared layer."""
+    """The tapped linears of one weight matrix, one for each pass of a shared layer, and how their inputs correlate."""
 
     linears: tuple[TappedLinear, ...]
+    inputs: InputCorrelation
 
     @property
     def weights(self) -> Tensor:
@@ -74,12 +76,19 @@ class Users:
 
 
 def users_by_weights(encoder: nn.Module) -> dict[int, Users]:
-    """Return the linears of a wired encoder by the identity of their weights."""
+    """Return the linears of a wired encoder that has seen its calibration text, by the identity of their weights."""
     found: dict[int, list[TappedLinear]] = {}
     for module in encoder.modules():
         if isinstance(module, TappedLinear):
             found.setdefault(id(module.linear.weight), []).append(module)
-    return {key: Users(linears=tuple(linears)) for key, linears in found.items()}
+    correlations: dict[object, InputCorrelation] = {}  # query, key and value read the same
+    users = {}
+    for key, linears in found.items():
+        read = tuple((linear.tap.name, linear.n_inputs) for linear in linears)
+        if read not in correlations:
+            correlations[read] = input_correlation(torch.cat([linear.sample.rows for linear in linears]))
+        users[key] = Users(linears=tuple(linears), inputs=correlations[read])
+    return users
 
 
 def tensor_plans(encoder: EarlyExitEncoder, users: dict[int, Users], config: QuantConfig) -> dict[str, TensorPlan]:
@@ -90,7 +99,7 @@ def tensor_plans(encoder: EarlyExitEncoder, users: dict[int, Users], config: Qua
         histograms = [tap.histogram for tap in taps]
         if histograms[0].n_channels > 1:
             readers = [
-                Reader(weights=user.weights.detach(), squares=user.squares)
+                Reader(weights=user.weights.detach(), squares=user.squares, left=user.inputs.left)
                 for user in users.values()
                 if any(linear.tap.tensor == tensor for linear in user.linears)
             ]

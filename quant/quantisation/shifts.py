@@ -29,10 +29,14 @@ LEVELS = 9  # magnitudes tried that every channel is brought below, from the lou
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reader:
-    """Weights [n_out, n_channels] that read a tensor, and the mean squares of what they read [n_channels]."""
+    """Weights [n_out, n_channels] that read a tensor, the mean squares of what they read, and what of it is `left`.
+
+    Both [n_channels]; `left` is what an error of a weight costs, see `correlation`.
+    """
 
     weights: Tensor
     squares: Tensor
+    left: Tensor
 
 
 def channel_shifts(largest: Tensor, kind: GridKind, readers: list[Reader], config: QuantConfig) -> Tensor:
@@ -61,7 +65,7 @@ def _expected_error(step: float, shifts: Tensor, kind: GridKind, readers: list[R
         errors = torch.minimum((step * factors).square() / 12, reader.squares)
         power = reader.weights.square().sum(0).double()
         steps = (reader.weights * factors.float()).abs().amax(1).double() / (2 ** (weight_bits - 1) - 1)
-        of_weights = steps.square().sum() / 12 * (reader.squares / factors.square()).sum()
+        of_weights = steps.square().sum() / 12 * (reader.left / factors.square()).sum()
         total += float((power @ errors + of_weights) / (power @ reader.squares).clamp_min(SMALLEST))
     if kind == "signed" and readers:  # what a norm makes is also added to what comes next
         errors = torch.minimum((step * factors).square() / 12, readers[0].squares)

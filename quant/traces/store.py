@@ -36,8 +36,8 @@ from hexit.quant.traces.trace import ExitTrace, TraceOrigin, load_trace, save_tr
 if TYPE_CHECKING:
     from hexit.quant.network.checkpoint import Checkpoint
 
-PIPELINE_VERSION = 3  # raised whenever the same inputs give other integers
-HEADS_VERSION = 2  # raised whenever the same network gives other heads
+PIPELINE_VERSION = 4  # raised whenever the same inputs give other integers
+HEADS_VERSION = 3  # raised whenever the same network gives other heads
 FLOAT_SCALE = float(np.float32(2.0**-20))  # step at which float logits are kept: finer than float32 noise of their sum
 
 Cached = TypeVar("Cached")

@@ -1,4 +1,4 @@
-"""Shifts of channels, samples of rows, scales of weights: the parts of a plan."""
+"""Shifts of channels and samples of rows: the parts of a plan."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from hexit.quant.config import QuantConfig
 from hexit.quant.quantisation.samples import MOST_ROWS, RowSample
 from hexit.quant.quantisation.shifts import MOST_SHIFT, Reader, channel_shifts
-from hexit.quant.quantisation.weights import rounded, weight_scales
 
 
 def reader(loudness: torch.Tensor, generator: torch.Generator) -> Reader:
-    return Reader(weights=torch.randn(16, len(loudness), generator=generator), squares=(loudness.double() / 3) ** 2)
+    squares = (loudness.double() / 3) ** 2
+    return Reader(weights=torch.randn(16, len(loudness), generator=generator), squares=squares, left=squares)
 
 
 def shifts_of(loudness: torch.Tensor, *, weight_bits: int = 8, activation_bits: int = 8) -> list[int]:
@@ -68,29 +68,3 @@ def test_a_sample_is_evenly_spread_however_rows_come(n_rows: int) -> None:
     stride = int(samples[0][1])
     assert samples[0] == samples[1] == samples[2] == list(range(0, n_rows, stride))
     assert min(n_rows, MOST_ROWS) / 2 <= len(samples[0]) <= MOST_ROWS
-
-
-@pytest.mark.parametrize("power_of_two", [False, True])
-@pytest.mark.parametrize("bits", [2, 3, 4, 6])
-def test_scales_of_weights_err_no_more_than_those_that_clip_nothing(bits: int, power_of_two: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    weights, importance = torch.randn(32, 200, generator=generator), torch.rand(200, generator=generator)
-    importance[:20] *= 50
-
-    def error(scales: torch.Tensor) -> torch.Tensor:
-        return (rounded(weights, scales, bits) - weights).square() @ importance
-
-    scales = weight_scales(weights, importance, bits, power_of_two=power_of_two)
-    cover = weights.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
-    if power_of_two:
-        cover = torch.exp2(cover.log2().ceil())
-    plain = weight_scales(weights, torch.ones(200), bits, power_of_two=power_of_two)
-    assert (error(scales) <= error(cover)).all()
-    assert (error(scales) <= error(plain)).all()
-    assert float(error(scales).sum()) < (0.9 if bits < 6 and not power_of_two else 1.01) * float(error(cover).sum())
-
-
-def test_weights_of_8_bits_are_not_clipped() -> None:
-    weights = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
-    scales = weight_scales(weights, torch.ones(50), 8, power_of_two=False)
-    assert torch.allclose(scales.flatten() * 127, weights.abs().amax(1), rtol=2.0**-23)
