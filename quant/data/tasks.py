@@ -109,7 +109,7 @@ def load_texts(
         path = present[0]
     if path.is_file():
         columns, rows = _read_rows(path, where)
-        name = f"{path.parent.name}/{path.name}"
+        name = f"{path.absolute().parent.name}/{path.name}"
     elif path.suffix in {".tsv", ".jsonl", ".xz", ".csv", ".txt"} or source.startswith((".", "/", "~")):
         raise ConfigError(where, source, "no such file or folder", "Check the path")
     else:

@@ -127,13 +127,15 @@ class RuleOptions(Checked):
     def __post_init__(self) -> None:
         """Check each option, that a rule can compare with the threshold, and that settings are typed or chosen."""
         Checked.__post_init__(self)
-        for flag, value in (
-            ("--threshold", self.threshold),
-            ("--max-drop", self.max_drop),
-            ("--speedup", self.speedup),
+        for flag, value, example in (
+            ("--threshold", self.threshold, 2),
+            ("--max-drop", self.max_drop, DEFAULT_MAX_DROP),
+            ("--speedup", self.speedup, 2),
         ):
             if value is not None and not math.isfinite(value):
-                raise ConfigError(flag, value, "must be a finite number", f"Try {flag} 2")
+                raise ConfigError(flag, value, "must be a finite number", f"Try {flag} {example}")
+        if self.max_drop is not None and self.max_drop > 1:
+            raise ConfigError("--max-drop", self.max_drop, "is a fraction, at most 1", "One percent is --max-drop 0.01")
         if self.max_drop is not None and self.speedup is not None:
             requirement = "is another goal than --max-drop, and settings are chosen for one"
             raise ConfigError("--speedup", self.speedup, requirement, "Give one of the two")

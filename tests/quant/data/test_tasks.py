@@ -272,6 +272,12 @@ def test_a_missing_file_is_not_taken_for_a_hub_name(source: str, tmp_path: Path,
         load_texts(source)
 
 
+def test_a_name_tells_the_folder_even_from_inside_it(tmp_path: Path, monkeypatch: Any) -> None:
+    written(tmp_path, "sentence\tlabel\nfine\t1\nbad\t0\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_texts("data.tsv").name == f"{tmp_path.name}/data.tsv"
+
+
 def test_a_folder_without_the_split_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"must hold test\.tsv or test\.jsonl"):
         load_texts(str(tmp_path), split="test")
