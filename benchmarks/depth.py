@@ -64,11 +64,11 @@ def shuffled(texts: TextSet, seed: int) -> TextSet:
     return dataclasses.replace(texts, texts=tuple(" ".join(generator.permutation(t.split())) for t in texts.texts))
 
 
-def gains(model: str, data: str, limit: int, progress: Any) -> list[dict[str, Any]]:
+def gains(model: str, data: str, limit: int, length: int, progress: Any) -> list[dict[str, Any]]:
     """Run the quantised network at every speed-up against the best fixed depth of that cost."""
     rows = []
     for speedup in SPEEDUPS:
-        job = make_job(model=model, data=data, bits=8, speedup=speedup, limit=limit)
+        job = make_job(model=model, data=data, bits=8, speedup=speedup, limit=limit, seq_len=length)
         report = build_report(*simulate(job, progress))
         assert report.comparison is not None
         assert report.accuracy.with_exits is not None
@@ -93,13 +93,14 @@ def main(
     model: Annotated[list[str], typer.Option()] = [str(DEFAULT_MODEL)],  # noqa: B006 - typer reads defaults once
     data: Annotated[list[str], typer.Option()] = [str(DEFAULT_DATA)],  # noqa: B006
     limit: Annotated[int, typer.Option(help="Draw only N sentences of each set; 0: all.")] = 0,
+    max_length: Annotated[int, typer.Option(help="Tokens that longer texts are cut to.")] = DEFAULT_LENGTH,
     gain: Annotated[bool, typer.Option(help="Also run the quantised network with exits.")] = True,
     out: Annotated[Path | None, typer.Option(help="JSON file with the figures.")] = None,
 ) -> None:
     console, figures = Console(highlight=False), []
     for name in model:
         checkpoint = load_checkpoint(name)
-        length = min(DEFAULT_LENGTH, checkpoint.max_length)
+        length = min(max_length, checkpoint.max_length)
         for source in data:
             texts = load_texts(source, label_names=checkpoint.model.exits.label_names).sample(limit, 0)
             accuracies, cosines = curves(checkpoint, texts, length)
@@ -121,7 +122,7 @@ def main(
             }
             if gain:
                 with progress_bars(Console(stderr=True)) as progress:
-                    found["gains"] = gains(name, source, limit, progress)
+                    found["gains"] = gains(name, source, limit, length, progress)
                 console.print(_gain_table(found["gains"]))
             figures.append(found)
     if out is not None:
