@@ -6,8 +6,9 @@ subtracted. Memory bandwidth is the peak of the interface,
 
     memory_bandwidth_gb_s = memory_channels x transfers per second x memory_channel_bits / 8,
 
-or less where the card limits the sum; what a burst really gets is the memory model's business. Not modelled:
-speed grades, the crossing between the dies of a large part, thermal limits.
+or less where the card limits the sum; what a burst really gets is the memory model's business. How fast a
+part can be clocked is told by its speed grade (hw_model.area.clock). Not modelled: the crossing between the dies
+of a large part, thermal limits.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Widths come from the workload's integers, sizes from the design, block shapes an
 data sheets. `n_engines` engines are as many copies of everything but the memory port. The exit unit's area is the
 caller's: it depends on the rule (hw_model.exit_unit.area).
 
-Not modelled: placement, routing and clock speed, what a card's shell takes away, memories small enough for LUTs. The
+Not modelled: placement and routing, what a card's shell takes away, memories small enough for LUTs. The
 exit heads' weights are part of the weight buffer.
 """
 

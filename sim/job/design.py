@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 
 from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.area.clock import check_clock
 from hexit.hw_model.area.estimate import ResourceEstimate, check_fit, estimate
 from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.area.units import pooling_resources
@@ -124,6 +125,7 @@ def check_design(setup: Setup, logit_scale: float | None = None, nominal: Checke
     head_area = built_head.resources + pooling_resources(workload, design) if built_head is not None else None
     resources = estimate(workload, design, setup.device, decision.resources, head_area)
     check_fit(resources, setup.device)
+    check_clock(design.clock_mhz, setup.device, resources.total)
     if nominal is not None and nominal.exit_path.decision.cycles == decision.cycles:
         program = nominal.program
     else:

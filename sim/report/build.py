@@ -7,6 +7,7 @@ import json
 import platform
 from importlib import metadata
 
+from hexit.hw_model.area.clock import clock_limit
 from hexit.hw_model.area.estimate import ResourceEstimate, on_chip_buffers
 from hexit.hw_model.area.resources import KINDS, available
 from hexit.hw_model.device import Device
@@ -75,6 +76,7 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         weights_on_chip=_weights_on_chip(design.program),
         off_chip_bytes_per_sentence=(stream.off_chip_bytes + stream.wasted_bytes) / n,
         resources=_usage(design.resources, setup.device),
+        clock=clock_limit(setup.device, design.resources.total),
         resource_parts={
             name: {str(kind): getattr(used, kind) for kind in KINDS} for name, used in design.resources.parts.items()
         },

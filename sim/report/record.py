@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.area.clock import ClockLimit
 from hexit.hw_model.device import Device
 from hexit.hw_model.energy import EnergyBreakdown
 from hexit.quant.config import EncoderShape, QuantConfig
@@ -317,6 +318,7 @@ class Report:
     weights_on_chip: bool
     off_chip_bytes_per_sentence: float
     resources: dict[str, Usage]
+    clock: ClockLimit
     resource_parts: dict[str, dict[str, int]]
     buffers: dict[str, BufferReport]
     exit_unit: ExitUnitReport

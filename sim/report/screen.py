@@ -162,7 +162,19 @@ def _resources(report: Report) -> RenderableType:
             share,
             largest.replace("_", " ") if usage.used else "",
         )
-    return table
+    return Group(table, _clock(report))
+
+
+def _clock(report: Report) -> Text:
+    limit, fill = report.clock, f"{100 * report.clock.fill_fraction:.0f} %"
+    text = f"clock: {report.configuration.design.clock_mhz:g} MHz"
+    if limit.highest_mhz is None:
+        text += f"; what {report.configuration.device.part} allows is not known"
+    else:
+        text += f" of at most {limit.highest_mhz:g} ({limit.limited_by})"
+    if limit.published is None:
+        return Text(f"{text}; no published accelerator here is as full ({fill})")
+    return Text(f"{text}; published and as full ({fill}): {limit.published.clock_mhz:g} MHz, {limit.published.name}")
 
 
 def _exit_unit(report: Report) -> RenderableType:
