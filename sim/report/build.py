@@ -7,6 +7,8 @@ import json
 import platform
 from importlib import metadata
 
+import numpy as np
+
 from hexit.hw_model.area.clock import clock_limit
 from hexit.hw_model.area.estimate import ResourceEstimate, on_chip_buffers
 from hexit.hw_model.area.resources import KINDS, available
@@ -17,6 +19,7 @@ from hexit.quant.exits.rules import format_rule
 from hexit.quant.records import to_json
 from hexit.quant.shapes import parameter_counts
 from hexit.quant.traces.reference import Reference
+from hexit.sim.analysis.array_use import ArrayUse, array_use
 from hexit.sim.core.program import UNIT_NAMES, Program
 from hexit.sim.job.outcome import Outcome, layer_breakdown
 from hexit.sim.job.setup import Setup, TextSource
@@ -44,7 +47,7 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
     stream, full = outcome.with_exits.result, outcome.full_depth.result
     n = stream.n_served
     seconds = stream.total_cycles / (setup.design.clock_mhz * 1e6)
-    per_sentence_uj = energy.total_uj / n
+    parts, full_parts = _share(energy, n), _share(outcome.full_depth.energy, full.n_served)
     busy, wasted = int(stream.busy_cycles.sum()), int(stream.wasted_cycles.sum())
     return Report(
         schema=SCHEMA,
@@ -61,12 +64,15 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         latency_us=latency_report(outcome),
         stream=stream_report(outcome),
         throughput_per_s=n / seconds,
-        energy_uj=per_sentence_uj,
+        energy_uj=energy.total_uj / n,
         energy_full_depth_uj=outcome.full_depth.energy.total_uj / full.n_served,
-        energy_parts_uj=EnergyBreakdown(**{name: value / n for name, value in to_json(energy).items()}),
+        energy_parts_uj=parts,
+        energy_full_depth_parts_uj=full_parts,
+        energy_saved_static_fraction=saved_static_fraction(parts, full_parts),
         average_power_mw=energy.average_power_mw(seconds * 1e6),
-        sentences_per_joule=1e6 / per_sentence_uj,
+        sentences_per_joule=1e6 * n / energy.total_uj,
         utilisation=dict(zip(UNIT_NAMES, stream.utilisation_fraction.tolist(), strict=True)),
+        array_use=_array_use(outcome),
         wasted_fraction=wasted / (busy + wasted),
         layer_cycles=outcome.sentence.last_layer_cycles,
         layer_roofline_cycles=roofline_cycles(design.workload.layer_macs, setup.design),
@@ -87,6 +93,23 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         engines=pipeline_report(outcome),
         checks=CHECKS,
     )
+
+
+def saved_static_fraction(with_exits: EnergyBreakdown, full_depth: EnergyBreakdown) -> float | None:
+    """Return how much of the energy that exits save is static power over the shorter time; None if none is saved."""
+    saved = full_depth.total_uj - with_exits.total_uj
+    return (full_depth.static_uj - with_exits.static_uj) / saved if saved > 0 else None
+
+
+def _share(energy: EnergyBreakdown, n: int) -> EnergyBreakdown:
+    return EnergyBreakdown(**{name: value / n for name, value in to_json(energy).items()})
+
+
+def _array_use(outcome: Outcome) -> ArrayUse:
+    """The lengths of a profile's sentences were not published."""
+    known = isinstance(outcome.source, TextSource)
+    tokens = outcome.source.trace.lengths[outcome.drawn].astype(np.int64) if known else None
+    return array_use(outcome.design.programs, outcome.with_exits.result, tokens)
 
 
 def versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from hexit.hw_model.energy import EnergyBreakdown
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.records import to_json
 from hexit.quant.traces.reference import Reference
+from hexit.sim.analysis.array_use import ArrayUse
 from hexit.sim.analysis.comparison import Comparison
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.job.selection import Choice
@@ -306,9 +307,12 @@ class Report:
     energy_uj: float
     energy_full_depth_uj: float
     energy_parts_uj: EnergyBreakdown
+    energy_full_depth_parts_uj: EnergyBreakdown
+    energy_saved_static_fraction: float | None
     average_power_mw: float
     sentences_per_joule: float
     utilisation: dict[str, float]
+    array_use: ArrayUse
     wasted_fraction: float
     layer_cycles: int
     layer_roofline_cycles: int

@@ -136,7 +136,8 @@ def _speed(report: Report) -> RenderableType:
     table.add_row(
         "energy a sentence", f"{report.energy_uj:,.0f} uJ", f"{report.energy_full_depth_uj:,.0f} uJ", f"{ratio:.2f}x"
     )
-    table.add_row("power", f"{report.average_power_mw / 1000:.2f} W", "", "")
+    static = report.energy_parts_uj.static_uj / report.energy_uj
+    table.add_row("power (static part)", f"{report.average_power_mw / 1000:.2f} W ({_percent(static)})", "", "")
     table.add_row("sentences/s/W", f"{report.sentences_per_joule:,.1f}", "", "")
     table.add_row(
         "one layer and its exit", f"{report.layer_cycles:,} cycles", f"{report.layer_cycles / clock:.1f} us", ""
@@ -244,6 +245,10 @@ def _waiting(report: Report) -> Text:
     text = Text(f"a lone sentence to exit {memory.exit_layer}: kernel {memory.kernel_us:,.1f} us, with transfers ")
     text.append(f"{memory.with_transfers_us:,.1f} us ({memory.bytes_per_cycle:.4g} bytes per cycle, limited by ")
     text.append(f"{memory.limited_by}); the array waits: {causes or 'never'}")
+    use = report.array_use
+    text.append(f"; at its peak {_percent(use.peak_fraction)} of the stream")
+    if use.token_fraction is not None:
+        text.append(f", on tokens that are not padding {_percent(use.token_fraction)}")
     if report.engines is not None:
         shares = ", ".join(
             f"layers {engine.first_layer}-{engine.last_layer} {100 * engine.busy_fraction:.0f} %"
@@ -259,9 +264,15 @@ def _waiting(report: Report) -> Text:
     return text
 
 
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
+
+
 def _units(report: Report) -> RenderableType:
-    shown = ", ".join(f"{name.replace('_', ' ')} {100 * share:.1f} %" for name, share in report.utilisation.items())
+    shown = ", ".join(f"{name.replace('_', ' ')} {_percent(share)}" for name, share in report.utilisation.items())
     text = Text(f"utilisation: {shown}")
+    if report.energy_saved_static_fraction is not None:
+        text.append(f"; {_percent(report.energy_saved_static_fraction)} of the energy saved is time")
     if report.wasted_fraction:
         text.append(f"; {100 * report.wasted_fraction:.1f} % of all busy cycles squashed", style="yellow")
     return text

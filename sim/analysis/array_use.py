@@ -1,0 +1,64 @@
+"""How much of an array's time is worth something: occupied, at its peak, and on tokens that are not padding.
+
+    occupied = cycles in which the array works on folds / all cycles
+    peak     = MACs of the served sentences, as long as the hardware runs them / (MACs per cycle x all cycles)
+    tokens   = the same of sentences of their own lengths / (MACs per cycle x all cycles)
+
+so 1 >= occupied >= peak >= tokens: folds at an edge and what fills and drains an array lie between the first two,
+padding between the others. MACs are those of embedding projection and layers, up to each sentence's exit; squashed work
+counts in none of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from hexit.quant.arrays import Integers
+from hexit.quant.config import EncoderShape, QuantConfig
+from hexit.quant.workload import encoder_workload
+from hexit.sim.core.program import Program, Unit
+from hexit.sim.core.stream import StreamResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayUse:
+    """Fractions of the whole time, mean over the engines; `token_fraction` is None where lengths are not known."""
+
+    occupied_fraction: float
+    peak_fraction: float
+    token_fraction: float | None
+
+
+def array_use(programs: tuple[Program, ...], result: StreamResult, n_tokens: Integers | None) -> ArrayUse:
+    """Return how the arrays of a stream of these programs were used; `n_tokens` [n_sentences] without padding."""
+    workload, accelerator = programs[0].workload, programs[0].accelerator
+    lengths = np.array([program.workload.sequence_length for program in programs])[result.program_index]
+    possible = accelerator.n_macs * accelerator.n_engines * result.total_cycles
+
+    def share(tokens: Integers) -> float:
+        return _macs(workload.shape, workload.quant, tokens[result.served], result.exit_layer[result.served]) / possible
+
+    return ArrayUse(
+        occupied_fraction=float(result.utilisation_fraction[Unit.ARRAY]),
+        peak_fraction=share(lengths),
+        token_fraction=None if n_tokens is None else share(np.minimum(n_tokens, lengths)),
+    )
+
+
+def _macs(shape: EncoderShape, quant: QuantConfig, tokens: Integers, exit_layer: Integers) -> int:
+    """MACs of sentences of `tokens` [n] that run `exit_layer` [n] layers."""
+    total = 0
+    for length in np.unique(tokens).tolist():
+        prologue, layer = _macs_of_length(shape, quant, length)
+        chosen = tokens == length
+        total += int(chosen.sum()) * prologue + int(exit_layer[chosen].sum()) * layer
+    return total
+
+
+@functools.lru_cache(maxsize=1024)
+def _macs_of_length(shape: EncoderShape, quant: QuantConfig, length: int) -> tuple[int, int]:
+    workload = encoder_workload(shape, quant, length)
+    return workload.prologue_macs, workload.layer_macs
