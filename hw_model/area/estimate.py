@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.accelerator import Accelerator, list_designs, load_design
 from hexit.hw_model.area.memory_blocks import (
     BRAM18_BITS,
     URAM_BITS,
@@ -129,13 +129,15 @@ def check_fit(estimate: ResourceEstimate, device: Device) -> None:
     """Raise DoesNotFit where an estimate asks a part for more than it has.
 
     The message names every kind that is short, by how much, the largest users, and the changes, each tried
-    out on its own, that would make the design fit: widths, sizes, other parts.
+    out on its own, that would make the design fit: widths, sizes, a shipped design of the part, other parts.
     """
     needed, has = estimate.total, available(device)
     if needed.fits(has):
         return
     lines = [_shortage(estimate, kind, device) for kind in KINDS if getattr(needed, kind) > getattr(has, kind)]
     levers = list(_levers(estimate, device))
+    shipped = [one for one in map(load_design, list_designs()) if one.device == device.name]
+    levers += [f"--design {one.name}" for one in shipped if _retry(estimate, device, one)][:1]
     devices = [name for name in _devices_by_size() if _retry(estimate, load_device(name))]
     levers += [f"--device {' or '.join(devices[:2])}"] if devices else []
     remedy = f"Try {', or '.join(levers)}." if levers else "No single change is enough: lower several sizes together."

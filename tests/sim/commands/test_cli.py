@@ -231,7 +231,7 @@ def test_a_design_that_does_not_fit_says_what_how_much_and_which_levers(run: Hex
     assert re.search(
         r"DoesNotFit: .*dsp 1382 needed, 220 on pynq-z2 \(6\.3x\)\. Largest: systolic_array", done.err, re.S
     )
-    assert re.search(r"Try --device zcu104", done.err)
+    assert re.search(r"Try --design pynq-z2, or --device zcu104", done.err)
     assert not list((tmp_path / "out").iterdir())
 
 
