@@ -39,6 +39,7 @@ class Device:
     is what the board or module draws with the accelerator loaded and idle; `power_source` begins with how that
     figure was obtained: measured, fitted, scaled or assumed. `memory_channels` are independent channels (of an HBM
     stack: pseudo-channels) of `memory_channel_bits` data lines each; a file without them has one of 64 bits.
+    `memory_ports` of `memory_port_bits` each lead from the memory into the logic; a file without them does not limit.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Device:
     memory_latency_ns: float
     memory_channels: int = 1
     memory_channel_bits: int = 64
+    memory_ports: int | None = None
+    memory_port_bits: int | None = None
     static_power_mw: float
     source: str
     power_source: str
@@ -73,6 +76,12 @@ class Device:
         ):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"device.{name}", getattr(self, name), "must be positive", "Correct the file")
+        if (self.memory_ports is None) != (self.memory_port_bits is None):
+            missing = "memory_ports" if self.memory_ports is None else "memory_port_bits"
+            raise ConfigError(f"device.{missing}", None, "is needed beside the other of the two", "Give both, or none")
+        if self.memory_ports is not None and min(self.memory_ports, self.memory_port_bits or 0) < 1:
+            value = f"{self.memory_ports} of {self.memory_port_bits} bits"
+            raise ConfigError("device.memory_ports", value, "must be positive", "Correct the file")
         for name in ("uram", "memory_latency_ns", "static_power_mw"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"device.{name}", getattr(self, name), "must not be negative", "Correct the file")

@@ -19,6 +19,7 @@ from hexit.hw_model.area.memory_blocks import bram18_blocks
 from hexit.hw_model.area.resources import NOTHING, Resources
 from hexit.hw_model.array import SystolicArray
 from hexit.hw_model.device import Device
+from hexit.hw_model.memory.channel import device_channel
 from hexit.hw_model.rounding import accumulator_bits, ceil_div, right_operand_bits
 from hexit.quant.workload import Workload
 
@@ -157,12 +158,13 @@ def pooling_resources(workload: Workload, accelerator: Accelerator) -> Resources
 
 
 def dma_resources(accelerator: Accelerator, device: Device) -> Resources:
-    """Return a memory port as wide as the bandwidth at this clock, read and write, with burst buffers; sequencers."""
-    bytes_per_cycle = (
-        device.memory_bytes_per_second * accelerator.memory_efficiency_fraction / (accelerator.clock_mhz * 1e6)
-    )
-    port_bits = 64 * math.ceil(bytes_per_cycle / 8)
+    """Return the ports that the channel fills when it reads, one to write results, all with burst buffers; sequencers.
+
+    A port is as wide as the design's, else as the part's; where neither is known, as the channel.
+    """
+    bits = math.ceil(8 * device_channel(accelerator, device).bytes_per_cycle)
+    port_bits = accelerator.memory_port_bits or device.memory_port_bits or 64 * ceil_div(bits, 64)
     lut, ff, bram18 = AXI_MASTER
     port = Resources(lut=lut + port_bits, ff=ff + 2 * port_bits, bram18=bram18 + bram18_blocks(FIFO_WORDS, port_bits))
     control, sequencer = (Resources(lut=lut, ff=ff) for lut, ff in (AXI_CONTROL, SEQUENCER))
-    return port * 2 + control + sequencer * accelerator.n_engines
+    return port * (ceil_div(bits, port_bits) + 1) + control + sequencer * accelerator.n_engines

@@ -1,6 +1,6 @@
 """Off-chip memory as a design sees it: sustained bytes per clock cycle, cycles to the first word, cycles of transfers.
 
-    data_bytes_per_cycle = min(bandwidth channels / all channels efficiency / clock,  channels port width)
+    data_bytes_per_cycle = min(bandwidth channels / all channels efficiency / clock,  width of their ports)
     bytes_per_cycle      = min(data_bytes_per_cycle,  outstanding burst / (latency + burst / data_bytes_per_cycle))
 
     transfer of n bytes    occupancy = ceil(n / bytes_per_cycle),  latency = occupancy + first-word latency
@@ -106,6 +106,7 @@ def device_channel(accelerator: Accelerator, device: Device) -> MemoryChannel:
         device.memory_latency_ns,
         n_channels=device.memory_channels,
         channel_bits=device.memory_channel_bits,
+        all_ports_bits=None if device.memory_ports is None else device.memory_ports * (device.memory_port_bits or 0),
     )
 
 
@@ -171,6 +172,7 @@ def memory_channel(
     *,
     n_channels: int = 1,
     channel_bits: int = 64,
+    all_ports_bits: int | None = None,
 ) -> MemoryChannel:
     """Return the channel of a design on a part whose `n_channels` channels have this peak bandwidth together.
 
@@ -181,7 +183,8 @@ def memory_channel(
     `bandwidth_gb_s` in 10^9 bytes per second; a burst of L beats of W bytes takes L cycles behind a port of W
     bytes, longer where the memory is slower. A key of the design that is absent does not limit; a beat without
     `memory_port_bits` is a channel's data width, a burst without `memory_burst_beats` BURST_BYTES. The design's own
-    memory_latency_ns goes before the part's. Raises ConfigError for more channels than there are and for bursts
+    memory_latency_ns goes before the part's; no design gets more than `all_ports_bits` a cycle, the width of all ports
+    of the part. Raises ConfigError for more channels than there are and for bursts
     beyond AXI4's limit. Source: Little's law, with the burst's own cycles counted as time under way.
     """
     used = n_channels if accelerator.memory_channels is None else accelerator.memory_channels
@@ -194,7 +197,9 @@ def memory_channel(
     latency_cycles = math.ceil(latency_ns * accelerator.clock_mhz / 1000)
     peak_gb_s = bandwidth_gb_s * (used / n_channels)
     memory = peak_gb_s * accelerator.memory_efficiency_fraction * 1000 / accelerator.clock_mhz
-    port = math.inf if accelerator.memory_port_bits is None else used * accelerator.memory_port_bits / 8
+    port = math.inf if all_ports_bits is None else all_ports_bits * (used / n_channels) / 8
+    if accelerator.memory_port_bits is not None:
+        port = min(port, used * accelerator.memory_port_bits / 8)
     rate = min(memory, port)
     limit: Limit = "memory" if memory <= port else "port"
     burst_bytes = _burst_bytes(accelerator, channel_bits)

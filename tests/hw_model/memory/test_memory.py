@@ -68,7 +68,7 @@ def test_a_channel_at_another_rate_than_its_requests_is_refused() -> None:
         replace(requests, n_outstanding=0)
 
 
-U280 = load_device("u280")
+U280 = replace(load_device("u280"), memory_ports=None, memory_port_bits=None)  # the memory alone
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,32 @@ def test_the_least_of_memory_port_and_requests_under_way_is_sustained(
     channel = device_channel(replace(DEFAULT, **changes), U280)
     assert channel.bytes_per_cycle == pytest.approx(bytes_per_cycle, rel=1e-12)
     assert channel.limit == limit
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "bytes_per_cycle", "limit"),
+    [
+        ("u280", {}, 32 * 32.0, "port"),
+        ("u280", {"memory_channels": 4}, 4 * 32.0, "port"),
+        ("u280", {"memory_channels": 4, "memory_port_bits": 512}, 4 * 32.0, "port"),  # the part has no such ports
+        ("u280", {"memory_channels": 4, "memory_port_bits": 128}, 4 * 16.0, "port"),
+        ("u280", {"clock_mhz": 400.0}, 460.0 * 0.8 * 2.5, "memory"),  # twice the clock, half the bytes a cycle
+        ("zcu102", {}, 4 * 16.0, "port"),
+        ("zcu102", {"memory_port_bits": 128}, 16.0, "port"),
+        ("pynq-z2", {}, 2.1 * 0.8 * 5, "memory"),
+    ],
+)
+def test_no_design_reads_more_than_the_part_s_ports_deliver(
+    device: str, changes: dict[str, Any], bytes_per_cycle: float, limit: str
+) -> None:
+    channel = device_channel(replace(DEFAULT, **changes), load_device(device))
+    assert (channel.bytes_per_cycle, channel.limit) == (pytest.approx(bytes_per_cycle, rel=1e-12), limit)
+
+
+@pytest.mark.parametrize("ports", [{"memory_ports": 4, "memory_port_bits": None}, {"memory_ports": 0}])
+def test_half_told_ports_and_none_at_all_are_refused(ports: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"^device\.memory_port(s|_bits) = "):
+        replace(load_device("zcu102"), **ports)
 
 
 def test_a_beat_without_a_port_is_as_wide_as_the_part_s_channel() -> None:
