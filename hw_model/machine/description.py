@@ -26,6 +26,9 @@ Overlap = Literal["sequential", "packs", "streaming"]
 MAX_LENGTH = 1_000_000  # tokens; beyond any encoder, and packs of one token still take seconds
 
 
+EvidenceKind = Literal["rtl", "hls_report", "board", "simulator", "reported"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """The network that a machine runs: a published shape, with what is different about it."""
@@ -175,7 +178,7 @@ class Expected:
 
     `of`: ``stage NAME``, ``op NAME``, ``region NAME``, ``layer``, ``network`` or ``product NAME``; `memory`: with
     off-chip memory as described, else as if it never made anything wait. `role`: ``fit`` where a constant of the file
-    was chosen by this figure, ``check`` where not.
+    was chosen by this figure, ``check`` where not. `kind`: what the figure comes from, the machine's where None.
     """
 
     of: str
@@ -184,6 +187,7 @@ class Expected:
     memory: bool = False
     tolerance_fraction: float = 0.0
     role: Literal["check", "fit"] = "check"
+    kind: EvidenceKind | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -205,7 +209,9 @@ class Expected:
 class Machine:
     """One accelerator with its source, and the published figures to compare it with.
 
-    `array_presets` names the preset of an array's folds (hw_model.array), `configured` how the file was written.
+    `array_presets` names the preset of an array's folds (hw_model.array), `configured` how the file was written. `kind`
+    says what its published figures come from, `paper` which machines a fit to one of them speaks for, itself alone
+    where empty.
     """
 
     name: str
@@ -214,6 +220,8 @@ class Machine:
     evidence: str
     configured: str
     clock_mhz: float
+    kind: EvidenceKind = "reported"
+    paper: str = ""
     network: Network = Network()
     products: tuple[Product, ...] = ()
     arrays: dict[str, SystolicArray] = field(default_factory=dict)

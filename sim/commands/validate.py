@@ -161,14 +161,13 @@ def _print_stages(result: MachineValidation, console: Console) -> None:
 
 
 def _print_summary(validation: Validation, console: Console) -> None:
+    from hexit.sim.published.trust import trust, trust_text
+
     rows = [row for result in validation.machines for row in result.rows]
     if not rows:
         return
-    exact = sum(row.error_fraction == 0 for row in rows)
-    checks = [abs(row.error_fraction) for row in rows if row.role == "check" and row.error_fraction]
-    worst = max(checks, default=0.0)
     console.print(
-        f"{len(rows)} figures of {len(validation.machines)} machines: {exact} exact, {len(validation.misses)} outside "
-        f"their tolerance; largest error of a figure that nothing was fitted to {worst:.2%}",
+        f"{len(rows)} figures of {len(validation.machines)} machines, {len(validation.misses)} out of tolerance: "
+        f"{trust_text(trust(validation))}",
         soft_wrap=True,
     )

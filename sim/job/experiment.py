@@ -37,6 +37,7 @@ from hexit.sim.job.design import CheckedDesign, check_design, compile_length
 from hexit.sim.job.outcome import Decisions, Outcome, SentenceAnalysis, SimulatedStream
 from hexit.sim.job.selection import Choice
 from hexit.sim.job.setup import ProfileSource, Setup, Source, TextSource
+from hexit.sim.published.trust import published_trust
 from hexit.sim.traffic.arrivals import ClosedLoop
 from hexit.sim.traffic.buffer_sizes import BufferSizes, size_buffers
 from hexit.sim.traffic.lengths import compile_lengths, hardware_lengths
@@ -78,6 +79,7 @@ def evaluate(
         buffers=_buffers(stream, isinstance(setup.stream.arrivals, ClosedLoop)),
         comparison=compare(integer, source.trace) if isinstance(source, TextSource) else None,
         choice=choice,
+        trust=published_trust(),
     )
 
 

@@ -16,6 +16,7 @@ from hexit.sim.core.stream import StreamResult
 from hexit.sim.job.design import CheckedDesign
 from hexit.sim.job.selection import Choice
 from hexit.sim.job.setup import Setup, Source
+from hexit.sim.published.trust import Trust
 from hexit.sim.traffic.buffer_sizes import BufferSizes
 from hexit.sim.traffic.saturation import Saturation
 
@@ -60,7 +61,7 @@ class Outcome:
     `drawn` says which sentence of the data each of the stream is; `full_depth` are the same sentences and arrivals on
     the same design without any early exit. `buffers` are what the stream needs in a spatial pipeline of engines; None
     for one engine, and where sentences are dropped. `comparison` is None without labels, `choice` where the settings of
-    the rule were typed.
+    the rule were typed. `trust`: how far published figures bear out the model's cycles.
     """
 
     setup: Setup
@@ -75,6 +76,7 @@ class Outcome:
     buffers: BufferSizes | None
     comparison: Comparison | None
     choice: Choice | None
+    trust: Trust
 
     @property
     def evaluated_layers(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hexit.hw_model.array import DATAFLOWS
-from hexit.hw_model.machine.description import Expected, Machine, Product, Region, Stage
+from hexit.hw_model.machine.description import EvidenceKind, Expected, Machine, Product, Region, Stage
 from hexit.hw_model.machine.files import list_machines, load_machine
 from hexit.hw_model.machine.op_cycles import machine_channel
 from hexit.quant.errors import ConfigError
@@ -44,6 +44,7 @@ class ValidationRow:
     tolerance_fraction: float
     with_memory: bool
     role: str
+    kind: EvidenceKind
     note: str
 
     @property
@@ -105,6 +106,7 @@ def scale_sim_machine(jobs: Sequence[ScaleSimJob], runs: Sequence[ScaleSimRun]) 
         title=f"SCALE-Sim {VERSION}, run now",
         source=f"scalesim {VERSION} (PyPI), CALC mode",
         evidence="another simulator's output, of this moment",
+        kind="simulator",
         configured="presets scalesim_os, scalesim_ws and scalesim_is; nothing fitted",
         clock_mhz=1000.0,
         products=tuple(Product(name=name, m=job.m, k=job.k, n=job.n) for name, job in zip(names, jobs, strict=True)),
@@ -150,6 +152,7 @@ def _row(
         tolerance_fraction=expected.tolerance_fraction,
         with_memory=expected.memory,
         role=expected.role,
+        kind=expected.kind or machine.kind,
         note=expected.note,
     )
 

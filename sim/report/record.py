@@ -20,6 +20,7 @@ from hexit.sim.analysis.array_use import ArrayUse
 from hexit.sim.analysis.comparison import Comparison
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.job.selection import Choice
+from hexit.sim.published.trust import Trust
 from hexit.sim.traffic.buffer_sizes import BufferSizes
 
 SCHEMA = "hexit.report"
@@ -330,6 +331,7 @@ class Report:
     stall_cycles: StallReport
     engines: SpatialPipelineReport | None
     checks: tuple[Check, ...]
+    published_figures: Trust
 
 
 def report_json(report: Report) -> str:

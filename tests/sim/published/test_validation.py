@@ -99,7 +99,7 @@ def test_a_miss_is_an_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[st
     mine.write_text('based_on = "tmma-kv260"\n[[expected]]\nof = "network"\ncycles = 1\n')
     missed = hexit(capsys, "validate", mine)
     assert missed.code == 1
-    assert "1 outside" in missed.out
+    assert "1 out of tolerance" in missed.out
 
 
 def _with(machine: Machine, expected: Expected) -> Machine:

@@ -1,0 +1,118 @@
+"""How far published figures bear out the cycles of this model, counted from the validation and not worded by hand.
+
+A figure is *independent* where nothing was fitted to the paper that it comes from, *of a fitted paper* where a constant
+was chosen by another figure of that paper, and *fitted* where a constant was chosen by it: that last kind shows
+nothing. What is not counted: papers whose machine could not be configured from what is readable.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from hexit.hw_model.machine.description import EvidenceKind
+from hexit.sim.published.validation import Validation, validate
+
+KIND_NAMES: dict[str, str] = {
+    "rtl": "RTL",
+    "hls_report": "HLS report",
+    "board": "board",
+    "simulator": "another simulator",
+    "reported": "reported",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureErrors:
+    """Published figures of one sort: how many, of which kind, how many exact, and errors as fractions.
+
+    `worst` names machine and figure of the largest error, None where all are exact or there is none.
+    """
+
+    n: int
+    n_exact: int
+    kinds: dict[str, int]
+    median_error_fraction: float
+    worst_error_fraction: float
+    worst: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Figures by what was fitted to them."""
+
+    independent: FigureErrors
+    of_fitted_papers: FigureErrors
+    fitted: FigureErrors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figure:
+    name: str
+    paper: str
+    kind: EvidenceKind
+    fitted: bool
+    error: float
+
+
+def trust(validation: Validation) -> Trust:
+    """Sort and count every figure of a validation."""
+    figures = [
+        _Figure(
+            name=f"{one.machine.name}, {row.of}",
+            paper=one.machine.paper or one.machine.name,
+            kind=row.kind,
+            fitted=row.role == "fit",
+            error=abs(row.error_fraction),
+        )
+        for one in validation.machines
+        for row in one.rows
+    ]
+    fitted_papers = {figure.paper for figure in figures if figure.fitted}
+    checks = [figure for figure in figures if not figure.fitted]
+    return Trust(
+        independent=_errors(figure for figure in checks if figure.paper not in fitted_papers),
+        of_fitted_papers=_errors(figure for figure in checks if figure.paper in fitted_papers),
+        fitted=_errors(figure for figure in figures if figure.fitted),
+    )
+
+
+@functools.cache
+def published_trust() -> Trust:
+    """Return the trust in the shipped machine files, which takes a quarter of a second the first time."""
+    return trust(validate())
+
+
+def trust_text(found: Trust) -> str:
+    """Return the counts in one sentence."""
+    text = f"{_text(found.independent)}, of papers that nothing is fitted to"
+    if found.of_fitted_papers.n:
+        text += f"; {_text(found.of_fitted_papers)}, of papers with a fitted figure"
+    return f"{text}; {found.fitted.n} fitted ones left out (hexit validate)"
+
+
+def _errors(figures: Iterable[_Figure]) -> FigureErrors:
+    found = list(figures)
+    largest = max(found, key=lambda figure: figure.error, default=None)
+    return FigureErrors(
+        n=len(found),
+        n_exact=sum(figure.error == 0 for figure in found),
+        kinds={kind: n for kind, n in sorted(Counter(figure.kind for figure in found).items())},
+        median_error_fraction=median([figure.error for figure in found]) if found else 0.0,
+        worst_error_fraction=largest.error if largest is not None else 0.0,
+        worst=largest.name if largest is not None and largest.error else None,
+    )
+
+
+def _text(errors: FigureErrors) -> str:
+    if not errors.n:
+        return "no figures"
+    kinds = ", ".join(f"{KIND_NAMES[kind]} {n}" for kind, n in errors.kinds.items())
+    text = f"{errors.n} figures ({kinds})"
+    if errors.worst is None:
+        return f"{text}, all exact"
+    median_error, worst = 100 * errors.median_error_fraction, 100 * errors.worst_error_fraction
+    return f"{text}, {errors.n_exact} exact, median {median_error:.1f} %, worst {worst:.1f} % ({errors.worst})"
