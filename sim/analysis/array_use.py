@@ -50,11 +50,11 @@ def array_use(programs: tuple[Program, ...], result: StreamResult, n_tokens: Int
 
 def _macs(shape: EncoderShape, quant: QuantConfig, tokens: Integers, exit_layer: Integers) -> int:
     """MACs of sentences of `tokens` [n] that run `exit_layer` [n] layers."""
-    total = 0
-    for length in np.unique(tokens).tolist():
+    n_sentences, total = np.bincount(tokens), 0
+    n_layers = np.bincount(tokens, weights=exit_layer)  # float64: exact below 2^53
+    for length in np.flatnonzero(n_sentences).tolist():
         prologue, layer = _macs_of_length(shape, quant, length)
-        chosen = tokens == length
-        total += int(chosen.sum()) * prologue + int(exit_layer[chosen].sum()) * layer
+        total += int(n_sentences[length]) * prologue + int(n_layers[length]) * layer
     return total
 
 
