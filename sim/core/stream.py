@@ -9,7 +9,7 @@ takes table[k] cycles, read off one simulation of all layers, and the queue is L
 over the sentences that are admitted (`sim.core.queueing`). Sentences of different lengths have a program and a table
 each.
 
-Batch n (`interleave`): n sentences resident, as `sim.core.recurrence.run_interleaved` says. That is what ``--batch n``
+Batch n (`interleave`): n sentences resident, as `sim.core.interleaved.run_interleaved` says. That is what ``--batch n``
 means; weights are not shared between the sentences of a batch.
 
     stall       the next layer, its weight transfers included, waits for the decision
@@ -38,10 +38,11 @@ from hexit.hw_model.energy import EnergyCounts
 from hexit.hw_model.work import group_work, op_work
 from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.errors import ConfigError
+from hexit.sim.core.interleaved import run_interleaved
 from hexit.sim.core.lone_sentence import ExitTable, LoneSentence
 from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import FULL, LATE, SERVED, Admission, empty_queue, serve
-from hexit.sim.core.recurrence import flatten, run_interleaved
+from hexit.sim.core.recurrence import flatten
 from hexit.sim.core.sentence import evaluated_flags
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
 from hexit.sim.core.squash import SquashedWork

@@ -14,9 +14,10 @@ from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import Add, LayerNorm, MatMul
 from hexit.sim.core.compile import compile_ops
+from hexit.sim.core.interleaved import run_interleaved
 from hexit.sim.core.program import UNIT_NAMES, Program, TaskProgram, Unit
 from hexit.sim.core.queueing import Admission, empty_queue
-from hexit.sim.core.recurrence import flatten, run_interleaved, run_sentence, run_tasks
+from hexit.sim.core.recurrence import flatten, run_sentence, run_tasks
 from support.oracles_engine import naive_starts
 from support.strategies import LAWS, programs
 

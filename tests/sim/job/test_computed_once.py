@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.interleaved import run_interleaved
 from hexit.sim.core.queueing import serve
-from hexit.sim.core.recurrence import run_interleaved, run_sentence
+from hexit.sim.core.recurrence import run_sentence
 from hexit.sim.core.spatial import run_engines
 from hexit.sim.export.result import run
 from hexit.sim.job.record import make_job
