@@ -14,7 +14,7 @@ from hexit.quant.data.tasks import TextSet
 from hexit.quant.integer.head import HeadRun
 from hexit.quant.network.checkpoint import Checkpoint
 from hexit.quant.network.encoding import encode, encode_strings, equal_length_batches, evaluation_batches
-from hexit.quant.network.evaluate import all_logits
+from hexit.quant.network.evaluate import all_logits, one_core
 from hexit.quant.quantisation.fixed import fixed
 from hexit.quant.quantisation.heads import head_run
 from hexit.quant.quantisation.network import QuantisedEncoder, quantise
@@ -45,10 +45,11 @@ def record_head_run(
     shape = checkpoint.model.shape()
     inputs = np.zeros((shape.n_layers, len(encoded), shape.hidden_size), dtype=np.int64)
     logits = np.zeros((shape.n_layers, len(encoded), shape.n_classes), dtype=np.int64)
-    for batch in evaluation_batches(encoded, batch_size, checkpoint.tokenizer.pad_token_id):
-        states, batch_logits = head_run(network, batch)
-        inputs[:, batch.indices], logits[:, batch.indices] = states.numpy(), batch_logits.numpy()
-        advance(len(batch.indices))
+    with one_core():  # as the trace of the same network
+        for batch in evaluation_batches(encoded, batch_size, checkpoint.tokenizer.pad_token_id):
+            states, batch_logits = head_run(network, batch)
+            inputs[:, batch.indices], logits[:, batch.indices] = states.numpy(), batch_logits.numpy()
+            advance(len(batch.indices))
     return HeadRun(inputs=inputs, logits=logits, logit_scale=network.logit_scale)
 
 
