@@ -20,6 +20,7 @@ from hexit.quant.config import LEGAL_BITS, QuantConfig
 from hexit.quant.errors import ConfigError, DoesNotFit
 from hexit.quant.shapes import ALBERT_BASE, BERT_BASE
 from hexit.quant.workload import Workload, encoder_workload
+from hexit.sim.report.build import CHECKS
 from support.paths import ROOT
 
 DEFAULT = load_design("default")
@@ -240,6 +241,9 @@ def error(estimated: int, published: int) -> float:
     return estimated / published - 1
 
 
+FQ_BERT_ZCU102 = {(8, 16): (123_157, 124_433, 1_751), (16, 8): (154_192, 151_010, 1_671)}  # LUT, FF, DSP
+
+
 def fq_bert(n_pe: int, n_multipliers: int) -> Accelerator:
     """12 units of n_pe elements of n_multipliers; lanes are not published: 16."""
     return replace(
@@ -389,13 +393,20 @@ def test_everything_that_a_part_has_is_available() -> None:
 def test_documented_errors_are_those_of_the_model() -> None:
     text = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
     zcu102 = load_device("zcu102")
-    for (n_pe, n_multipliers), published in (
-        ((8, 16), (123_157, 124_433, 1_751)),
-        ((16, 8), (154_192, 151_010, 1_671)),
-    ):
+    for (n_pe, n_multipliers), published in FQ_BERT_ZCU102.items():
         needed = estimate(bert_w4a8(), fq_bert(n_pe, n_multipliers), zcu102).total
         for estimated, truth in zip((needed.lut, needed.ff, needed.dsp), published, strict=True):
             assert f"| {estimated:,} | {truth:,} | {100 * error(estimated, truth):+.1f} % |" in text
     with pytest.raises(DoesNotFit) as raised:
         check_fit(estimate(albert(), replace(DEFAULT, array_rows=64, array_columns=64), zcu102), zcu102)
     assert str(raised.value) in text
+
+
+def test_what_a_run_says_of_resources_is_their_largest_error() -> None:
+    worst = {kind: 0.0 for kind in ("lut", "dsp", "ff")}
+    for (n_pe, n_multipliers), published in FQ_BERT_ZCU102.items():
+        needed = estimate(bert_w4a8(), fq_bert(n_pe, n_multipliers), load_device("zcu102")).total
+        for kind, truth in zip(("lut", "ff", "dsp"), published, strict=True):
+            worst[kind] = max(worst[kind], abs(error(getattr(needed, kind), truth)))
+    (said,) = (check.how for check in CHECKS if check.figures == "resources")
+    assert ", ".join(f"{math.ceil(100 * share)} % {kind.upper()}" for kind, share in worst.items()) in said
