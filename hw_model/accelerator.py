@@ -62,7 +62,8 @@ class Accelerator:
     streams them through `n_weight_buffers` panel buffers. `memory_efficiency_fraction`: share of the part's peak
     bandwidth that is reached; `memory_latency_ns`: first-word latency, the part's own where absent. `memory_channels`
     of the part's, all where absent, each behind a port of `memory_port_bits` that requests bursts of
-    `memory_burst_beats` with `memory_outstanding` requests under way; what is absent does not limit.
+    `memory_burst_beats` with `memory_outstanding` requests under way; what is absent does not limit,
+    but for the ports that the part has.
 
     Pipeline (sim): ``temporal`` iterates one engine over all layers; ``spatial`` is a pipeline of `n_engines` of them,
     each for its share of the layers (`engine_layers`, equal where absent), with a FIFO of `fifo_sentences` between
