@@ -77,7 +77,7 @@ def draw_roofline(outcome: Outcome, data: PictureData, report: Report) -> Figure
     arrays = (
         {"arrays": peak} if roofs.n_engines == 1 else {f"{roofs.n_engines} engines": peak, "one engine": array_peak}
     )
-    _name_ceilings(left, edges, arrays, head_peak, gb_s)
+    _name_ceilings(left, edges, arrays, head_peak, gb_s, report.memory.limited_by)
     left.set(xlabel="MAC per off-chip byte", ylabel="GMAC/s")
     strip.set(xlim=(0, len(inside) + 1), facecolor="#F4F4F4")
     strip.set_xlabel("no bytes:\ncompute\nroof alone", fontsize=7)
@@ -91,7 +91,7 @@ def draw_roofline(outcome: Outcome, data: PictureData, report: Report) -> Figure
 
 
 def _name_ceilings(
-    axes: Axes, edges: tuple[float, float], arrays: dict[str, float], head_peak: float, gb_s: float
+    axes: Axes, edges: tuple[float, float], arrays: dict[str, float], head_peak: float, gb_s: float, limit: str
 ) -> None:
     """Name each roof where hardly a point can be: left of the memory's line, right of the head's, along the line."""
     size: dict[str, Any] = {"fontsize": 7.5, "textcoords": "offset points"}
@@ -107,7 +107,7 @@ def _name_ceilings(
     middle = math.sqrt(min(arrays.values()) * head_peak) / gb_s
     at_left = middle > math.sqrt(edges[0] * edges[1])  # of the line, where there is more room
     axes.annotate(
-        f"memory: {three_figures(gb_s)} GB/s",
+        f"{limit}: {three_figures(gb_s)} GB/s",
         (middle, gb_s * middle),
         (-6 if at_left else 6, -2),
         ha="right" if at_left else "left",

@@ -246,7 +246,7 @@ def _waiting(report: Report) -> Text:
     text.append(f"{memory.with_transfers_us:,.1f} us ({memory.bytes_per_cycle:.4g} bytes per cycle, limited by ")
     text.append(f"{memory.limited_by}); the array waits: {causes or 'never'}")
     use = report.array_use
-    text.append(f"; at its peak {_percent(use.peak_fraction)} of the stream")
+    text.append(f"; at its peak {_percent(use.peak_fraction)} of the time")
     if use.token_fraction is not None:
         text.append(f", on tokens that are not padding {_percent(use.token_fraction)}")
     if report.engines is not None:
@@ -272,7 +272,7 @@ def _units(report: Report) -> RenderableType:
     shown = ", ".join(f"{name.replace('_', ' ')} {_percent(share)}" for name, share in report.utilisation.items())
     text = Text(f"utilisation: {shown}")
     if report.energy_saved_static_fraction is not None:
-        text.append(f"; {_percent(report.energy_saved_static_fraction)} of the energy saved is time")
+        text.append(f"; {_percent(report.energy_saved_static_fraction)} of saved energy is static")
     if report.wasted_fraction:
         text.append(f"; {100 * report.wasted_fraction:.1f} % of all busy cycles squashed", style="yellow")
     return text
