@@ -3,11 +3,11 @@
     .venv/bin/python benchmarks/stream.py
 
 Prints, for the design albert-base-zcu102 at 128 tokens: the time of the whole stream, from the design file to the
-percentiles, in a fresh process with an empty and with a filled cache of compiled code; its figures; the same sentences
-interleaved, two and four of them resident; the first of its
-sentences side by side with the plain heap simulator beside this file, which must give the same cycles; and the tasks
-per second of both on one core. The exits are made up: a histogram such as published entropy thresholds give, with a
-mean near layer 5. Ends with status 1 where any cycle differs.
+percentiles, in a fresh process with an empty and with a filled cache of compiled code; its figures; the time of the
+same sentences interleaved, two and four of them resident; the first sentences side by side with the plain heap
+simulator beside this file, which must give the same cycles; and the tasks per second of both on one core. The exits are
+made up: a histogram such as published entropy thresholds give, with a mean near layer 5. Ends with status 1 where any
+cycle differs.
 """
 
 from __future__ import annotations

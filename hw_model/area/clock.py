@@ -23,7 +23,7 @@ from hexit.quant.records import from_json
 
 SPEED_GRADES = Path(__file__).parents[1] / "speed_grades.toml"
 PUBLISHED_CLOCKS = Path(__file__).parents[1] / "published_clocks.toml"
-_GRADE = re.compile(r"-(\d)(LV|L|Q)?(?:-|$)")  # of a part number: xck26-sfvc784-2LV-c, xc7z020clg400-1
+_GRADE = re.compile(r"-(\d)(LV|L)?(?:-|$)")  # of a part number: xck26-sfvc784-2LV-c, xc7z020clg400-1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
