@@ -30,5 +30,6 @@ format:
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-docs:  # the page of options, from their record
+docs:  # pages of options and of design keys, from their records
+	$(PYTHON) -c "from hexit.hw_model.design_keys import with_key_tables as make; from pathlib import Path; page = Path('docs/design_file.md'); page.write_text(make(page.read_text()))"
 	$(PYTHON) -c "from hexit.sim.job.job_file import write_reference_page; write_reference_page('docs/job.md')"

@@ -22,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 from heap_simulator import HeapSimulator
 
-from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.memory.channel import device_channel
 from hexit.hw_model.task_cycles import TaskCycles

@@ -1,18 +1,23 @@
-"""A design point: one encoder engine on one part, as sizes, widths and policies.
+"""A design: an accelerator on a part, as sizes, widths, stages and policies.
+
+Either one engine that takes the ops of a layer tile by tile,
 
     off-chip memory -> DMA -> weight buffer -> array (rows x columns MACs, output stationary)
     array <-> activation buffer <-> softmax, layer norm, GELU and add lanes
     activation buffer -> exit head -> exit decision
 
-`Accelerator` is data: presets lie in ``hw_model/designs/*.toml``, a user's file has the same keys.
-Not modelled here: cycles of an op (array, gemm, vector, memory), area (area) and when things happen (sim).
+or `regions` of stages with arrays and loop nests of their own, through which packs of tokens pass; the exit head and
+the decision stand behind the last one.
+
+`Accelerator` is data: designs lie in ``hw_model/designs/*.toml``, published accelerators in ``designs/published``, a
+user's file has the same keys and may be `based_on` any of them. Figures in `expected` make a validation of it.
+Not modelled here: cycles of an op (array, gemm, vector, memory, machine), area (area), when things happen (sim).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from hexit.hw_model.array import (
     ArrayPreset,
@@ -22,9 +27,10 @@ from hexit.hw_model.array import (
     SystolicArray,
     fold_preset,
 )
-from hexit.hw_model.toml_files import list_names, load_table
+from hexit.hw_model.evidence import EvidenceKind, Expected, Network, Product
+from hexit.hw_model.loops import Loop, check_nest
+from hexit.hw_model.stages import Region, Stage, all_stages
 from hexit.quant.errors import ConfigError
-from hexit.quant.records import from_json
 
 PlacementPolicy = Literal["auto", "on_chip", "streamed"]
 Mapping = Literal["temporal", "spatial"]
@@ -32,16 +38,16 @@ ExitOverlap = Literal["stall", "speculate", "interleave"]
 ResultOrder = Literal["as_finished", "in_order"]
 VectorPreset = Literal["fixed_point", "float_hls"]
 
-DESIGN_FOLDER = Path(__file__).parent / "designs"
 COUNTS = (  # keys of a design that are at least 1
-    *("array_rows", "array_columns", "softmax_lanes", "layer_norm_lanes", "gelu_lanes", "add_lanes", "head_lanes"),
-    *("weight_buffer_kib", "activation_buffer_kib", "n_weight_buffers", "n_interleaved", "n_arrays"),
+    *("array_rows", "array_columns", "softmax_lanes", "layer_norm_lanes", "gelu_lanes", "add_lanes"),
+    *("weight_buffer_kib", "activation_buffer_kib", "head_lanes", "n_weight_buffers", "n_interleaved", "n_arrays"),
     *("products_per_position", "n_engines", "fifo_sentences", "requantisation_lanes"),
     *("memory_channels", "memory_port_bits", "memory_burst_beats", "memory_outstanding"),
 )
+ENGINE_SIZES = COUNTS[:8]  # what stages may do without: sizes of the engine, its lanes and its buffers
 CYCLES = (  # keys of a design that are at least 0
     *("fold_overhead_cycles", "softmax_depth_cycles", "layer_norm_depth_cycles", "gelu_depth_cycles"),
-    *("add_depth_cycles", "head_depth_cycles", "requantisation_depth_cycles"),
+    *("add_depth_cycles", "head_depth_cycles", "requantisation_depth_cycles", "layer_extra_cycles"),
 )
 
 
@@ -70,13 +76,22 @@ class Accelerator:
     two; results leave ``as_finished`` or ``in_order``. `exit_overlap`: the next layer waits for the exit
     decision (``stall``), starts and is squashed on an exit (``speculate``), or gives way to `n_interleaved` - 1
     other resident sentences (``interleave``).
+
+    Stages (hw_model.stages): `regions` take the engine's place, with `arrays`, whose folds `array_presets` may name,
+    and `loops` of sizes and `constants`; `same_hardware` says which array is another one's multipliers, `array_bits`
+    the widest left and right operand that an array's positions multiply in the cycles told. A layer is a call of all
+    regions, with `layer_extra_cycles` around them.
+
+    Evidence (hw_model.evidence): what it was published with (`network` or `products`, `title`, `source`, `evidence`,
+    `configured`), the figures that are `expected` of it and of which `kind` they are; `paper`: which designs a fit to
+    one of them speaks for, itself alone where empty.
     """
 
     name: str
-    device: str
+    device: str = ""
     clock_mhz: float
-    array_rows: int
-    array_columns: int
+    array_rows: int = 0
+    array_columns: int = 0
     n_arrays: int = 1
     products_per_position: int = 1
     dataflow: Dataflow = "output_stationary"
@@ -85,11 +100,11 @@ class Accelerator:
     array_preset: ArrayPreset | None = None
     fold: FoldTiming | None = None
     macs_per_dsp: int = 1
-    softmax_lanes: int
-    layer_norm_lanes: int
-    gelu_lanes: int
-    add_lanes: int
-    head_lanes: int
+    softmax_lanes: int = 0
+    layer_norm_lanes: int = 0
+    gelu_lanes: int = 0
+    add_lanes: int = 0
+    head_lanes: int = 16
     softmax_depth_cycles: int = 24  # cycles; table, adder tree, reciprocal, multiply; our estimate
     layer_norm_depth_cycles: int = 32  # cycles; adder tree, square, inverse root, multiply, add; our estimate
     gelu_depth_cycles: int = 6  # cycles; table look-up and interpolation; our estimate
@@ -98,8 +113,8 @@ class Accelerator:
     vector_preset: VectorPreset = "fixed_point"
     requantisation_lanes: int | None = None
     requantisation_depth_cycles: int = 0
-    weight_buffer_kib: int
-    activation_buffer_kib: int
+    weight_buffer_kib: int = 0
+    activation_buffer_kib: int = 0
     weight_placement: PlacementPolicy = "auto"
     n_weight_buffers: int = 2
     memory_efficiency_fraction: float = 0.8
@@ -115,19 +130,41 @@ class Accelerator:
     result_order: ResultOrder = "as_finished"
     exit_overlap: ExitOverlap = "stall"
     n_interleaved: int = 1
+    regions: tuple[Region, ...] = ()
+    layer_extra_cycles: int = 0
+    arrays: dict[str, SystolicArray] = field(default_factory=dict)
+    array_presets: dict[str, ArrayPreset] = field(default_factory=dict)
+    same_hardware: dict[str, str] = field(default_factory=dict)
+    array_bits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    loops: dict[str, Loop] = field(default_factory=dict)
+    constants: dict[str, int] = field(default_factory=dict)
+    network: Network | None = None
+    products: tuple[Product, ...] = ()
+    title: str = ""
+    source: str = ""
+    evidence: str = ""
+    configured: str = ""
+    kind: EvidenceKind = "reported"
+    paper: str = ""
+    expected: tuple[Expected, ...] = ()
 
     def __post_init__(self) -> None:
         """Reject sizes that cannot be built and policies that contradict each other."""
         self._check_sizes()
         self._check_rates()
         self._check_residents()
-        self._check_fold()
+        if self.regions:
+            self._check_stages()
+        else:
+            self._check_engine()
+            self._check_fold()
         self._check_mapping()
 
     def _check_sizes(self) -> None:
         for key in COUNTS:
             value = getattr(self, key)
-            _require(key, value, value is None or value >= 1, "must be at least 1", f"Try {key} = 1 or more")
+            least = 0 if self.regions and key in ENGINE_SIZES else 1
+            _require(key, value, value is None or value >= least, f"must be at least {least}", f"Try {key} = {least}")
         for key in CYCLES:
             _require(key, getattr(self, key), getattr(self, key) >= 0, "must not be negative", f"Try {key} = 0")
 
@@ -164,6 +201,36 @@ class Accelerator:
             raise ConfigError(f"design.{descriptions[-1]}", ", ".join(descriptions), requirement, remedy)
         _ = self.array  # checks the preset and the array
 
+    def _check_engine(self) -> None:
+        """Reject engines on no part, and descriptions of stages without stages."""
+        _require("device", self.device or "(none)", self.device != "", "must be a part", "See hexit run --list devices")
+        keys = ("arrays", "array_presets", "same_hardware", "array_bits", "loops", "constants", "products")
+        for key in (*keys, "layer_extra_cycles"):
+            value = getattr(self, key)
+            _require(key, value, not value, "is of a design with regions of stages", "Add [[regions]], or leave it out")
+
+    def _check_stages(self) -> None:
+        """Reject regions without names of their own, and arrays and loops that are not described."""
+        names = [region.name for region in self.regions]
+        _require("regions", names, len(set(names)) == len(names), "must have names of their own", "Name them")
+        stages = [stage.name for stage in self.stages]
+        twice = next((name for name in stages if stages.count(name) > 1), None)
+        _require("regions.stages", twice, twice is None, "must have names of their own", "Name each stage differently")
+        check_nest(self.loops)
+        for stage in self.stages:
+            _known(f"{stage.name}.array", stage.array, self.arrays)
+            for name in stage.loops:
+                _known(f"{stage.name}.loops", name, self.loops)
+        for name in self.array_presets:
+            _known("design.array_presets", name, self.arrays)
+            self.stage_array(name)
+        for name in self.array_bits:
+            _known("design.array_bits", name, self.arrays)
+        for name, other in self.same_hardware.items():
+            _known("design.same_hardware", name, self.arrays)
+            _known(f"design.same_hardware.{name}", other, self.arrays)
+        _require("mapping", self.mapping, self.mapping == "temporal", "is for engines without regions", "Leave it out")
+
     def _check_mapping(self) -> None:
         spatial = self.mapping == "spatial"
         _require(
@@ -190,8 +257,45 @@ class Accelerator:
         )
 
     @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of all regions, those inside others included."""
+        return all_stages(self.regions)
+
+    def stage_array(self, name: str) -> SystolicArray:
+        """Return an array of the stages with the folds of its preset, or its own."""
+        array, preset = self.arrays[name], self.array_presets.get(name)
+        if preset is None:
+            return array
+        return replace(array, fold=fold_preset(preset, array.dataflow, f"array_presets.{name}"))
+
+    @property
+    def built_arrays(self) -> tuple[SystolicArray, ...]:
+        """The arrays that take area: the engine's, or one for each stage; stages that take turns share theirs."""
+        if not self.regions:
+            return (self.array,)
+        shared: dict[str, SystolicArray] = {}
+        own: list[SystolicArray] = []
+        for region in self.regions:
+            for stage in region.stages:
+                inner = (stage,) if stage.heads is None else stage.heads.stages
+                for one in inner:
+                    name = None if one.array is None else self.same_hardware.get(one.array, one.array)
+                    if name is not None and region.overlap == "sequential":
+                        shared[name] = self.stage_array(name)
+                    elif name is not None:
+                        own += [self.stage_array(name)] * one.n_parallel_heads * stage.n_parallel_heads
+        return (*shared.values(), *own)
+
+    def array_of(self, op: str) -> SystolicArray | None:
+        """Return the array that executes an op, None where a loop nest does."""
+        if not self.regions:
+            return self.array
+        names = [stage.array for stage in self.stages if op in stage.ops]
+        return self.stage_array(names[0]) if names and names[0] is not None else None
+
+    @property
     def array(self) -> SystolicArray:
-        """The arrays with the timing of their folds."""
+        """The engine's arrays with the timing of their folds."""
         if self.array_preset is not None:
             fold = fold_preset(self.array_preset, self.dataflow, "design.array_preset")
         else:
@@ -209,8 +313,8 @@ class Accelerator:
 
     @property
     def n_macs(self) -> int:
-        """MACs that the arrays start per cycle."""
-        return self.array.n_macs
+        """MACs that all arrays together start per cycle, 0 where loop nests make all products."""
+        return sum(array.n_macs for array in self.built_arrays)
 
 
 def _require(key: str, value: object, holds: bool, requirement: str, remedy: str) -> None:
@@ -218,14 +322,9 @@ def _require(key: str, value: object, holds: bool, requirement: str, remedy: str
         raise ConfigError(f"design.{key}", value, requirement, remedy)
 
 
-def list_designs() -> tuple[str, ...]:
-    """Return the names of the shipped designs, in alphabetical order."""
-    return list_names(DESIGN_FOLDER)
-
-
-def load_design(name_or_path: str) -> Accelerator:
-    """Return a shipped design by name, or a design from a TOML file; ConfigError names the key that is wrong."""
-    return from_json(Accelerator, load_table(name_or_path, DESIGN_FOLDER, "--design"), "design")
+def _known(where: str, name: str | None, known: dict[str, Any]) -> None:
+    if name is not None and name not in known:
+        raise ConfigError(where, name, f"must be one of {', '.join(known) or '(none described)'}", "Describe it")
 
 
 def layers_per_engine(n_layers: int, n_engines: int, shares: tuple[int, ...] | None = None) -> tuple[int, ...]:

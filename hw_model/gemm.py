@@ -44,6 +44,6 @@ def requantisation_cycles(streamed: int, accelerator: Accelerator) -> int:
     return 0 if lanes is None else ceil_div(rows * array.fold_columns, lanes)
 
 
-def roofline_cycles(macs: int, accelerator: Accelerator) -> int:
-    """Return the cycles that `macs` need if every MAC of the array works in every cycle."""
-    return ceil_div(macs, accelerator.n_macs)
+def roofline_cycles(macs: int, accelerator: Accelerator) -> int | None:
+    """Return the cycles that `macs` need if every MAC of the arrays works in every cycle, None where loops make all."""
+    return ceil_div(macs, accelerator.n_macs) if accelerator.n_macs else None

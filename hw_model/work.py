@@ -10,7 +10,8 @@ On chip, with rows x columns of the array:
     exit head                     reads  its weights once and its input once per pass,  writes  its outputs
 
 Off-chip bytes are not counted here: they depend on the placement of the weights (hw_model.memory.buffers).
-Not modelled: operand reuse beyond one fold or between arrays, row buffers of vector units.
+A product that a loop nest of a stage makes reads each operand once. Not modelled: operand reuse beyond one fold or
+between arrays, row buffers of vector units.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ def op_work(op: Op, quant: QuantConfig, accelerator: Accelerator) -> EnergyCount
 
 def product_traffic(op: MatMul, accelerator: Accelerator) -> tuple[int, int, int]:
     """Return the left operands read, right operands read, and partial sums read or written by a product."""
-    array = accelerator.array
+    array = accelerator.array_of(op.name)
+    if array is None:  # a loop nest: each operand once
+        return op.count * op.m * op.k, op.count * op.k * op.n, 0
     rows, columns = array.rows, array.fold_columns
     match array.dataflow:
         case "output_stationary":

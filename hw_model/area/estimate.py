@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from hexit.hw_model.accelerator import Accelerator, list_designs, load_design
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.area.memory_blocks import (
     BRAM18_BITS,
     URAM_BITS,
@@ -25,6 +25,7 @@ from hexit.hw_model.area.memory_blocks import (
     weight_banks,
 )
 from hexit.hw_model.area.resources import KINDS, NOTHING, Kind, Resources, available
+from hexit.hw_model.area.stage_units import engine_view, products_per_dsp_of, requantisation_lanes
 from hexit.hw_model.area.units import (
     array_resources,
     dma_resources,
@@ -32,6 +33,7 @@ from hexit.hw_model.area.units import (
     requantisation_resources,
     vector_resources,
 )
+from hexit.hw_model.design_files import list_designs, load_design
 from hexit.hw_model.device import Device, list_devices, load_device
 from hexit.hw_model.memory.buffers import check_activations, place_weights
 from hexit.hw_model.packing import products_per_dsp
@@ -97,6 +99,8 @@ def estimate(
     lanes count. The array multiplies activations by weights and activations by activations, so its right operand is as
     wide as the wider of the two, and its sums are as wide as the longest product (or the bias) needs.
     """
+    if accelerator.regions:
+        return _of_stages(workload, accelerator, device, exit_unit, built_head)
     quant, array, n_engines = workload.quant, accelerator.array, accelerator.n_engines
     n_products = products_per_dsp(
         quant.activation_bits, right_operand_bits(workload), device.dsp_primitive, at_most=accelerator.macs_per_dsp
@@ -114,7 +118,49 @@ def estimate(
         device=device,
         n_products_per_dsp=n_products,
         systolic_array=array_resources(workload, array, n_products) + partial_sums,
-        requantisation=requantisation_resources(workload, accelerator),
+        requantisation=requantisation_resources(workload, requantisation_lanes(accelerator)),
+        **vector_resources(accelerator, quant.activation_bits),
+        exit_head=exit_head_resources(workload, accelerator) if built_head is None else built_head,
+        built_head=built_head is not None,
+        exit_decision=exit_unit,
+        weight_buffer=weight_buffer,
+        activation_buffer=activation_buffer,
+        dma_control=dma_resources(accelerator, device),
+    )
+
+
+def _of_stages(
+    workload: Workload,
+    accelerator: Accelerator,
+    device: Device,
+    exit_unit: Resources,
+    built_head: Resources | None,
+) -> ResourceEstimate:
+    """The estimate of a design with stages; see hw_model.area.stage_units."""
+    quant, arrays = workload.quant, accelerator.built_arrays
+    right = right_operand_bits(workload)
+    packed = {
+        array: products_per_dsp(
+            quant.activation_bits,
+            right,
+            device.dsp_primitive,
+            at_most=products_per_dsp_of(array, accelerator.macs_per_dsp),
+        )
+        for array in set(arrays)
+    }
+    view = engine_view(accelerator, arrays[0]) if arrays else None
+    banks = (
+        weight_banks(workload, view) if view is not None and accelerator.weight_buffer_kib else (),
+        activation_banks(workload, view) if view is not None and accelerator.activation_buffer_kib else (),
+    )
+    weight_buffer, activation_buffer = allocate(banks, Resources(bram18=device.bram18, uram=device.uram))
+    return ResourceEstimate(
+        workload=workload,
+        accelerator=accelerator,
+        device=device,
+        n_products_per_dsp=max(packed.values(), default=1),
+        systolic_array=sum((array_resources(workload, array, packed[array]) for array in arrays), NOTHING),
+        requantisation=requantisation_resources(workload, requantisation_lanes(accelerator)),
         **vector_resources(accelerator, quant.activation_bits),
         exit_head=exit_head_resources(workload, accelerator) if built_head is None else built_head,
         built_head=built_head is not None,
@@ -183,8 +229,9 @@ def _retry(
     """Whether the design would fit after a change, and its buffers still hold what they must."""
     workload, design = workload or tried.workload, design or tried.accelerator
     try:
-        place_weights(workload, design)
-        check_activations(workload, design)
+        if not design.regions:
+            place_weights(workload, design)
+            check_activations(workload, design)
     except DoesNotFit:
         return False
     head = tried.exit_head if tried.built_head else None
@@ -213,6 +260,8 @@ class OnChipBuffer:
 def on_chip_buffers(estimate: ResourceEstimate) -> tuple[OnChipBuffer, ...]:
     """Return the weight buffer and the activation buffer (of each engine) of a design with the blocks they take."""
     design, workload = estimate.accelerator, estimate.workload
+    if design.regions:
+        return ()
     return (
         OnChipBuffer(
             name="weight buffer",

@@ -81,8 +81,8 @@ def array_resources(workload: Workload, array: SystolicArray, n_products_per_dsp
     )
 
 
-def requantisation_resources(workload: Workload, accelerator: Accelerator) -> Resources:
-    """Return the lanes, one per column if the design does not say.
+def requantisation_resources(workload: Workload, n_lanes: int) -> Resources:
+    """Return so many lanes behind the arrays.
 
     Each has a bias, a multiplier (none for power-of-two scales), a rounding shift and a saturation.
     """
@@ -92,7 +92,7 @@ def requantisation_resources(workload: Workload, accelerator: Accelerator) -> Re
         ff=3 * sums + bits,
         dsp=0 if workload.quant.power_of_two else 2,  # 32 x 16 bits takes two multipliers
     )
-    return lane * ((accelerator.requantisation_lanes or accelerator.array_columns) * accelerator.n_arrays)
+    return lane * n_lanes
 
 
 def _table(n_lanes: int) -> Resources:
@@ -102,14 +102,12 @@ def _table(n_lanes: int) -> Resources:
 
 def vector_resources(design: Accelerator, bits: int) -> dict[str, Resources]:
     """Return the vector units by name: of fixed point, or in single precision as they were reported, lane by lane."""
+    n_lanes = (design.softmax_lanes, design.layer_norm_lanes, design.gelu_lanes, design.add_lanes)
     if design.vector_preset == "fixed_point":
         return {
-            "softmax": _softmax(design.softmax_lanes, bits),
-            "layer_norm": _layer_norm(design.layer_norm_lanes, bits),
-            "gelu": _gelu(design.gelu_lanes, bits),
-            "residual_add": _residual_add(design.add_lanes, bits),
+            unit: make(n, bits) if n else NOTHING
+            for n, (unit, make) in zip(n_lanes, _FIXED_POINT_UNITS.items(), strict=True)
         }
-    n_lanes = (design.softmax_lanes, design.layer_norm_lanes, design.gelu_lanes, design.add_lanes)
     return {
         unit: Resources(lut=n * lut, ff=n * ff, dsp=math.ceil(n * dsp))
         for n, (unit, (lut, ff, dsp)) in zip(n_lanes, FLOAT_LANES.items(), strict=True)
@@ -138,6 +136,9 @@ def _gelu(n_lanes: int, bits: int) -> Resources:
 def _residual_add(n_lanes: int, bits: int) -> Resources:
     """Per lane: both operands rescaled to one grid, sum, saturation."""
     return Resources(lut=3 * SUM_BITS + 2 * bits, ff=3 * SUM_BITS + bits, dsp=2) * n_lanes
+
+
+_FIXED_POINT_UNITS = {"softmax": _softmax, "layer_norm": _layer_norm, "gelu": _gelu, "residual_add": _residual_add}
 
 
 def exit_head_resources(workload: Workload, accelerator: Accelerator) -> Resources:

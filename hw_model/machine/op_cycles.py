@@ -1,4 +1,4 @@
-"""Cycles of one op of a machine on one pack of rows, by the machine's arrays and loops.
+"""Cycles of one op on one pack of rows, by the arrays and loops of a design's stages.
 
 calls = ceil(heads / parallel_heads)
 calls (product cycles of the array, if the op is a product and the stage has one, + loops + call_cycles)
@@ -6,26 +6,43 @@ calls (product cycles of the array, if the op is a product and the stage has one
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import ProductCycles, product_cycles
-from hexit.hw_model.machine.description import Machine, Stage
-from hexit.hw_model.machine.loops import MAX_CYCLES, loop_cycles
-from hexit.hw_model.memory.channel import MemoryChannel, memory_channel
+from hexit.hw_model.evidence import Product
+from hexit.hw_model.loops import MAX_CYCLES
+from hexit.hw_model.machine.loop_cycles import loop_bytes, loop_cycles
+from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.stages import Stage
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import MatMul, Op, output_shape
+from hexit.quant.workload import MatMul, Op, Workload, op_macs, output_shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerOps:
+    """What a call of the stages works on: ops by name, sizes that expressions may name, rows of the hidden state."""
+
+    ops: dict[str, Op]
+    sizes: dict[str, int]
+    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpCycles:
-    """Cycles of one op on one pack of rows: `calls` times (product + loops + call cycles)."""
+    """Cycles of one op on one pack of rows: `calls` times (product + loops + call cycles).
+
+    `macs` and `n_bytes` (off-chip) are those of all heads, the ops that the stage includes counted to its first one.
+    """
 
     op: str
     calls: int
     product: ProductCycles | None
     loops: int
     call_cycles: int
+    macs: int
+    n_bytes: int
 
     @property
     def total(self) -> int:
@@ -33,38 +50,26 @@ class OpCycles:
         return self.calls * ((self.product.total if self.product else 0) + self.loops + self.call_cycles)
 
 
-def machine_channel(machine: Machine) -> MemoryChannel | None:
-    """Return the off-chip memory as the machine sees it, None where it is not described."""
-    memory = machine.memory
-    if memory is None:
-        return None
-    user = replace(memory, clock_mhz=machine.clock_mhz)
-    n_channels = memory.memory_channels or 1
-    return memory_channel(user, memory.bandwidth_gb_s, memory.memory_latency_ns, n_channels=n_channels)
-
-
-def machine_ops(machine: Machine) -> dict[str, Op]:
-    """Return the ops that a machine's stages may name: those of its own products, else of one layer."""
-    if machine.products:
-        return {
-            p.name: MatMul(name=p.name, m=p.m, k=p.k, n=p.n, count=p.count, weights=False, inputs=("input", "input"))
-            for p in machine.products
-        }
-    return {op.name: op for op in machine.network.ops()}
-
-
-def machine_sizes(machine: Machine) -> dict[str, int]:
-    """Return what every expression may name: the network's sizes (not with products of its own), and the constants."""
-    if machine.products:
-        return machine.constants
-    shape = machine.network.encoder()
+def network_ops(design: Accelerator, workload: Workload) -> LayerOps:
+    """Return the ops of one layer of a network, with its sizes and the design's constants."""
+    shape = workload.shape
     sizes = {
-        "sequence": machine.network.sequence_length,
+        "sequence": workload.sequence_length,
         "hidden": shape.hidden_size,
         "ffn": shape.ffn_size,
         "head_size": shape.head_size,
     }
-    return sizes | machine.constants
+    ops = {op.name: op for op in workload.layer}
+    return LayerOps(ops=ops, sizes=sizes | design.constants, rows=workload.sequence_length)
+
+
+def product_ops(design: Accelerator, products: tuple[Product, ...]) -> LayerOps:
+    """Return products that are no part of a network as ops; expressions may name the design's constants alone."""
+    ops: dict[str, Op] = {
+        p.name: MatMul(name=p.name, m=p.m, k=p.k, n=p.n, count=p.count, weights=False, inputs=("input", "input"))
+        for p in products
+    }
+    return LayerOps(ops=ops, sizes=design.constants, rows=max(product.m for product in products))
 
 
 def op_sizes(op: Op, rows: int) -> dict[str, int]:
@@ -75,8 +80,9 @@ def op_sizes(op: Op, rows: int) -> dict[str, int]:
 
 
 def op_cycles(
-    machine: Machine,
+    design: Accelerator,
     stage: Stage,
+    layer: LayerOps,
     op: Op | None,
     rows: int | None = None,
     channel: MemoryChannel | None = None,
@@ -88,18 +94,23 @@ def op_cycles(
     Without a channel off-chip memory never makes it wait.
     """
     if rows is None:
-        rows = machine.network.sequence_length if op is None else output_shape(op)[1]
-    sizes = machine_sizes(machine) | ({"rows": rows} if op is None else op_sizes(op, rows))
+        rows = layer.rows if op is None else output_shape(op)[1]
+    sizes = layer.sizes | ({"rows": rows} if op is None else op_sizes(op, rows))
     product = None
     if isinstance(op, MatMul) and stage.array is not None:
-        product = product_cycles(rows, op.k, op.n, machine.timed_array(stage.array))
+        product = product_cycles(rows, op.k, op.n, design.stage_array(stage.array))
     count = 1 if op is None or one_head else output_shape(op)[0]
+    included = stage.includes if op is None or op.name == stage.ops[0] else ()
+    worked = [*([] if op is None else [op]), *(layer.ops[name] for name in included)]
+    n_heads = 1 if op is None else output_shape(op)[0]
     cycles = OpCycles(
         op=stage.name if op is None else op.name,
         calls=ceil_div(count, stage.n_parallel_heads),
         product=product,
-        loops=sum(loop_cycles(machine.loops, name, sizes, channel) for name in stage.loops),
+        loops=sum(loop_cycles(design.loops, name, sizes, channel) for name in stage.loops),
         call_cycles=stage.call_cycles,
+        macs=sum(op_macs(one) * rows // output_shape(one)[1] for one in worked),
+        n_bytes=n_heads * sum(loop_bytes(design.loops, name, sizes) for name in stage.loops),
     )
     if cycles.total > MAX_CYCLES:
         raise ConfigError(stage.name, cycles.total, f"must be at most {MAX_CYCLES} cycles", "Correct its sizes")

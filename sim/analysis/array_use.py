@@ -19,7 +19,7 @@ import numpy as np
 from hexit.quant.arrays import Integers
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.workload import encoder_workload
-from hexit.sim.core.program import Program, Unit
+from hexit.sim.core.program import Program
 from hexit.sim.core.stream import StreamResult
 
 
@@ -32,29 +32,37 @@ class ArrayUse:
     token_fraction: float | None
 
 
-def array_use(programs: tuple[Program, ...], result: StreamResult, n_tokens: Integers | None) -> ArrayUse:
-    """Return how the arrays of a stream of these programs were used; `n_tokens` [n_sentences] without padding."""
+def array_use(programs: tuple[Program, ...], result: StreamResult, n_tokens: Integers | None) -> ArrayUse | None:
+    """Return how the arrays of a stream of these programs were used; `n_tokens` [n_sentences] without padding.
+
+    Of stages the busiest one counts as occupied, all their arrays as the peak; None where loop nests make all products.
+    """
     workload, accelerator = programs[0].workload, programs[0].accelerator
     lengths = np.array([program.workload.sequence_length for program in programs])[result.program_index]
+    if accelerator.n_macs == 0:
+        return None
     possible = accelerator.n_macs * accelerator.n_engines * result.total_cycles
+    with_prologue = bool(workload.prologue)
 
     def share(tokens: Integers) -> float:
-        return _macs(workload.shape, workload.quant, tokens[result.served], result.exit_layer[result.served]) / possible
+        served = result.served
+        macs = _macs(workload.shape, workload.quant, tokens[served], result.exit_layer[served], with_prologue)
+        return macs / possible
 
     return ArrayUse(
-        occupied_fraction=float(result.utilisation_fraction[Unit.ARRAY]),
+        occupied_fraction=float(result.utilisation_fraction[programs[0].busiest_unit]),
         peak_fraction=share(lengths),
         token_fraction=None if n_tokens is None else share(np.minimum(n_tokens, lengths)),
     )
 
 
-def _macs(shape: EncoderShape, quant: QuantConfig, tokens: Integers, exit_layer: Integers) -> int:
-    """MACs of sentences of `tokens` [n] that run `exit_layer` [n] layers."""
+def _macs(shape: EncoderShape, quant: QuantConfig, tokens: Integers, exit_layer: Integers, with_prologue: bool) -> int:
+    """MACs of sentences of `tokens` [n] that run `exit_layer` [n] layers, `with_prologue` the embedding's too."""
     n_sentences, total = np.bincount(tokens), 0
     n_layers = np.bincount(tokens, weights=exit_layer)  # float64: exact below 2^53
     for length in np.flatnonzero(n_sentences).tolist():
         prologue, layer = _macs_of_length(shape, quant, length)
-        total += int(n_sentences[length]) * prologue + int(n_layers[length]) * layer
+        total += int(n_sentences[length]) * prologue * with_prologue + int(n_layers[length]) * layer
     return total
 
 

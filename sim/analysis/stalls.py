@@ -17,7 +17,7 @@ the later one that was there last:
 Waits for transfers are split further, so that those for memory are the ones that a faster memory could shorten. While
 another operand is missing too, that operand is the cause. While the DMA itself waited, its own cause counts: a unit
 behind a transfer that had no panel buffer waits for the weight buffer. So a memory without limits never stalls
-anything. Results that arrive in the same cycle count to the unit that stands later in `Unit`, to a transfer last.
+anything. Results that arrive in the same cycle count to the unit that has the higher number, to a transfer last.
 Causes are not followed beyond that: the array waits for the softmax, whatever the softmax has waited for.
 Not modelled: waits of interleaved sentences for each other, and those between sentences.
 """
@@ -32,35 +32,43 @@ import numpy as np
 from hexit.hw_model.memory.channel import UNLIMITED
 from hexit.quant.arrays import Flags, Integers
 from hexit.sim.core.lone_sentence import simulate_sentence
-from hexit.sim.core.program import NONE, UNIT_NAMES, TaskProgram, Unit
+from hexit.sim.core.program import CALL, NONE, UNIT_NAMES, TaskProgram, Unit
 from hexit.sim.core.sentence import SentenceRun
 
 _Executed = tuple[int, TaskProgram, int, Integers]
 
-N_UNITS = len(Unit)
-WEIGHT_BUFFER, PIPELINE, NO_WORK = range(N_UNITS, N_UNITS + 3)  # below them a cause is the unit that is waited for
-CAUSES = (
-    *(
-        {Unit.DMA: "memory", Unit.DECISION: "decision"}.get(unit, f"result of {UNIT_NAMES[unit].replace('_', ' ')}")
-        for unit in Unit
-    ),
-    "weight buffer",
-    "own pipeline",
-    "no work",
-)
+WEIGHT_BUFFER, PIPELINE, NO_WORK = -3, -2, -1  # the last causes; each before them is the unit that is waited for
+N_OTHER_CAUSES = 3
+
+
+def cause_names(unit_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the causes by number: the units, then the other three.
+
+    Behind the named units stand those on which the last result of the stage in front goes through each stage.
+    """
+    known = {int(Unit.DMA): "memory", int(Unit.DECISION): "decision"}
+    of_units = (known.get(unit, f"result of {name.replace('_', ' ')}") for unit, name in enumerate(unit_names))
+    through = (f"last result through {name.replace('_', ' ')}" for name in unit_names[CALL + 1 :])
+    return (*of_units, *through, "weight buffer", "own pipeline", "no work")
+
+
+CAUSES = cause_names(UNIT_NAMES)  # of an engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StallBreakdown:
-    """Cycles of one sentence up to its decision, by unit (`Unit`) and cause (`CAUSES`).
+    """Cycles of one sentence up to its decision, by unit and cause.
 
-    `squashed_cycles` are spent on layers behind the exit that speculation had begun. `op_waiting_cycles` are the waits
-    of the compute units in front of each op (its transfers left out), the ops being those of the prologue, of all
-    layers together and of all exits together.
+    `unit_names` and `causes` name them, `units` are those that the design has. `squashed_cycles` are spent on layers
+    behind the exit that speculation had begun. `op_waiting_cycles` are the waits of the compute units in front of each
+    op (its transfers left out), the ops being those of the prologue, of all layers together and of all exits together.
     """
 
     latency_cycles: int
     n_engines: int
+    units: tuple[int, ...]
+    unit_names: tuple[str, ...]
+    causes: tuple[str, ...]
     busy_cycles: Integers
     squashed_cycles: Integers
     waiting_cycles: Integers
@@ -140,6 +148,9 @@ def stall_breakdown(run: SentenceRun, exit_layer: int) -> StallBreakdown:
     return StallBreakdown(
         latency_cycles=latency,
         n_engines=len(engines),
+        units=program.shown_units,
+        unit_names=program.unit_names,
+        causes=cause_names(program.unit_names),
         busy_cycles=busy,
         squashed_cycles=squashed,
         waiting_cycles=waiting,
@@ -153,8 +164,9 @@ def _engine_breakdown(
 ) -> StallBreakdown:
     """The breakdown of one engine, whose units have no work before the sentence enters it."""
     entry = min([latency, *(int(start.min()) for _, _, _, start in groups[:1])])
-    free, last_end = (np.full(N_UNITS, entry, np.int64) for _ in range(2))
-    busy, squashed = (np.zeros(N_UNITS, np.int64) for _ in range(2))
+    n_units, n_causes = run.program.n_units, run.program.n_units + N_OTHER_CAUSES
+    free, last_end = (np.full(n_units, entry, np.int64) for _ in range(2))
+    busy, squashed = (np.zeros(n_units, np.int64) for _ in range(2))
     at_entry = np.full(run.program.layer.n_ports, entry, np.int64)
     ports = _Events(time=at_entry, start=at_entry, unit=np.full_like(at_entry, Unit.DECISION))
     parts: list[_Waits] = []
@@ -175,13 +187,16 @@ def _engine_breakdown(
         np.maximum.at(last_end, group.unit[begun], worked)
         np.add.at(busy if useful else squashed, group.unit[begun], worked - start[begun])
         ports = _next_ports(group, events, run.program.accelerator.exit_overlap != "speculate")
-    waiting, op_waiting = np.zeros((N_UNITS, len(CAUSES)), np.int64), np.zeros((len(op_names), len(CAUSES)), np.int64)
+    waiting, op_waiting = np.zeros((n_units, n_causes), np.int64), np.zeros((len(op_names), n_causes), np.int64)
     if parts:
-        waiting, op_waiting = _count(_join(parts), len(op_names))
+        waiting, op_waiting = _count(_join(parts), len(op_names), n_units, run.program.shown_units)
     waiting[:, NO_WORK] = latency - last_end + entry
     return StallBreakdown(
         latency_cycles=latency,
         n_engines=1,
+        units=(),
+        unit_names=(),
+        causes=(),
         busy_cycles=busy,
         squashed_cycles=squashed,
         waiting_cycles=waiting,
@@ -193,10 +208,11 @@ def _engine_breakdown(
 def stall_rows(breakdown: StallBreakdown) -> tuple[StallRow, ...]:
     """Return the breakdown as lines, unit by unit: busy, squashed, then the causes by size; nothing of 0 cycles."""
     rows: list[StallRow] = []
-    for unit in Unit:
+    for unit in breakdown.units:
+        name = breakdown.unit_names[unit]
         spent = {"busy": breakdown.busy_cycles[unit], "squashed": breakdown.squashed_cycles[unit]}
-        rows += _rows(UNIT_NAMES[unit], spent, breakdown.whole_cycles)
-        rows += _cause_rows(UNIT_NAMES[unit], breakdown.waiting_cycles[unit], breakdown.whole_cycles)
+        rows += _rows(name, spent, breakdown.whole_cycles)
+        rows += _cause_rows(name, breakdown.causes, breakdown.waiting_cycles[unit], breakdown.whole_cycles)
     return tuple(rows)
 
 
@@ -205,7 +221,7 @@ def op_stall_rows(breakdown: StallBreakdown) -> tuple[StallRow, ...]:
     return tuple(
         row
         for name, waits in zip(breakdown.op_names, breakdown.op_waiting_cycles, strict=True)
-        for row in _cause_rows(name, waits, breakdown.whole_cycles)
+        for row in _cause_rows(name, breakdown.causes, waits, breakdown.whole_cycles)
     )
 
 
@@ -273,15 +289,15 @@ def _group_waits(
 ) -> tuple[_Waits, _Waits]:
     """The waits of a group's tasks for all but transfers, and behind them those for transfers alone."""
     read, segments = group.dependency, group.first_dependency[:-1]
-    on_dma = events.unit[read] == Unit.DMA
-    key = events.time[read] * N_UNITS + events.unit[read]  # latest first, then by unit: the DMA is unit 0, comes last
+    on_dma, n_units = events.unit[read] == Unit.DMA, group.n_units
+    key = events.time[read] * n_units + events.unit[read]  # latest first, then by unit: the DMA is unit 0, comes last
     last, last_result = (np.maximum.reduceat(keys, segments) for keys in (key, np.where(on_dma, NONE, key)))
-    source = np.maximum(last_result, 0) % N_UNITS
+    source = np.maximum(last_result, 0) % n_units
     releases_a_panel = (group.unit == Unit.DMA) & (source != Unit.DECISION)
     cause = np.where(source == group.unit, PIPELINE, np.where(releases_a_panel, WEIGHT_BUFFER, source))
     start = events.start[group.n_ports :]
-    behind_transfer = last % N_UNITS == Unit.DMA
-    alone = np.where(behind_transfer, np.clip(last_result // N_UNITS, free, start), start)
+    behind_transfer = last % n_units == Unit.DMA
+    alone = np.where(behind_transfer, np.clip(last_result // n_units, free, start), start)
     everything = _Waits(
         unit=group.unit,
         op=group.op + first_op,
@@ -311,10 +327,10 @@ def _join(parts: list[_Waits]) -> _Waits:
     )
 
 
-def _count(waits: _Waits, n_ops: int) -> tuple[Integers, Integers]:
+def _count(waits: _Waits, n_ops: int, n_units: int, shown: tuple[int, ...]) -> tuple[Integers, Integers]:
     """Waiting cycles [unit, cause], and of the compute units [op, cause]."""
     gap = waits.start - waits.free
-    by_cause = np.zeros((len(CAUSES), gap.size), np.int64)
+    by_cause = np.zeros((n_units + N_OTHER_CAUSES, gap.size), np.int64)
     by_cause[waits.cause, np.arange(gap.size)] = gap
     # Behind a transfer: what the DMA itself waited for, before it could start on it, is no wait for memory.
     dma, behind = waits.unit == Unit.DMA, waits.cause == Unit.DMA
@@ -324,8 +340,8 @@ def _count(waits: _Waits, n_ops: int) -> tuple[Integers, Integers]:
         held_behind = _held(waits.start[dma], held, until) - _held(waits.start[dma], held, waits.free[behind])
         by_cause[cause, behind] += held_behind
         by_cause[Unit.DMA, behind] -= held_behind
-    compute = ~dma
-    return _sum_columns(by_cause, waits.unit, N_UNITS), _sum_columns(by_cause[:, compute], waits.op[compute], n_ops)
+    compute = ~dma & np.isin(waits.unit, shown)
+    return _sum_columns(by_cause, waits.unit, n_units), _sum_columns(by_cause[:, compute], waits.op[compute], n_ops)
 
 
 def _held(start: Integers, held: Integers, cycle: Integers) -> Integers:
@@ -352,9 +368,9 @@ def _without_transfers(group: TaskProgram) -> TaskProgram:
     )
 
 
-def _cause_rows(name: str, waits: Integers, latency: int) -> list[StallRow]:
+def _cause_rows(name: str, causes: tuple[str, ...], waits: Integers, latency: int) -> list[StallRow]:
     by_size = np.argsort(-waits, kind="stable").tolist()
-    return _rows(name, {CAUSES[cause]: waits[cause] for cause in by_size}, latency)
+    return _rows(name, {causes[cause]: waits[cause] for cause in by_size}, latency)
 
 
 def _rows(name: str, spent: dict[str, np.int64], latency: int) -> list[StallRow]:

@@ -20,10 +20,9 @@ from typing import Literal
 
 import numpy as np
 
-from hexit.hw_model.accelerator import Accelerator
 from hexit.quant.arrays import Flags, Integers
 from hexit.sim.core.levels import count_open
-from hexit.sim.core.program import NONE, UNIT_NAMES, TaskProgram, Unit
+from hexit.sim.core.program import CALL, NONE, Program, TaskProgram, Unit
 from hexit.sim.core.sentence import SentenceRun
 
 PANELS = "weight panels in use"
@@ -77,13 +76,17 @@ class Counter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """All intervals of one sentence, program order within each layer, with the arrows between them and the levels."""
+    """All intervals of one sentence, program order within each layer, with the arrows between them and the levels.
+
+    `unit_names` are the units that the design has, in the order in which they are shown.
+    """
 
     design: str
     clock_mhz: float
     exit_layer: int
     total_cycles: int
     n_engines: int
+    unit_names: tuple[str, ...]
     intervals: tuple[Interval, ...]
     flows: tuple[Flow, ...]
     counters: tuple[Counter, ...]
@@ -113,7 +116,7 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
     for group in groups:
         squashed = group.layer > exit_layer
         layer_place = place
-        place = _append_group(intervals, flows, group, decision, squashed=squashed)
+        place = _append_group(intervals, flows, group, program.unit_names, decision, squashed=squashed)
         if group.program is program.exit and not squashed:
             flows.extend(_exit_flows(program.layer, program.exit, layer_place, place))
     return Timeline(
@@ -122,9 +125,10 @@ def sentence_timeline(run: SentenceRun, exit_layer: int) -> Timeline:
         exit_layer=exit_layer,
         total_cycles=decision,
         n_engines=program.accelerator.n_engines,
+        unit_names=tuple(program.unit_names[unit] for unit in program.shown_units),
         intervals=tuple(intervals),
         flows=tuple(flows),
-        counters=tuple(counter for counter in _counters(groups, program.accelerator, decision) if counter.cycles),
+        counters=tuple(counter for counter in _counters(groups, program, decision) if counter.cycles),
     )
 
 
@@ -154,6 +158,7 @@ def _append_group(
     intervals: list[Interval],
     flows: list[Flow],
     group: _Group,
+    names: tuple[str, ...],
     decision: int,
     *,
     squashed: bool,
@@ -163,7 +168,7 @@ def _append_group(
     Returns the place of each task among the intervals, NONE where it did not begin.
     """
     program, starts = group.program, group.start
-    begun = _begun(group, decision, squashed=squashed)
+    begun = _begun(group, decision, squashed=squashed) & ~_is_control(program)
     ends, readies = starts + program.occupancy_cycles, starts + program.latency_cycles
     if squashed:
         ends, readies = np.minimum(ends, decision), np.minimum(readies, decision)
@@ -186,7 +191,7 @@ def _append_group(
         intervals.append(
             Interval(
                 engine=group.engine,
-                unit=UNIT_NAMES[unit],
+                unit=names[unit],
                 op=program.op_names[op],
                 layer=group.layer,
                 head=head,
@@ -204,6 +209,11 @@ def _append_group(
         if begun[source] and begun[target]:
             flows.append(Flow(kind="weights", source=int(place[source]), target=int(place[target])))
     return place
+
+
+def _is_control(program: TaskProgram) -> Flags:
+    """Which tasks only call a layer, or hand something on in a stage in no time."""
+    return np.asarray((program.unit == CALL) | ((program.unit > CALL) & (program.occupancy_cycles == 0)), np.bool_)
 
 
 def _begun(group: _Group, decision: int, *, squashed: bool) -> Flags:
@@ -232,9 +242,11 @@ def _exit_flows(layer: TaskProgram, exit_: TaskProgram, layer_place: Integers, p
     number = exit_.dependency
     from_layer = (number >= 1) & (number <= layer.n_blocks)
     inside = (number >= exit_.n_ports) & (exit_.unit[np.maximum(number - exit_.n_ports, 0)] != Unit.DMA)
+    results = layer_place[layer.exports[number[from_layer] - 1] - layer.n_ports]
+    last_shown = layer_place[layer_place != NONE][-1]  # a call of stages returns in no time: its last pack is drawn
     sources = np.concatenate(
         [
-            layer_place[layer.exports[number[from_layer] - 1] - layer.n_ports],
+            np.where(results == NONE, last_shown, results),
             place[number[inside] - exit_.n_ports],
         ]
     )
@@ -265,8 +277,9 @@ def _waits_for_buffer(program: TaskProgram) -> Flags:
     return np.asarray(waits & (program.unit == Unit.DMA), np.bool_)
 
 
-def _counters(groups: list[_Group], design: Accelerator, decision: int) -> Iterator[Counter]:
+def _counters(groups: list[_Group], whole: Program, decision: int) -> Iterator[Counter]:
     """Weight panel buffers that are taken, and for each unit the tasks that have their operands and wait for it."""
+    design = whole.accelerator
     for engine in range(1, design.n_engines + 1):
         inside = [group for group in groups if group.engine == engine]
         yield _counter(engine, PANELS, design.n_weight_buffers, *_panels(inside), decision)
@@ -274,9 +287,9 @@ def _counters(groups: list[_Group], design: Accelerator, decision: int) -> Itera
             np.concatenate(parts)
             for parts in zip(*((group.program.unit, group.operands, group.start) for group in inside), strict=True)
         )
-        for number, name in enumerate(UNIT_NAMES):
+        for number in whole.shown_units:
             mine = unit == number
-            yield _counter(engine, f"{WAITING} {name}", None, ready[mine], start[mine], decision)
+            yield _counter(engine, f"{WAITING} {whole.unit_names[number]}", None, ready[mine], start[mine], decision)
 
 
 def _counter(engine: int, name: str, capacity: int | None, begin: Integers, end: Integers, decision: int) -> Counter:

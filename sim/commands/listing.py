@@ -1,11 +1,12 @@
-"""`hexit run --list rules|devices|designs|shapes|options`: what there is, each with its numbers and its source."""
+"""`hexit run --list rules|devices|designs|design-keys|shapes|options`: what there is, with numbers and sources."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
 
-from hexit.hw_model.accelerator import list_designs, load_design
+from hexit.hw_model.design_files import list_designs, list_published, load_design
+from hexit.hw_model.design_keys import design_keys
 from hexit.hw_model.device import list_devices, load_device
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.rules import RULES, parameters
@@ -21,6 +22,7 @@ def print_list(what: str, console: Console) -> None:
         "rules": _rules,
         "devices": _devices,
         "designs": _designs,
+        "design-keys": _design_keys,
         "shapes": _shapes,
         "options": _options,
     }
@@ -52,7 +54,7 @@ def _devices() -> tuple[Table, Table]:
     return table, origins
 
 
-def _designs() -> tuple[Table]:
+def _designs() -> tuple[Table, Table]:
     table = plain_table("design", "device", "# MHz", "# arrays", "# KiB", "exits")
     for name in list_designs():
         design = load_design(name)
@@ -68,6 +70,21 @@ def _designs() -> tuple[Table]:
             + f", {design.n_engines} engines" * (design.n_engines > 1),
         )
     table.caption = "arrays: rows x columns (x products of a position); KiB: weights + activations"
+    published = plain_table("published", "device", "# MHz", "# stages", "# MACs", "runs", "# figures")
+    for name in list_published():
+        design = load_design(name)
+        runs = "products" if design.products else "networks"
+        cells = (f"{design.clock_mhz:g}", str(len(design.stages)), f"{design.n_macs:,}" if design.n_macs else "loops")
+        published.add_row(name, design.device or "none", *cells, runs, str(len(design.expected)))
+    published.caption = "for hexit validate, and where networks run for hexit run --design"
+    return table, published
+
+
+def _design_keys() -> tuple[Table]:
+    table = plain_table("key", "table", "unit", "default", "meaning")
+    for key in design_keys():
+        table.add_row(key.name, key.table, key.unit, key.default, key.meaning.replace("`", ""))
+    table.caption = "a page with examples: docs/design_file.md"
     return (table,)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from hexit.sim.commands.parameters import Given, takes
 from hexit.sim.job.record import OUTPUT, Job
 
-LISTS = ("rules", "devices", "designs", "shapes", "options")
+LISTS = ("rules", "devices", "designs", "design-keys", "shapes", "options")
 JOB = "Job file"
 
 

@@ -1,4 +1,4 @@
-"""`hexit validate`: published machines recomputed, or a machine of your own."""
+"""`hexit validate`: published accelerators recomputed, or a design of your own."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from hexit.sim.commands.table import plain_table
 from hexit.sim.job.record import OUTPUT
 
 if TYPE_CHECKING:
-    from hexit.sim.published.validation import MachineValidation, Validation
+    from hexit.sim.published.validation import DesignValidation, Validation
 
 MISSED = 1  # exit code: a figure lies outside the tolerance that its file states
 
 
 def validate(
-    machines: Annotated[
+    designs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MACHINE]...",
-            help="Published machines by name, or FILE.toml of your own (docs/design_file.md). Default: all published.",
+            metavar="[DESIGN]...",
+            help="Published designs by name, or FILE.toml of your own (docs/design_file.md). Default: all published.",
         ),
     ] = None,
     stages: Annotated[
@@ -41,7 +41,7 @@ def validate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for validation.json, its picture (PNG and SVG), and for each named machine a timeline of its "
+            help="Folder for validation.json, its picture (PNG and SVG), and for each named design a timeline of its "
             "stages for Perfetto.",
             rich_help_panel=OUTPUT,
         ),
@@ -67,20 +67,18 @@ def validate(
     `hexit validate my_accelerator.toml --stages --json`
     """
     console = Console(highlight=False)
-    validation, text = _recompute(tuple(machines or ()), scale_sim, out, page)
+    validation, text = _recompute(tuple(designs or ()), scale_sim, out, page)
     if json_output:
         typer.echo(text)
     else:
-        for result in validation.machines:
-            _print_machine(result, console, stages=stages)
+        for result in validation.designs:
+            _print_design(result, console, stages=stages)
         _print_summary(validation, console)
     if validation.misses:
         raise typer.Exit(MISSED)
 
 
-def _recompute(
-    machines: tuple[str, ...], scale_sim: str, out: Path | None, page: Path | None
-) -> tuple[Validation, str]:
+def _recompute(designs: tuple[str, ...], scale_sim: str, out: Path | None, page: Path | None) -> tuple[Validation, str]:
     """Return the validation and its JSON text; write the page and the folder where they are wanted."""
     import json
 
@@ -90,7 +88,7 @@ def _recompute(
     from hexit.sim.export.folder import check_folder
     from hexit.sim.plots.validation import write_validation
     from hexit.sim.published.scale_sim import environment_python
-    from hexit.sim.published.trace import machine_trace_json
+    from hexit.sim.published.trace import stage_trace_json
     from hexit.sim.published.validation import markdown, page_heading, validate, write_page
 
     heading = None if page is None else page_heading(page)
@@ -98,23 +96,23 @@ def _recompute(
         check_folder(out)
     python = environment_python() if scale_sim == "auto" else Path(scale_sim) if scale_sim else None
     with progress_bars(Console(stderr=True, highlight=False, soft_wrap=True)) as progress:
-        advance = progress("machines", 1)
-        validation = validate(machines, python)
+        advance = progress("designs", 1)
+        validation = validate(designs, python)
         advance(1)
     if page is not None and heading is not None:
         write_page(page, markdown(validation, heading))
     text = json.dumps(to_json(validation), indent=2, allow_nan=False)
     if out is not None:
         write_validation(validation, text, out)
-        for name, result in zip(machines, validation.machines, strict=False):  # SCALE-Sim comes last, unnamed
-            write_whole(out / f"{Path(name).stem}.trace.json", machine_trace_json(result.machine, result.cycles))
+        for name, result in zip(designs, validation.designs, strict=False):  # SCALE-Sim comes last, unnamed
+            write_whole(out / f"{Path(name).stem}.trace.json", stage_trace_json(result.design))
     return validation, text
 
 
-def _print_machine(result: MachineValidation, console: Console, *, stages: bool) -> None:
+def _print_design(result: DesignValidation, console: Console, *, stages: bool) -> None:
     from hexit.sim.published.validation import error_text, value_text
 
-    console.print(f"[bold]{escape(result.machine.name)}[/bold]: {escape(result.machine.title)}", soft_wrap=True)
+    console.print(f"[bold]{escape(result.design.name)}[/bold]: {escape(result.design.title)}", soft_wrap=True)
     if result.rows:
         table = plain_table("figure", "# predicted", "# published", "unit", "# error", "# within", "role")
         for row in result.rows:
@@ -130,10 +128,10 @@ def _print_machine(result: MachineValidation, console: Console, *, stages: bool)
         console.print(table)
     if stages or not result.rows:
         _print_stages(result, console)
-    console.print(f"[dim]configured: {escape(result.machine.configured)}[/dim]\n", soft_wrap=True)
+    console.print(f"[dim]configured: {escape(result.design.configured)}[/dim]\n", soft_wrap=True)
 
 
-def _print_stages(result: MachineValidation, console: Console) -> None:
+def _print_stages(result: DesignValidation, console: Console) -> None:
     from hexit.sim.published.validation import value_text
 
     table = plain_table("region", "stage", "# packs", "# cycles per pack", "# busy")
@@ -146,16 +144,16 @@ def _print_stages(result: MachineValidation, console: Console) -> None:
         table.add_row("", "[bold]whole region[/bold]", "", f"[bold]{region.cycles:,}[/bold]", "")
     console.print(table)
     network = result.cycles.network_cycles
-    milliseconds = network / result.machine.clock_mhz / 1000
+    milliseconds = network / result.design.clock_mhz / 1000
     console.print(
         f"layer {result.cycles.layer_cycles:,} cycles; network {network:,} cycles = {milliseconds:.3f} ms at "
-        f"{result.machine.clock_mhz:g} MHz, memory never waited for",
+        f"{result.design.clock_mhz:g} MHz, memory never waited for",
         soft_wrap=True,
     )
     if result.cycles_with_memory is not None:
         with_memory = result.cycles_with_memory.network_cycles
         console.print(
-            f"with memory {with_memory:,} cycles = {with_memory / result.machine.clock_mhz / 1000:.3f} ms",
+            f"with memory {with_memory:,} cycles = {with_memory / result.design.clock_mhz / 1000:.3f} ms",
             soft_wrap=True,
         )
 
@@ -163,11 +161,11 @@ def _print_stages(result: MachineValidation, console: Console) -> None:
 def _print_summary(validation: Validation, console: Console) -> None:
     from hexit.sim.published.trust import trust, trust_text
 
-    rows = [row for result in validation.machines for row in result.rows]
+    rows = [row for result in validation.designs for row in result.rows]
     if not rows:
         return
     console.print(
-        f"{len(rows)} figures of {len(validation.machines)} machines, {len(validation.misses)} out of tolerance: "
+        f"{len(rows)} figures of {len(validation.designs)} designs, {len(validation.misses)} out of tolerance: "
         f"{trust_text(trust(validation))}",
         soft_wrap=True,
     )

@@ -1,5 +1,7 @@
 """Compiles a workload and a design into programs of tasks, once per group of ops; `sim.core.op_tasks` cuts the ops.
 
+A design with stages of its own is compiled by `sim.core.stage_program`, into the same kind of program.
+
 Tiles are as small as the data flow allows unless the program gets too long: then folds of the inner loop are merged
 into larger tiles, and the totals stay.
 """
@@ -17,6 +19,7 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.workload import MatMul, Op, Softmax, Workload, output_shape
 from hexit.sim.core.op_tasks import GroupContext, add_op
 from hexit.sim.core.program import Program, TaskProgram
+from hexit.sim.core.stage_program import compile_stage_program
 from hexit.sim.core.task_list import TaskList
 from hexit.sim.core.tiles import n_inner_folds, n_tiles
 
@@ -37,6 +40,8 @@ def compile_program(
 
     Raises DoesNotFit where the buffers are too small, ConfigError where the array cannot take the bit widths.
     """
+    if accelerator.regions:
+        return compile_stage_program(workload, accelerator, channel, decision, head)
     if accelerator.macs_per_dsp > 1:
         _check_packing(workload.quant, accelerator)
     check_activations(workload, accelerator)

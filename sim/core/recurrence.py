@@ -96,6 +96,18 @@ def run_tasks(flat: Flat, group: int, ports: Integers, free: Integers, start: In
         time[n_ports + task] = ready + flat.latency[first + task]
 
 
+def run_alone(program: TaskProgram) -> tuple[Integers, Integers]:
+    """Run one group from cycle 0 on idle units; return the starts of its tasks, and when ports and results are there.
+
+    The ports are there in cycle 0. `time` counts ports and then tasks, as the program's dependencies do.
+    """
+    start = np.empty(program.n_tasks, np.int64)
+    time = np.empty(program.n_ports + program.n_tasks, np.int64)
+    free, ports = np.zeros(program.n_units, np.int64), np.zeros(program.n_ports, np.int64)
+    run_tasks(flatten([program]), 0, ports, free, start, time)
+    return start, time
+
+
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def run_group(flat: Flat, group: int, ports: Integers, free: Integers, start: Integers, time: Integers) -> None:
     """Run one group and turn `ports` into those of the next one; the gate stays as it is."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from hexit.quant.arrays import Flags, Integers
 from hexit.quant.errors import ConfigError
-from hexit.sim.core.program import NONE, Program, TaskProgram, Unit
+from hexit.sim.core.program import NONE, Program, TaskProgram
 from hexit.sim.core.recurrence import flatten, run_sentence
 
 
@@ -58,7 +58,7 @@ def run_layers(program: Program, evaluated: Flags, prologue: TaskProgram) -> Sen
         flatten((prologue, program.layer, program.exit)),
         evaluated,
         program.accelerator.exit_overlap != "speculate",
-        np.zeros(len(Unit), np.int64),
+        np.zeros(program.n_units, np.int64),
         prologue_start,
         layer_start,
         exit_start,

@@ -48,7 +48,7 @@ def squashed_work(program: TaskProgram, start: Integers, cut: Integers, times: I
     """
     counts = np.ones_like(cut) if times is None else times
     order = np.argsort(-cut)
-    cycles = np.zeros(len(Unit), np.int64)
+    cycles = np.zeros(program.n_units, np.int64)
     op_cycles = np.zeros(len(program.op_names), np.int64)
     work = np.zeros(2, np.int64)
     _add_squashed(

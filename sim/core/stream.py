@@ -35,12 +35,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hexit.hw_model.energy import EnergyCounts
-from hexit.hw_model.work import group_work, op_work
+from hexit.hw_model.work import group_work
 from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.interleaved import run_interleaved
 from hexit.sim.core.lone_sentence import ExitTable, LoneSentence
-from hexit.sim.core.program import NONE, Program, Unit
+from hexit.sim.core.program import NONE, Program
 from hexit.sim.core.queueing import FULL, LATE, SERVED, Admission, empty_queue, serve
 from hexit.sim.core.recurrence import flatten
 from hexit.sim.core.sentence import evaluated_flags
@@ -50,7 +50,7 @@ from hexit.sim.core.squash import SquashedWork
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamResult:
-    """A stream as it ran: arrays by sentence, by program (one per length) and by unit (`Unit`), totals.
+    """A stream as it ran: arrays by sentence, by program (one per length) and by unit, totals.
 
     `verdict`: which sentences were served (`sim.core.queueing`); start, finish and latency of a dropped sentence are
     NONE, and it is in no total. `served_by_exit` [program, layer - 1] counts the others, `n_exits_by_layer` [layer - 1]
@@ -301,8 +301,8 @@ def run_slots(
         admission,
         empty_queue(exit_layer.size),
         n_slots,
-        int(Unit.ARRAY),
-        np.zeros(len(Unit), np.int64),
+        programs[0].turn_unit,
+        np.zeros(programs[0].n_units, np.int64),
         start,
         finish,
         verdict,
@@ -327,10 +327,11 @@ def stream_work(programs: Sequence[Program], result: StreamResult) -> tuple[Ener
         useful += group_work(workload.prologue, quant, design) * int(per_exit[index].sum())
         useful += group_work(workload.layer, quant, design) * int(layers[index])
         useful += group_work(workload.exit, quant, design) * int(exits[index])
-        ops = (*workload.layer, *workload.exit)
         op_cycles = np.concatenate([program.layer.op_cycles(), program.exit.op_cycles()])
-        for op, spent, whole in zip(ops, result.wasted_op_cycles[index].tolist(), op_cycles.tolist(), strict=True):
-            wasted += _fraction(op_work(op, quant, design), spent, max(1, whole))
+        for ops, spent, whole in zip(
+            program.ops_by_name, result.wasted_op_cycles[index].tolist(), op_cycles.tolist(), strict=True
+        ):
+            wasted += _fraction(group_work(ops, quant, design), spent, max(1, whole))
     return useful, wasted
 
 

@@ -159,6 +159,7 @@ class TaskList:
         used = padded != NONE
         return TaskProgram(
             op_names=tuple(op.name for op in ops),
+            n_units=len(Unit),
             n_blocks=self.n_blocks,
             n_ports=self.n_ports,
             first_dependency=np.concatenate([[0], np.cumsum(used.sum(axis=1))]),

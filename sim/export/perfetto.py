@@ -16,12 +16,9 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from hexit.sim.analysis.timeline import Flow, Interval, Timeline
-from hexit.sim.core.program import UNIT_NAMES
 
 Level = Literal["op", "tile"]
 Event = dict[str, Any]
-
-TRACKS = {name: track for track, name in enumerate(UNIT_NAMES, start=1)}
 
 
 def chrome_trace(timeline: Timeline, level: Level = "op") -> dict[str, Any]:
@@ -51,7 +48,7 @@ def _names(timeline: Timeline) -> Iterator[Event]:
         which = f", engine {engine}" if timeline.n_engines > 1 else ""
         name = f"hexit {timeline.design}{which}"
         yield {"ph": "M", "pid": engine, "tid": 0, "name": "process_name", "args": {"name": name}}
-        for name, track in TRACKS.items():
+        for track, name in enumerate(timeline.unit_names, start=1):
             yield {"ph": "M", "pid": engine, "tid": track, "name": "thread_name", "args": {"name": name}}
             yield {"ph": "M", "pid": engine, "tid": track, "name": "thread_sort_index", "args": {"sort_index": track}}
 
@@ -74,7 +71,7 @@ def _slice_events(timeline: Timeline, slices: list[list[Interval]], level: Level
         yield {
             "ph": "X",
             "pid": first.engine,
-            "tid": TRACKS[first.unit],
+            "tid": 1 + timeline.unit_names.index(first.unit),
             "name": first.op,
             "ts": start / 1000,
             "dur": (_nanoseconds(timeline, last.end_cycle) - start) / 1000,
@@ -92,7 +89,7 @@ def _arrows(timeline: Timeline, slice_of: list[int]) -> Iterator[Event]:
             event = {
                 "ph": phase,
                 "pid": end.engine,
-                "tid": TRACKS[end.unit],
+                "tid": 1 + timeline.unit_names.index(end.unit),
                 "name": flow.kind,
                 "cat": flow.kind,
                 "id": number,

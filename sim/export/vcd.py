@@ -90,7 +90,7 @@ def _signals(timeline: Timeline) -> Iterator[tuple[str, str, str]]:
     """Scope, name and type of every signal."""
     for engine in range(1, timeline.n_engines + 1):
         scope = _scope(timeline, engine)
-        for unit in UNIT_NAMES:
+        for unit in timeline.unit_names:
             for name, kind in (
                 ("busy", "wire"),
                 ("op", "string"),

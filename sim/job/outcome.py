@@ -10,7 +10,6 @@ from hexit.quant.exits.published import Decision
 from hexit.sim.analysis.comparison import Comparison
 from hexit.sim.analysis.stalls import KernelAndTransfers, StallBreakdown
 from hexit.sim.core.lone_sentence import ExitTable
-from hexit.sim.core.program import Unit
 from hexit.sim.core.sentence import SentenceRun
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.job.design import CheckedDesign
@@ -88,4 +87,4 @@ def layer_breakdown(outcome: Outcome) -> dict[str, int]:
     """Return the cycles in which each unit works on one layer and its exit, by unit name; units overlap."""
     program = outcome.design.program
     busy = program.layer.busy_cycles() + program.exit.busy_cycles()
-    return {unit.name.lower(): int(busy[unit]) for unit in Unit if busy[unit]}
+    return {program.unit_names[unit]: int(busy[unit]) for unit in program.shown_units if busy[unit]}

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from hexit.hw_model.accelerator import Accelerator, ExitOverlap, load_design
+from hexit.hw_model.accelerator import Accelerator, ExitOverlap
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.device import Device, load_device
 from hexit.hw_model.exit_unit.build import ExitUnitBuild, load_build
 from hexit.quant.config import EncoderShape, QuantConfig, check_bits
@@ -185,12 +186,18 @@ def _setup(
         quant=quant,
         rule=rule,
         design=design,
-        device=device or load_device(design.device),
+        device=device or _part(design),
         sequence_length=length,
         seed=job.seed,
         exit_unit=build,
         stream=stream,
     )
+
+
+def _part(design: Accelerator) -> Device:
+    if not design.device:
+        raise ConfigError("design.device", "(none)", f"is not told by {design.name}", "Add --device NAME")
+    return load_device(design.device)
 
 
 def _design(options: DesignOptions, device: Device | None) -> Accelerator:

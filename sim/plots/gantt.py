@@ -18,7 +18,7 @@ from hexit.sim.analysis.timeline import Interval, Timeline
 from hexit.sim.core.program import NONE, UNIT_NAMES, Unit
 from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.plots.op_kinds import KIND_COLOURS, ink, kind_legend, op_kinds
+from hexit.sim.plots.op_kinds import KIND_COLOURS, ink, kind_legend, program_kinds
 from hexit.sim.plots.style import BLACK, GREY, TWO_COLUMNS, VERMILION, plain_ticks, titled_figure
 from hexit.sim.report.record import Report
 
@@ -38,6 +38,8 @@ class Slice:
     end_cycle: int
     busy_cycles: int
     squashed: bool
+N_ENGINE_UNITS = len(UNIT_NAMES)  # tracks that the usual height is for; stages may be more
+TRACK_INCHES = 0.14
 
 
 def merged_slices(
@@ -80,10 +82,11 @@ def draw_gantt(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     timeline = data.timeline
     layer, total = timeline.exit_layer, timeline.total_cycles
     title = f"One sentence, alone on the design, that leaves after layer {layer}"
-    figure = titled_figure(TWO_COLUMNS, 5.2, title, report)
+    more_units = max(0, len(timeline.unit_names) - N_ENGINE_UNITS)
+    figure = titled_figure(TWO_COLUMNS, 5.2 + 2 * TRACK_INCHES * more_units, title, report)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1))
     whole, last, leaving = (figure.add_subplot(cell) for cell in (grid[0, :], grid[1, 0], grid[1, 1]))
-    kinds = op_kinds(outcome.design.workload)
+    kinds = program_kinds(outcome.design.program)
     starts = _layer_starts(timeline)
     heads = [
         i.start_cycle
@@ -105,7 +108,7 @@ def draw_gantt(outcome: Outcome, data: PictureData, report: Report) -> Figure:
         decided = decided[(decided != NONE) & (decided >= first)] / timeline.clock_mhz
         axes.plot(
             decided,
-            np.full(decided.size, int(Unit.DECISION)),
+            np.full(decided.size, timeline.unit_names.index(UNIT_NAMES[Unit.DECISION])),
             linestyle="none",
             marker="v",
             markersize=4.5,
@@ -130,7 +133,7 @@ def _layer_starts(timeline: Timeline) -> dict[int, int]:
     """First cycle of the prologue (0) and of every layer that counted."""
     starts: dict[int, int] = {}
     for interval in timeline.intervals:
-        if not interval.squashed and UNIT_NAMES.index(interval.unit) != Unit.DMA:
+        if not interval.squashed and interval.unit != UNIT_NAMES[Unit.DMA]:
             starts[interval.layer] = min(starts.get(interval.layer, interval.start_cycle), interval.start_cycle)
     return dict(sorted(starts.items()))
 
@@ -140,7 +143,7 @@ def _tracks(axes: Axes, timeline: Timeline, kinds: dict[str, str], first: int, n
     span = max(1, timeline.total_cycles - first)
     slices = merged_slices(timeline.intervals, kinds, first, timeline.total_cycles, span * CLOSE_FRACTION)
     for s in slices:
-        duration, bottom = s.end_cycle - s.start_cycle, UNIT_NAMES.index(s.unit) + 0.38
+        duration, bottom = s.end_cycle - s.start_cycle, timeline.unit_names.index(s.unit) + 0.38
         if s.kind == "exit decision" and duration < span * HAIR_FRACTION:
             continue  # its mark is enough
         height = 0.76 * max(0.1, s.busy_cycles / duration)
@@ -158,9 +161,9 @@ def _tracks(axes: Axes, timeline: Timeline, kinds: dict[str, str], first: int, n
                 va="center",
                 color=BLACK if s.squashed else ink(s.kind),
             )
-    axes.set(xlabel="time (µs)", ylim=(len(UNIT_NAMES) - 0.4, -0.6))
+    axes.set(xlabel="time (µs)", ylim=(len(timeline.unit_names) - 0.4, -0.6))
     axes.set_xlim(first / timeline.clock_mhz, (timeline.total_cycles + 0.01 * span) / timeline.clock_mhz)
-    axes.set_yticks(range(len(UNIT_NAMES)), [name.replace("_", " ") for name in UNIT_NAMES])
+    axes.set_yticks(range(len(timeline.unit_names)), [name.replace("_", " ") for name in timeline.unit_names])
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(4 if named_pt else 8))
     axes.xaxis.set_major_formatter(plain_ticks())

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hexit.sim.core.program import Program, Unit
+from hexit.sim.core.program import Program
 from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
-from hexit.sim.plots.op_kinds import KIND_COLOURS, ink, kind_legend, op_kinds
+from hexit.sim.plots.op_kinds import KIND_COLOURS, ink, kind_legend, program_kinds
 from hexit.sim.plots.style import (
     BLACK,
     ORANGE,
@@ -31,20 +31,21 @@ def draw_latency_by_layer(outcome: Outcome, data: PictureData, report: Report) -
     """Draw the busy cycles of each unit in one layer and its exit, and the latency of each exit."""
     figure = titled_figure(TWO_COLUMNS, 3.4, "What one layer costs, and a sentence by its exit layer", report)
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    kinds = op_kinds(outcome.design.workload)
-    names = [name.upper() for name in report.layer_busy_cycles]
+    program = outcome.design.program
+    kinds = program_kinds(program)
+    names = list(report.layer_busy_cycles)
     longest = max(report.layer_cycles, *report.layer_busy_cycles.values())
     used: set[str] = set()
     for place, name in enumerate(names):
         end = 0
-        for op, cycles in unit_op_cycles(outcome.design.program, Unit[name]).items():
+        for op, cycles in unit_op_cycles(program, program.unit_names.index(name)).items():
             kind = kinds[op]
             used.add(kind)
             left.barh(place, cycles, 0.7, left=end, color=KIND_COLOURS[kind], edgecolor="white", linewidth=0.4)
             if cycles > 0.03 * len(op) * longest:
                 left.text(end + cycles / 2, place, op, ha="center", va="center", fontsize=6, color=ink(kind))
             end += cycles
-        busy = report.layer_busy_cycles[name.lower()]
+        busy = report.layer_busy_cycles[name]
         percent = 100 * busy / report.layer_cycles
         text = f"{busy:,} ({percent:.1f} %)" if percent >= 0.1 else f"{busy:,} (<0.1 %)"
         beyond = max(end, report.layer_cycles) if end > 0.55 * longest else end  # not across the dashed line
@@ -52,7 +53,7 @@ def draw_latency_by_layer(outcome: Outcome, data: PictureData, report: Report) -
     left.axvline(report.layer_cycles, color=BLACK, linestyle="--", linewidth=0.9)
     left.set_title(f"One layer and its exit: {report.layer_cycles:,} cycles (dashed)")
     left.set(xlabel="busy cycles (units overlap)", xlim=(0, 1.4 * longest), ylim=(len(names) - 0.4, -0.6))
-    left.set_yticks(range(len(names)), [name.lower().replace("_", " ") for name in names])
+    left.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     left.grid(visible=False, axis="y")
     left.xaxis.set_major_formatter(plain_ticks())
     left.xaxis.set_major_locator(MaxNLocator(4))
@@ -61,7 +62,7 @@ def draw_latency_by_layer(outcome: Outcome, data: PictureData, report: Report) -
     return figure
 
 
-def unit_op_cycles(program: Program, unit: Unit) -> dict[str, int]:
+def unit_op_cycles(program: Program, unit: int) -> dict[str, int]:
     """Return the cycles in which a unit works on each op of one layer and its exit, in program order."""
     cycles: dict[str, int] = {}
     for group in (program.layer, program.exit):

@@ -8,9 +8,11 @@ from typing import Any, assert_never
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hexit.quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax, Workload
+from hexit.quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax
+from hexit.sim.core.program import Program
 from hexit.sim.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 
+MOVES = "data movement"  # of stages without ops
 KIND_COLOURS = {
     "product with weights": BLUE,
     "attention product": SKY,
@@ -19,14 +21,19 @@ KIND_COLOURS = {
     "GELU": ORANGE,
     "residual add": YELLOW,
     "embedding": "#999999",
+    MOVES: "#999999",
     "exit head": GREEN,
     "exit decision": BLACK,
 }
 
 
-def op_kinds(workload: Workload) -> dict[str, str]:
-    """Return the kind of every op of a workload by its name."""
-    return {op.name: _kind(op) for op in (*workload.prologue, *workload.layer, *workload.exit)}
+def program_kinds(program: Program) -> dict[str, str]:
+    """Return the kind of every op of a program by its name; a stage is of the kind of its first op."""
+    prologue = {op.name: _kind(op) for op in program.workload.prologue}
+    names = (*program.prologue.op_names, *program.layer.op_names, *program.exit.op_names)
+    ops = dict(zip((*program.layer.op_names, *program.exit.op_names), program.ops_by_name, strict=True))
+    kinds = {name: _kind(ops[name][0]) if ops.get(name) else MOVES for name in names}
+    return kinds | prologue
 
 
 def _kind(op: Op) -> str:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hexit.quant.arrays import Floats
 from hexit.sim.analysis.stalls import CAUSES, NO_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown
-from hexit.sim.core.program import UNIT_NAMES, Program, Unit
+from hexit.sim.core.program import CALL, Program, Unit
 from hexit.sim.job.experiment import PictureData
 from hexit.sim.job.outcome import Outcome
 from hexit.sim.plots.style import (
@@ -36,7 +36,8 @@ from hexit.sim.plots.style import (
 )
 from hexit.sim.report.record import Report
 
-CAUSE_LOOKS: dict[int, dict[str, Any]] = {
+Looks = dict[int, dict[str, Any]]
+CAUSE_LOOKS: Looks = {  # of an engine
     Unit.DMA: {"facecolor": ORANGE},
     Unit.ARRAY: {"facecolor": SKY},
     Unit.SOFTMAX: {"facecolor": VERMILION},
@@ -45,10 +46,11 @@ CAUSE_LOOKS: dict[int, dict[str, Any]] = {
     Unit.ADD: {"facecolor": YELLOW},
     Unit.HEAD: {"facecolor": GREEN},
     Unit.DECISION: {"facecolor": BLACK},
-    WEIGHT_BUFFER: {"facecolor": GREY},
-    PIPELINE: {"facecolor": PALE},
-    NO_WORK: {"facecolor": "white", "edgecolor": GREY},
+    len(CAUSES) + WEIGHT_BUFFER: {"facecolor": GREY},
+    len(CAUSES) + PIPELINE: {"facecolor": PALE},
+    len(CAUSES) + NO_WORK: {"facecolor": "white", "edgecolor": GREY},
 }
+STAGE_COLOURS = (SKY, VERMILION, PURPLE, "#8C510A", YELLOW, GREEN, ORANGE)  # of what stages wait for, in turn
 BUSY_LOOK: dict[str, Any] = {"facecolor": BLUE}
 SQUASHED_LOOK: dict[str, Any] = {"facecolor": "white", "edgecolor": BLUE, "hatch": "//////"}
 EDGE: dict[str, Any] = {"linewidth": 0.4, "edgecolor": "white"}
@@ -56,19 +58,32 @@ SEEN_PERCENT = 0.15  # of the latency: a thinner piece is drawn but too thin to 
 ROW_INCHES = 0.21
 
 
+def looks_of_causes(stalls: StallBreakdown) -> Looks:
+    """Return how each cause is drawn; stages that are waited for take colours in turn."""
+    if len(stalls.causes) == len(CAUSES):
+        return CAUSE_LOOKS
+    others = {
+        len(stalls.causes) + cause: CAUSE_LOOKS[len(CAUSES) + cause] for cause in (WEIGHT_BUFFER, PIPELINE, NO_WORK)
+    }
+    units = range(len(stalls.causes) - len(others))
+    stages: Looks = {unit: {"facecolor": STAGE_COLOURS[unit % len(STAGE_COLOURS)]} for unit in units}
+    return stages | {int(Unit.DECISION): CAUSE_LOOKS[Unit.DECISION]} | others
+
+
 def draw_stalls(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     """Draw what the units do while the median sentence is on the design, and in front of what the arrays wait."""
     layer, stalls = outcome.sentence.exit_layer, outcome.sentence.stalls
-    units = [unit for unit in Unit if stalls.busy_cycles[unit] + stalls.squashed_cycles[unit]]
+    units = [unit for unit in stalls.units if stalls.busy_cycles[unit] + stalls.squashed_cycles[unit]]
     ops = array_ops(outcome.design.program)
+    cause_looks = looks_of_causes(stalls)
     title = f"Busy and waiting: one sentence, alone on the design, that leaves after layer {layer}"
     height = 1.75 + ROW_INCHES * max(len(units), len(ops))
     figure = titled_figure(TWO_COLUMNS, height, title, report)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    used = _unit_bars(left, stalls, units) | _op_bars(right, stalls, ops)
+    used = _unit_bars(left, stalls, units, cause_looks) | _op_bars(right, stalls, ops, cause_looks)
     lost = 100 * float(stalls.squashed_cycles.max() / stalls.whole_cycles)
     looks = {"busy": BUSY_LOOK} | ({"squashed": SQUASHED_LOOK} if lost >= SEEN_PERCENT else {})
-    looks |= {_words(cause): CAUSE_LOOKS[cause] for cause in CAUSE_LOOKS if cause in used}
+    looks |= {f"waits: {stalls.causes[cause]}": look for cause, look in cause_looks.items() if cause in used}
     figure.legend(
         handles=[Patch(label=name, **EDGE | look) for name, look in looks.items()],
         loc="outside lower center",
@@ -81,15 +96,15 @@ def draw_stalls(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     return figure
 
 
-def _unit_bars(axes: Axes, stalls: StallBreakdown, units: list[Unit]) -> set[int]:
+def _unit_bars(axes: Axes, stalls: StallBreakdown, units: list[int], looks: Looks) -> set[int]:
     """Draw a bar of 100 % for each unit; return the causes in sight."""
     percent = 100 / stalls.whole_cycles
     used: set[int] = set()
     for row, unit in enumerate(units):
         end = _piece(axes, row, 0, percent * stalls.busy_cycles[unit], BUSY_LOOK)
         end = _piece(axes, row, end, percent * stalls.squashed_cycles[unit], SQUASHED_LOOK)
-        used |= _causes(axes, row, end, percent * stalls.waiting_cycles[unit], SEEN_PERCENT)
-    axes.set_yticks(range(len(units)), [UNIT_NAMES[unit].replace("_", " ") for unit in units])
+        used |= _causes(axes, row, end, percent * stalls.waiting_cycles[unit], SEEN_PERCENT, looks)
+    axes.set_yticks(range(len(units)), [stalls.unit_names[unit].replace("_", " ") for unit in units])
     axes.set(xlabel="share of the latency (%)", xlim=(0, 100), ylim=(len(units) - 0.4, -0.6))
     of_engines = f" of {stalls.n_engines} engines" * (stalls.n_engines > 1)
     axes.set_title(f"Units{of_engines}: {stalls.whole_cycles:,} cycles each")
@@ -97,28 +112,30 @@ def _unit_bars(axes: Axes, stalls: StallBreakdown, units: list[Unit]) -> set[int
     return used
 
 
-def _op_bars(axes: Axes, stalls: StallBreakdown, ops: list[int]) -> set[int]:
+def _op_bars(axes: Axes, stalls: StallBreakdown, ops: list[int], looks: Looks) -> set[int]:
     """Draw the waits in front of each op; return the causes in sight."""
     waits = stalls.op_waiting_cycles[ops]
     total = int(waits.sum())
     longest = max(1, int(waits.sum(axis=1).max()))
     used: set[int] = set()
+    worker = "Array waits" if len(stalls.causes) == len(CAUSES) else "Waits"
     for row, op in enumerate(ops):
-        used |= _causes(axes, row, 0, stalls.op_waiting_cycles[op].astype(float), longest * SEEN_PERCENT / 100)
+        seen = longest * SEEN_PERCENT / 100
+        used |= _causes(axes, row, 0, stalls.op_waiting_cycles[op].astype(float), seen, looks)
     axes.set_yticks(range(len(ops)), [stalls.op_names[op] for op in ops], fontsize=7)
     axes.set(xlabel="cycles", xlim=(0, 1.05 * longest), ylim=(len(ops) - 0.4, -0.6))
-    axes.set_title(f"Array waits in front of: {total:,} cycles")
+    axes.set_title(f"{worker} in front of: {total:,} cycles")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_formatter(plain_ticks())
     axes.grid(visible=False, axis="y")
     return used
 
 
-def _causes(axes: Axes, row: int, end: float, width: Floats, seen: float) -> set[int]:
+def _causes(axes: Axes, row: int, end: float, width: Floats, seen: float, looks: Looks) -> set[int]:
     """Draw the waits of a bar from `end` on, `width` by cause; return the causes that are wide enough to be seen."""
-    for cause, look in CAUSE_LOOKS.items():
+    for cause, look in looks.items():
         end = _piece(axes, row, end, float(width[cause]), look)
-    return {cause for cause in CAUSE_LOOKS if width[cause] >= seen}
+    return {cause for cause in looks if width[cause] >= seen}
 
 
 def _piece(axes: Axes, row: int, start: float, width: float, look: dict[str, Any]) -> float:
@@ -129,14 +146,10 @@ def _piece(axes: Axes, row: int, start: float, width: float, look: dict[str, Any
 
 
 def array_ops(program: Program) -> list[int]:
-    """Return the ops that run on the arrays, as numbers of `StallBreakdown.op_names`."""
+    """Return the ops that run on the arrays, or the stages, as numbers of `StallBreakdown.op_names`."""
     first = 0
     ops: list[int] = []
     for group in (program.prologue, program.layer, program.exit):
-        ops += (first + np.unique(group.op[group.unit == Unit.ARRAY])).tolist()
+        ops += (first + np.unique(group.op[(group.unit == Unit.ARRAY) | (group.unit > CALL)])).tolist()
         first += len(group.op_names)
     return ops
-
-
-def _words(cause: int) -> str:
-    return f"waits: {CAUSES[cause]}"

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hexit.quant.arrays import Floats, Integers
 from hexit.sim.core.levels import Levels, count_open
-from hexit.sim.core.program import UNIT_NAMES, Unit
+from hexit.sim.core.program import Unit
 from hexit.sim.core.queueing import UNLIMITED
 from hexit.sim.core.stream import StreamResult
 from hexit.sim.core.stream_levels import queue_spans, stream_levels
@@ -48,7 +48,7 @@ N_BINS = 200  # of the time axis; about one in two pixels of a printed column
 N_TAIL = 400  # points of a curve of latencies
 LEAST_UTILISATION = 0.01  # fraction; units below it in every bin are left out
 PERCENTILES = (50.0, 95.0, 99.0, 99.9)
-UNIT_LOOKS: dict[Unit, dict[str, Any]] = {
+UNIT_LOOKS: dict[int, dict[str, Any]] = {  # stages have the colours of the style, in turn
     Unit.ARRAY: {"color": BLUE},
     Unit.DMA: {"color": ORANGE},
     Unit.SOFTMAX: {"color": VERMILION},
@@ -58,6 +58,7 @@ UNIT_LOOKS: dict[Unit, dict[str, Any]] = {
     Unit.HEAD: {"color": GREEN},
     Unit.DECISION: {"color": BLACK},
 }
+DRAWN_FIRST = [Unit.ARRAY, Unit.DMA, *range(Unit.SOFTMAX, 1000)].index  # lines in front of the others
 
 
 def anyone_waits(stream: StreamResult) -> bool:
@@ -110,10 +111,11 @@ def draw_queue(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     above.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     above.yaxis.set_major_formatter(plain_ticks())
     used = stream_levels(stream, N_BINS)
-    for one, look in UNIT_LOOKS.items():
-        share = used.utilisation_fraction[:, one]
+    program = outcome.design.program
+    for one in sorted(program.shown_units, key=DRAWN_FIRST):
+        share, look = used.utilisation_fraction[:, one], UNIT_LOOKS.get(one, {})
         if share.max() >= LEAST_UTILISATION:
-            name = UNIT_NAMES[one].replace("_", " ")
+            name = program.unit_names[one].replace("_", " ")
             own_times = scale * used.edge_cycle / (clock_mhz * 1e6)
             below.stairs(100 * share, own_times, baseline=None, label=name, **look)
     below.set(

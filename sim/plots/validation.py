@@ -1,7 +1,7 @@
 """The picture of a validation: predicted against published, and the errors of the figures that are not exact.
 
 Left, every figure in cycles, whatever unit it was published in. Right, predicted / published - 1 of those that differ,
-with the tolerance that the machine's file states; figures that a constant was fitted to are pale.
+with the tolerance that the design's file states; figures that a constant was fitted to are pale.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from hexit.sim.plots.style import (
     render,
     round_numbers,
 )
-from hexit.sim.published.validation import MachineValidation, Validation, ValidationRow
+from hexit.sim.published.validation import DesignValidation, Validation, ValidationRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOOKS = {  # by the first word of a machine's evidence
+LOOKS = {  # by the first word of a design's evidence
     "another": ("SCALE-Sim", "s", ORANGE),
     "RTL": ("RTL simulation", "^", GREEN),
     "csynth": ("HLS report", "o", BLUE),
@@ -41,16 +41,16 @@ LONGEST = 40  # characters of a label
 
 
 def draw_validation(validation: Validation) -> Figure:
-    """Return the picture of all figures; at least one machine has figures."""
+    """Return the picture of all figures; at least one design has figures."""
     from matplotlib.figure import Figure
 
-    rows = [(entry, row) for entry in validation.machines for row in entry.rows]
+    rows = [(entry, row) for entry in validation.designs for row in entry.rows]
     differing = [(entry, row) for entry, row in rows if row.error_fraction]
     exact = len(rows) - len(differing)
     with plot_style():
         figure = Figure(figsize=(TWO_COLUMNS, max(3.0, 1.2 + 0.19 * len(differing))), layout="constrained")
         figure.suptitle(
-            f"{len(rows)} published figures of {len(validation.machines)} machines: {exact} exact "
+            f"{len(rows)} published figures of {len(validation.designs)} designs: {exact} exact "
             "(grey: tolerance; hollow: fitted)",
             x=0.01,
             ha="left",
@@ -63,14 +63,14 @@ def draw_validation(validation: Validation) -> Figure:
     return figure
 
 
-def _cycles(entry: MachineValidation, row: ValidationRow, value: float) -> float:
-    return value if row.unit == "cycles" else value * entry.machine.clock_mhz * 1000
+def _cycles(entry: DesignValidation, row: ValidationRow, value: float) -> float:
+    return value if row.unit == "cycles" else value * entry.design.clock_mhz * 1000
 
 
-def _draw_parity(axes: Axes, rows: list[tuple[MachineValidation, ValidationRow]]) -> None:
+def _draw_parity(axes: Axes, rows: list[tuple[DesignValidation, ValidationRow]]) -> None:
     points: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for entry, row in rows:
-        look = LOOKS.get(entry.machine.evidence.split(" ")[0], OTHER)
+        look = LOOKS.get(entry.design.evidence.split(" ")[0], OTHER)
         published, predicted = (_cycles(entry, row, value) for value in (row.published, row.predicted))
         points.setdefault(look, []).append((published, predicted))
     values = [value for pairs in points.values() for pair in pairs for value in pair]
@@ -95,14 +95,14 @@ def _thousands(value: float) -> str:
     return f"{value:g}"
 
 
-def _draw_errors(axes: Axes, rows: list[tuple[MachineValidation, ValidationRow]]) -> None:
+def _draw_errors(axes: Axes, rows: list[tuple[DesignValidation, ValidationRow]]) -> None:
     for place, (_, row) in enumerate(rows):
         percent, tolerance = 100 * row.error_fraction, 100 * row.tolerance_fraction
         axes.plot((-tolerance, tolerance), (place, place), color=PALE, linewidth=5, solid_capstyle="butt", zorder=1)
         is_check = row.role == "check"
         colour = VERMILION if not row.holds else BLUE if is_check else GREY
         axes.plot(percent, place, "o", color=colour, markerfacecolor=colour if is_check else "white", zorder=3)
-    labels = [f"{entry.machine.name}: {row.of}" + (", memory" if row.with_memory else "") for entry, row in rows]
+    labels = [f"{entry.design.name}: {row.of}" + (", memory" if row.with_memory else "") for entry, row in rows]
     axes.set_yticks(range(len(rows)), [_short(label) for label in labels], fontsize=6)
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=2)
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -117,7 +117,7 @@ def _short(label: str) -> str:
 def write_validation(validation: Validation, text: str, folder: Path) -> None:
     """Write validation.json (`text`) and, where there are figures, validation.png and validation.svg to a folder."""
     write_whole(folder / "validation.json", text + "\n")
-    if any(machine.rows for machine in validation.machines):
+    if any(design.rows for design in validation.designs):
         with plot_style():
             for kind, raw in render(draw_validation(validation)).items():
                 write_whole(folder / f"validation.{kind}", raw)

@@ -2,7 +2,7 @@
 
 A figure is *independent* where nothing was fitted to the paper that it comes from, *of a fitted paper* where a constant
 was chosen by another figure of that paper, and *fitted* where a constant was chosen by it: that last kind shows
-nothing. What is not counted: papers whose machine could not be configured from what is readable.
+nothing. What is not counted: papers whose accelerator could not be configured from what is readable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from hexit.hw_model.machine.description import EvidenceKind
+from hexit.hw_model.evidence import EvidenceKind
 from hexit.sim.published.validation import Validation, validate
 
 KIND_NAMES: dict[str, str] = {
@@ -29,7 +29,7 @@ KIND_NAMES: dict[str, str] = {
 class FigureErrors:
     """Published figures of one sort: how many, of which kind, how many exact, and errors as fractions.
 
-    `worst` names machine and figure of the largest error, None where all are exact or there is none.
+    `worst` names design and figure of the largest error, None where all are exact or there is none.
     """
 
     n: int
@@ -62,13 +62,13 @@ def trust(validation: Validation) -> Trust:
     """Sort and count every figure of a validation."""
     figures = [
         _Figure(
-            name=f"{one.machine.name}, {row.of}",
-            paper=one.machine.paper or one.machine.name,
+            name=f"{one.design.name}, {row.of}",
+            paper=one.design.paper or one.design.name,
             kind=row.kind,
             fitted=row.role == "fit",
             error=abs(row.error_fraction),
         )
-        for one in validation.machines
+        for one in validation.designs
         for row in one.rows
     ]
     fitted_papers = {figure.paper for figure in figures if figure.fitted}
@@ -82,7 +82,7 @@ def trust(validation: Validation) -> Trust:
 
 @functools.cache
 def published_trust() -> Trust:
-    """Return the trust in the shipped machine files, which takes a quarter of a second the first time."""
+    """Return the trust in the published designs, which takes a quarter of a second the first time."""
     return trust(validate())
 
 

@@ -1,11 +1,11 @@
-"""What the model predicts for published machines, next to what was published.
+"""What the model predicts for published designs, next to what was published.
 
-Each row is one figure of one machine file (hw_model.machine): predicted from the file, published, and the error
+Each row is one `expected` figure of one design: predicted by the task program that a run executes, published, the error
 
     error = predicted / published - 1
 
 against the tolerance that the file states. A row counts as ``exact`` without a tolerance. Not checked here: that the
-file describes the machine well; it says how it was configured, and which of its figures a constant was fitted to.
+file describes the accelerator well; it says how it was configured, and which of its figures a constant was fitted to.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import DATAFLOWS
-from hexit.hw_model.machine.description import EvidenceKind, Expected, Machine, Product, Region, Stage
-from hexit.hw_model.machine.files import list_machines, load_machine
-from hexit.hw_model.machine.op_cycles import machine_channel
+from hexit.hw_model.design_files import list_published, load_design
+from hexit.hw_model.device import load_device
+from hexit.hw_model.evidence import EvidenceKind, Expected, Product
+from hexit.hw_model.memory.channel import MemoryChannel, device_channel
+from hexit.hw_model.stages import Region, Stage
 from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
-from hexit.sim.published.machine import MachineCycles, machine_cycles
+from hexit.sim.core.stage_cycles import DesignCycles, design_cycles
 from hexit.sim.published.scale_sim import PRESETS, VERSION, ScaleSimJob, ScaleSimRun, run_scale_sim
 
 SCHEMA = "hexit.validation"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCALE_SIM_JOBS = tuple(  # small enough for seconds, square and not, whole and uneven folds
     ScaleSimJob(m=m, k=k, n=n, rows=rows, columns=columns, dataflow=dataflow)
     for m, k, n, rows, columns in ((33, 70, 45, 16, 8), (64, 64, 64, 16, 16), (10, 130, 20, 4, 24))
@@ -54,54 +57,54 @@ class ValidationRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MachineValidation:
-    """One machine and all of its rows.
+class DesignValidation:
+    """One design and all of its rows.
 
-    `cycles` are those if off-chip memory never makes anything wait, `cycles_with_memory` those with the memory as
-    described, None where it is not.
+    `cycles` are those if off-chip memory never makes anything wait, `cycles_with_memory` those with the part's memory,
+    None where no loop touches it or no part is named.
     """
 
-    machine: Machine
-    cycles: MachineCycles
-    cycles_with_memory: MachineCycles | None
+    design: Accelerator
+    cycles: DesignCycles
+    cycles_with_memory: DesignCycles | None
     rows: tuple[ValidationRow, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """The validation of several machines; the JSON keys are the field names."""
+    """The validation of several designs; the JSON keys are the field names."""
 
     schema: str
     schema_version: int
-    machines: tuple[MachineValidation, ...]
+    designs: tuple[DesignValidation, ...]
 
     @property
     def misses(self) -> tuple[tuple[str, ValidationRow], ...]:
-        """Rows outside their tolerance, with the name of their machine."""
-        return tuple((one.machine.name, row) for one in self.machines for row in one.rows if not row.holds)
+        """Rows outside their tolerance, with the name of their design."""
+        return tuple((one.design.name, row) for one in self.designs for row in one.rows if not row.holds)
 
 
 def validate(names: tuple[str, ...] = (), scale_sim: Path | None = None) -> Validation:
-    """Predict every published figure of the named machines or files, of all published machines without names.
+    """Predict every published figure of the named designs or files, of all published ones without names.
 
-    `scale_sim`: the interpreter of an environment with SCALE-Sim, which runs and is one more machine.
+    `scale_sim`: the interpreter of an environment with SCALE-Sim, which runs and is one more design.
     """
-    machines = [load_machine(name) for name in names or list_machines()]
+    designs = [load_design(name, "design") for name in names or list_published()]
     if scale_sim is not None:
-        machines.append(scale_sim_machine(SCALE_SIM_JOBS, run_scale_sim(SCALE_SIM_JOBS, scale_sim)))
+        designs.append(scale_sim_design(SCALE_SIM_JOBS, run_scale_sim(SCALE_SIM_JOBS, scale_sim)))
     return Validation(
-        schema=SCHEMA, schema_version=SCHEMA_VERSION, machines=tuple(validate_machine(machine) for machine in machines)
+        schema=SCHEMA, schema_version=SCHEMA_VERSION, designs=tuple(validate_design(design) for design in designs)
     )
 
 
-def scale_sim_machine(jobs: Sequence[ScaleSimJob], runs: Sequence[ScaleSimRun]) -> Machine:
-    """Return the arrays and products of SCALE-Sim's jobs as a machine whose published figures are its runs'."""
+def scale_sim_design(jobs: Sequence[ScaleSimJob], runs: Sequence[ScaleSimRun]) -> Accelerator:
+    """Return the arrays and products of SCALE-Sim's jobs as a design whose published figures are its runs'."""
     names = [
         f"{PRESETS[job.dataflow].removeprefix('scalesim_')}_{job.rows}x{job.columns}_{job.m}_{job.k}_{job.n}"
         for job in jobs
     ]
     stages = tuple(Stage(name=name, ops=(name,), array=name) for name in names)
-    return Machine(
+    return Accelerator(
         name="scale-sim-now",
         title=f"SCALE-Sim {VERSION}, run now",
         source=f"scalesim {VERSION} (PyPI), CALC mode",
@@ -116,32 +119,41 @@ def scale_sim_machine(jobs: Sequence[ScaleSimJob], runs: Sequence[ScaleSimRun]) 
     )
 
 
-def validate_machine(machine: Machine) -> MachineValidation:
-    """Predict every published figure of one machine."""
-    channel = machine_channel(machine)
-    kernel = machine_cycles(machine)
-    with_memory = None if channel is None else machine_cycles(machine, channel)
-    return MachineValidation(
-        machine=machine,
+def validate_design(design: Accelerator) -> DesignValidation:
+    """Predict every published figure of one design; ConfigError for one without stages to time."""
+    if not design.regions:
+        requirement = "has no regions of stages, whose cycles could be told one by one"
+        raise ConfigError("design", design.name, requirement, f"Simulate it: hexit run --design {design.name}")
+    channel = design_memory(design)
+    kernel = design_cycles(design)
+    with_memory = None if channel is None else design_cycles(design, channel)
+    return DesignValidation(
+        design=design,
         cycles=kernel,
         cycles_with_memory=with_memory,
-        rows=tuple(_row(machine, expected, kernel, with_memory) for expected in machine.expected),
+        rows=tuple(_row(design, expected, kernel, with_memory) for expected in design.expected),
     )
 
 
+def design_memory(design: Accelerator) -> MemoryChannel | None:
+    """Return the off-chip memory as a design sees it, None where it names no part or no loop moves bytes."""
+    if not design.device or not any(loop.off_chip_bytes for loop in design.loops.values()):
+        return None
+    return device_channel(design, load_device(design.device))
+
+
 def _row(
-    machine: Machine, expected: Expected, kernel: MachineCycles, with_memory: MachineCycles | None
+    design: Accelerator, expected: Expected, kernel: DesignCycles, with_memory: DesignCycles | None
 ) -> ValidationRow:
     cycles = kernel
     if expected.memory:
         if with_memory is None:
-            raise ConfigError(
-                f"{machine.name}.expected.memory", True, "needs a table [memory]", "Describe the memory, or drop it"
-            )
+            requirement = "needs a device, and loops with off_chip_bytes"
+            raise ConfigError(f"{design.name}.expected.memory", True, requirement, "Describe the memory, or drop it")
         cycles = with_memory
     predicted: float = predicted_cycles(expected.of, cycles)
     if expected.time_ms is not None:
-        predicted /= machine.clock_mhz * 1000
+        predicted /= design.clock_mhz * 1000
     published = float(expected.time_ms if expected.time_ms is not None else expected.cycles or 0)
     return ValidationRow(
         of=expected.of,
@@ -152,12 +164,12 @@ def _row(
         tolerance_fraction=expected.tolerance_fraction,
         with_memory=expected.memory,
         role=expected.role,
-        kind=expected.kind or machine.kind,
+        kind=expected.kind or design.kind,
         note=expected.note,
     )
 
 
-def predicted_cycles(of: str, cycles: MachineCycles) -> int:
+def predicted_cycles(of: str, cycles: DesignCycles) -> int:
     """Return the cycles of ``layer``, ``network``, ``region NAME``, ``stage NAME``, ``op NAME`` or ``product NAME``.
 
     A stage's and an op's are those of one pack (one head, if heads pass through), a product's those of the array alone.
@@ -197,22 +209,22 @@ def value_text(value: float, unit: str) -> str:
 def markdown(validation: Validation, heading: str) -> str:
     """Return the page that shows every row, `heading` first."""
     lines = [heading.rstrip(), ""]
-    lines += ["| machine | figure | predicted | published | error | within | role |", "|---|---|---|---|---|---|---|"]
-    for validated in validation.machines:
+    lines += ["| design | figure | predicted | published | error | within | role |", "|---|---|---|---|---|---|---|"]
+    for validated in validation.designs:
         for row in validated.rows:
             figure = f"{row.of}, {row.unit}" + (", with memory" if row.with_memory else "")
             within = "exact" if row.tolerance_fraction == 0 else f"{row.tolerance_fraction:.4g}"
             values = (value_text(value, row.unit) for value in (row.predicted, row.published))
             error = error_text(row) + ("" if row.holds else " **missed**")
-            cells = (validated.machine.name, figure, *values, error, within, row.role)
+            cells = (validated.design.name, figure, *values, error, within, row.role)
             lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "## How each machine was configured", ""]
-    for machine in (validated.machine for validated in validation.machines):
+    lines += ["", "## How each design was configured", ""]
+    for design in (validated.design for validated in validation.designs):
         lines += [
-            f"**{machine.name}**: {machine.title}.",
-            f"Source: {machine.source}.",
-            f"Evidence: {machine.evidence}.",
-            f"Configured: {machine.configured}.",
+            f"**{design.name}**: {design.title}.",
+            f"Source: {design.source}.",
+            f"Evidence: {design.evidence}.",
+            f"Configured: {design.configured}.",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"
@@ -224,7 +236,7 @@ def page_heading(path: Path) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("--page", str(path), "cannot be read", "Start the page with a heading") from error
-    return text.split("\n| machine |")[0]
+    return text.split("\n| design |")[0]
 
 
 def write_page(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from hexit.quant.records import to_json
 from hexit.quant.shapes import parameter_counts
 from hexit.quant.traces.reference import Reference
 from hexit.sim.analysis.array_use import ArrayUse, array_use
-from hexit.sim.core.program import UNIT_NAMES, Program
+from hexit.sim.core.program import Program
 from hexit.sim.job.outcome import Outcome, layer_breakdown
 from hexit.sim.job.setup import Setup, TextSource
 from hexit.sim.published.trust import trust_text
@@ -72,8 +72,9 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         energy_saved_static_fraction=saved_static_fraction(parts, full_parts),
         average_power_mw=energy.average_power_mw(seconds * 1e6),
         sentences_per_joule=1e6 * n / energy.total_uj,
-        utilisation=dict(zip(UNIT_NAMES, stream.utilisation_fraction.tolist(), strict=True)),
+        utilisation=_utilisation(outcome),
         array_use=_array_use(outcome),
+        busiest_unit=design.program.unit_names[design.program.busiest_unit],
         wasted_fraction=wasted / (busy + wasted),
         layer_cycles=outcome.sentence.last_layer_cycles,
         layer_roofline_cycles=roofline_cycles(design.workload.layer_macs, setup.design),
@@ -107,7 +108,12 @@ def _share(energy: EnergyBreakdown, n: int) -> EnergyBreakdown:
     return EnergyBreakdown(**{name: value / n for name, value in to_json(energy).items()})
 
 
-def _array_use(outcome: Outcome) -> ArrayUse:
+def _utilisation(outcome: Outcome) -> dict[str, float]:
+    program, share = outcome.design.program, outcome.with_exits.result.utilisation_fraction
+    return {program.unit_names[unit]: float(share[unit]) for unit in program.shown_units}
+
+
+def _array_use(outcome: Outcome) -> ArrayUse | None:
     """The lengths of a profile's sentences were not published."""
     known = isinstance(outcome.source, TextSource)
     tokens = outcome.source.trace.lengths[outcome.drawn].astype(np.int64) if known else None

@@ -313,10 +313,11 @@ class Report:
     average_power_mw: float
     sentences_per_joule: float
     utilisation: dict[str, float]
-    array_use: ArrayUse
+    array_use: ArrayUse | None
+    busiest_unit: str
     wasted_fraction: float
     layer_cycles: int
-    layer_roofline_cycles: int
+    layer_roofline_cycles: int | None
     layer_busy_cycles: dict[str, int]
     layer_macs: int
     n_parameters: int

@@ -7,6 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hexit.hw_model.accelerator import Accelerator
 from hexit.sim.report.record import PERCENTILES, Report
 from hexit.sim.report.verdicts import choice_lines, comparison_lines
 
@@ -63,12 +64,19 @@ def _title(report: Report) -> Text:
     if data.n_truncated:
         text.append(f", {data.n_truncated} cut", style="yellow")
     text.append(
-        f"\n{configuration.device.title}: design {design.name}, {design.array_rows} x {design.array_columns} array "
+        f"\n{configuration.device.title}: design {design.name}, {_hardware(design)} "
         f"at {design.clock_mhz:g} MHz, {design.exit_overlap}"
         + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
         + f", weights {'on chip' if report.weights_on_chip else 'streamed'}"
     )
     return text
+
+
+def _hardware(design: Accelerator) -> str:
+    if not design.regions:
+        return f"{design.array_rows} x {design.array_columns} array"
+    n_stages = sum(len(region.stages) for region in design.regions)
+    return f"{n_stages} stages of {design.n_macs:,} MACs" if design.n_macs else f"{n_stages} stages of loop nests"
 
 
 def _table(*columns: str) -> Table:
@@ -142,12 +150,13 @@ def _speed(report: Report) -> RenderableType:
     table.add_row(
         "one layer and its exit", f"{report.layer_cycles:,} cycles", f"{report.layer_cycles / clock:.1f} us", ""
     )
-    table.add_row(
-        "  of which array at its peak",
-        f"{report.layer_roofline_cycles:,} cycles",
-        f"{100 * report.layer_roofline_cycles / report.layer_cycles:.0f} %",
-        "",
-    )
+    if report.layer_roofline_cycles is not None:
+        table.add_row(
+            "  of which array at its peak",
+            f"{report.layer_roofline_cycles:,} cycles",
+            f"{100 * report.layer_roofline_cycles / report.layer_cycles:.0f} %",
+            "",
+        )
     return table
 
 
@@ -238,16 +247,17 @@ def _stream(report: Report) -> Text:
 
 
 def _waiting(report: Report) -> Text:
-    memory, array = report.memory, report.stall_cycles.units["array"]
+    memory, array = report.memory, report.stall_cycles.units[report.busiest_unit]
     latency_cycles = sum(array.values())
     waits = sorted(((n, cause) for cause, n in array.items() if cause not in {"busy", "squashed"}), reverse=True)
     causes = ", ".join(f"{_share(n / latency_cycles)} {cause.replace('_', ' ')}" for n, cause in waits[:3])
     text = Text(f"a lone sentence to exit {memory.exit_layer}: kernel {memory.kernel_us:,.1f} us, with transfers ")
     text.append(f"{memory.with_transfers_us:,.1f} us ({memory.bytes_per_cycle:.4g} bytes per cycle, limited by ")
-    text.append(f"{memory.limited_by}); the array waits: {causes or 'never'}")
+    text.append(f"{memory.limited_by}); {_worker(report)} waits: {causes or 'never'}")
     use = report.array_use
-    text.append(f"; at its peak {_percent(use.peak_fraction)} of the time")
-    if use.token_fraction is not None:
+    if use is not None:
+        text.append(f"; at its peak {_percent(use.peak_fraction)} of the time")
+    if use is not None and use.token_fraction is not None:
         text.append(f", on tokens that are not padding {_percent(use.token_fraction)}")
     if report.engines is not None:
         shares = ", ".join(
@@ -262,6 +272,11 @@ def _waiting(report: Report) -> Text:
                 f"results in order, {buffers.conditional_states} for undecided hidden states"
             )
     return text
+
+
+def _worker(report: Report) -> str:
+    stages = report.configuration.design.regions
+    return f"stage {report.busiest_unit}" if stages else "the array"
 
 
 def _percent(fraction: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hexit.sim.analysis.stalls import StallBreakdown, op_stall_rows, stall_rows
-from hexit.sim.core.program import NONE, Unit
+from hexit.sim.core.program import NONE
 from hexit.sim.core.stream_levels import StreamLevels, largest_queue, stream_levels
 from hexit.sim.job.outcome import Outcome
 from hexit.sim.report.record import (
@@ -62,17 +62,17 @@ def stream_report(outcome: Outcome) -> StreamReport:
         max_waiting=largest_queue(stream),
         mean_hardware_tokens=float(tokens.mean()),
         n_lengths=len(programs),
-        over_time=_over_time(levels, clock_mhz),
+        over_time=_over_time(levels, outcome.design.program.busiest_unit, clock_mhz),
         saturation=None if outcome.saturation is None else _saturation_report(outcome.saturation),
     )
 
 
-def _over_time(levels: StreamLevels, clock_mhz: float) -> OverTime:
+def _over_time(levels: StreamLevels, unit: int, clock_mhz: float) -> OverTime:
     return OverTime(
         edge_us=tuple((levels.edge_cycle / clock_mhz).tolist()),
         waiting=tuple(levels.waiting.tolist()),
         in_service=tuple(levels.in_service.tolist()),
-        array_fraction=tuple(levels.utilisation_fraction[:, Unit.ARRAY].tolist()),
+        array_fraction=tuple(levels.utilisation_fraction[:, unit].tolist()),
     )
 
 
@@ -104,7 +104,7 @@ def memory_report(outcome: Outcome) -> MemoryReport:
 
 def stall_report(stalls: StallBreakdown) -> StallReport:
     """Return what units do in each cycle of one sentence, and in front of which ops they wait."""
-    units: dict[str, dict[str, int]] = {unit.name.lower(): {} for unit in Unit}
+    units: dict[str, dict[str, int]] = {stalls.unit_names[unit]: {} for unit in stalls.units}
     ops: dict[str, dict[str, int]] = {}
     for row in stall_rows(stalls):
         units[row.name][row.cause.replace(" ", "_")] = row.cycles

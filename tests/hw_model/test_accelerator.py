@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from hexit.hw_model.accelerator import Accelerator, list_designs, load_design
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.design_files import list_designs, load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.memory.channel import memory_channel
 from hexit.hw_model.task_cycles import TaskCycles
@@ -92,7 +93,7 @@ def test_a_design_that_cannot_be_names_its_key(change: dict[str, Any], message: 
     [
         (b"name = ", r"--design = .*: is not TOML"),
         (b"\xff\xfe", r"--design = .*: is not TOML"),
-        (b'name = "x"\n', r"design\.device = \(missing\): is required"),
+        (b'name = "x"\n', r"design\.clock_mhz = \(missing\): is required"),
         (DEFAULT_TEXT + b'dataflow = "spiral"\n', r"design\.dataflow = spiral: must be one of output_stationary"),
         (DEFAULT_TEXT.replace(b"32", b"32.5"), r"design\.array_rows = 32\.5: must be of type int"),
         (b"array_rwos = 3\n", r"design\.array_rwos = 3: is not a known key"),

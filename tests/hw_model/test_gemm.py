@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.gemm import fold_cycles
 from hexit.hw_model.task_cycles import TaskCycles
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import layers_per_engine, load_design
+from hexit.hw_model.accelerator import layers_per_engine
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.memory.buffers import place_weights
 from hexit.hw_model.memory.channel import MemoryChannel, Requests, engine_channel, transfer_cycles
 from hexit.quant.config import QuantConfig

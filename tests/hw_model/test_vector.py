@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from hexit.hw_model.accelerator import Accelerator, VectorPreset, load_design
+from hexit.hw_model.accelerator import Accelerator, VectorPreset
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import VECTOR_PRESETS, VectorOp, exit_head_cycles, pooling_cycles, vector_unit
 from hexit.quant.workload import Add, Embed, ExitHead, Gelu, LayerNorm, Softmax

@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, load_design
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.energy import EnergyCounts, MacCount
 from hexit.hw_model.rounding import sum_bits
 from hexit.hw_model.work import group_work, op_work, product_traffic

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import list_designs, load_design
 from hexit.hw_model.area.resources import Resources
+from hexit.hw_model.design_files import list_designs, load_design
 from hexit.hw_model.device import list_devices, load_device
 from hexit.hw_model.energy import EnergyModel
 from hexit.quant.config import EncoderShape, QuantConfig

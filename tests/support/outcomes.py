@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.device import load_device
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.data.tasks import TextSet

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, load_design
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.arrays import Integers

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, list_designs, load_design
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.area.estimate import OnChipBuffer, estimate, on_chip_buffers
 from hexit.hw_model.area.memory_blocks import BRAM18_BITS, URAM_BITS, Bank, split_banks
 from hexit.hw_model.area.resources import Resources
+from hexit.hw_model.design_files import list_designs, load_design
 from hexit.hw_model.device import load_device
 from hexit.quant.config import QuantConfig
 from hexit.quant.shapes import ALBERT_BASE

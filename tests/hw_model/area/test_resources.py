@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, list_designs, load_design
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.area.estimate import check_fit, estimate
 from hexit.hw_model.area.memory_blocks import BRAM18_SHAPES, bram18_blocks, uram_blocks
 from hexit.hw_model.area.resources import KINDS, Kind, Resources, available
 from hexit.hw_model.area.units import FF_PER_ACCUMULATOR_BIT, FLOAT_LANES, SEQUENCER, adder_tree_bits
 from hexit.hw_model.array import DATAFLOWS
+from hexit.hw_model.design_files import list_designs, load_design
 from hexit.hw_model.device import list_devices, load_device
 from hexit.hw_model.rounding import accumulator_bits, right_operand_bits
 from hexit.quant.config import LEGAL_BITS, QuantConfig

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hexit.hw_model.machine.loops
-from hexit.hw_model.machine.loops import Loop, check_nest, loop_cycles, size_of
+import hexit.hw_model.loops
+from hexit.hw_model.loops import Loop, check_nest, size_of
+from hexit.hw_model.machine.loop_cycles import loop_cycles
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.errors import ConfigError
 from support.strategies import LAWS
 
 
 def test_the_example_in_the_docstring_holds() -> None:
-    assert doctest.testmod(hexit.hw_model.machine.loops) == (0, 1)
+    assert doctest.testmod(hexit.hw_model.loops) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.memory.buffers import activation_bytes, check_activations, parameter_panels, place_weights
 from hexit.hw_model.memory.channel import (

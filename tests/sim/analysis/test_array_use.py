@@ -44,6 +44,7 @@ def test_work_is_that_of_the_served_sentences_one_by_one(options: dict[str, obje
     lengths = [programs[index].workload.sequence_length for index in result.program_index.tolist()]
     own = np.minimum(outcome.source.trace.lengths[outcome.drawn], lengths).tolist()
     use = build_report(outcome).array_use
+    assert use is not None
     assert use.token_fraction is not None
     assert use.peak_fraction == pytest.approx(counted(outcome, lengths), rel=1e-12)
     assert use.token_fraction == pytest.approx(counted(outcome, own), rel=1e-12)
@@ -55,6 +56,7 @@ def test_work_is_that_of_the_served_sentences_one_by_one(options: dict[str, obje
 def test_engines_of_a_pipeline_count_together(simulated: Simulate, tmp_path: Path) -> None:
     outcome = simulated(design=spatial_design(tmp_path))
     use = build_report(outcome).array_use
+    assert use is not None
     n_tokens = outcome.setup.sequence_length
     assert use.peak_fraction == pytest.approx(counted(outcome, [n_tokens] * outcome.drawn.size), rel=1e-12)
     assert outcome.setup.design.n_engines > 1
@@ -62,7 +64,18 @@ def test_engines_of_a_pipeline_count_together(simulated: Simulate, tmp_path: Pat
 
 def test_lengths_that_are_not_known_are_not_made_up(simulated: Simulate) -> None:
     outcome = simulated()
-    assert array_use(outcome.design.programs, outcome.with_exits.result, None).token_fraction is None
+    use = array_use(outcome.design.programs, outcome.with_exits.result, None)
+    assert use is not None
+    assert use.token_fraction is None
+
+
+def test_stages_are_used_as_their_arrays_are_and_loop_nests_have_no_peak(simulated: Simulate) -> None:
+    outcome = simulated(design="hls-bert-u280-opt6")
+    use = build_report(outcome).array_use
+    assert use is not None
+    assert use.peak_fraction == pytest.approx(counted(outcome, [outcome.setup.sequence_length] * outcome.drawn.size))
+    assert use.occupied_fraction == max(build_report(outcome).utilisation.values())
+    assert build_report(simulated(design="protea-u55c")).array_use is None
 
 
 def test_what_exits_save_is_split_into_time_and_work(simulated: Simulate) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import ExitOverlap, load_design
+from hexit.hw_model.accelerator import ExitOverlap
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.rounding import ceil_div
 from hexit.quant.config import QuantConfig

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hexit.sim.core.compile
-from hexit.hw_model.accelerator import Accelerator, load_design
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import DATAFLOWS, Dataflow, staging_cycles
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.gemm import roofline_cycles
 from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel, transfer_cycles
 from hexit.hw_model.task_cycles import TaskCycles

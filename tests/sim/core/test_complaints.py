@@ -9,11 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, load_design
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import SystolicArray, fold_preset, product_cycles
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.energy import EnergyModel, energy_model
 from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel, device_channel
+from hexit.hw_model.stages import Region, Stage
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.shapes import ALBERT_BASE
@@ -22,7 +24,8 @@ from hexit.sim.analysis.stalls import CAUSES, kernel_and_transfers, stall_breakd
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import Program, Unit
-from hexit.sim.published.machine import pack_times
+from hexit.sim.core.recurrence import run_alone
+from hexit.sim.core.stage_tasks import RegionWork, compile_regions
 from support.strategies import DECISION, LAWS, programs
 from support.streams import table_of
 
@@ -103,8 +106,11 @@ def test_stages_side_by_side_take_the_slowest_not_the_sum(busy: list[int], n_pac
     """FINN #1614: a critical path that sums nodes which work at the same time, 29.8 M instead of 333 k cycles."""
     n = len(busy)
     cycles = np.repeat(np.array(busy, np.int64)[:, None], n_packs, axis=1)
-    _, end = pack_times(cycles, np.zeros(n, np.int64), np.eye(n, k=1, dtype=np.bool_), 0, n_packs, False)
-    assert end.max() == sum(busy) + (n_packs - 1) * max(busy)
+    stages = tuple(Stage(name=str(stage)) for stage in range(n))
+    region = Region(name="chain", stages=stages, overlap="packs", fifo_packs=n_packs)
+    nothing = np.zeros_like(cycles)
+    work = RegionWork(region=region, busy_cycles=cycles, macs=nothing, n_bytes=nothing)
+    assert run_alone(compile_regions([work]).tasks)[1].max() == sum(busy) + (n_packs - 1) * max(busy)
 
 
 @given(programs())

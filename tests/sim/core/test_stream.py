@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import Accelerator, load_design
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.gemm import roofline_cycles
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.task_cycles import TaskCycles

@@ -8,7 +8,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.config import QuantConfig
 from hexit.quant.shapes import ALBERT_BASE

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from hexit.hw_model.accelerator import Accelerator, load_design
+from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.device import DEVICE_FOLDER
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError

@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hexit.hw_model.machine.description import Expected
-from hexit.hw_model.machine.files import load_machine
+from hexit.hw_model.design_files import load_design
+from hexit.hw_model.evidence import Expected
 from hexit.sim.plots.validation import draw_validation
-from hexit.sim.published.validation import validate, validate_machine
+from hexit.sim.published.validation import validate, validate_design
 from support.command_line import hexit
 
 VALIDATION = validate()
-ROWS = [(found.machine, row) for found in VALIDATION.machines for row in found.rows]
+ROWS = [(found.design, row) for found in VALIDATION.designs for row in found.rows]
 
 
 def test_every_figure_is_a_point_in_cycles() -> None:
     left, _ = draw_validation(VALIDATION).axes
     drawn = np.concatenate([line.get_xydata() for line in left.lines[1:]])
-    cycles_per = [machine.clock_mhz * 1000 if row.unit == "ms" else 1 for machine, row in ROWS]
+    cycles_per = [design.clock_mhz * 1000 if row.unit == "ms" else 1 for design, row in ROWS]
     wanted = [(row.published * n, row.predicted * n) for (_, row), n in zip(ROWS, cycles_per, strict=True)]
     for point, expected in zip(sorted(map(tuple, drawn.tolist())), sorted(wanted), strict=True):
         assert point == pytest.approx(expected)
@@ -37,9 +37,9 @@ def test_errors_are_those_of_the_figures_that_differ_with_their_tolerance() -> N
 
 
 def test_a_miss_stands_out() -> None:
-    known = load_machine("scale-sim-os")
-    wrong = validate_machine(replace(known, expected=(Expected(of="op qkvo", cycles=70_000),)))
-    _, right = draw_validation(replace(VALIDATION, machines=(wrong,))).axes
+    known = load_design("scale-sim-os")
+    wrong = validate_design(replace(known, expected=(Expected(of="op qkvo", cycles=70_000),)))
+    _, right = draw_validation(replace(VALIDATION, designs=(wrong,))).axes
     assert [line.get_color() for line in right.lines if line.get_marker() == "o"] == ["#D55E00"]
 
 
@@ -52,4 +52,4 @@ def test_the_folder_has_the_numbers_and_the_picture(tmp_path: Path, capsys: pyte
     mine.write_text('based_on = "tmma-kv260"\n')
     assert hexit(capsys, "validate", mine, "--out", tmp_path / "w").code == 0
     assert {path.name for path in (tmp_path / "w").iterdir()} == {"validation.json", "mine.trace.json"}
-    assert json.loads((tmp_path / "w" / "validation.json").read_text())["machines"][0]["rows"] == []
+    assert json.loads((tmp_path / "w" / "validation.json").read_text())["designs"][0]["rows"] == []

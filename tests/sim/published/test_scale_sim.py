@@ -18,7 +18,7 @@ from hexit.sim.published.scale_sim import (
     is_installed,
     run_scale_sim,
 )
-from hexit.sim.published.validation import SCALE_SIM_JOBS, scale_sim_machine, validate_machine
+from hexit.sim.published.validation import SCALE_SIM_JOBS, scale_sim_design, validate_design
 
 JOB = ScaleSimJob(m=1, k=1, n=2, rows=4, columns=4, dataflow="output_stationary")
 
@@ -109,9 +109,9 @@ def test_an_environment_that_is_there_is_used_and_one_that_is_not_is_made(
 
 def test_the_answers_are_a_machine_whose_figures_are_checked(tmp_path: Path) -> None:
     jobs = [JOB, ScaleSimJob(m=9, k=5, n=7, rows=4, columns=6, dataflow="weight_stationary")]
-    wrong = validate_machine(scale_sim_machine(jobs, run_scale_sim(jobs, stand_in(tmp_path))))
+    wrong = validate_design(scale_sim_design(jobs, run_scale_sim(jobs, stand_in(tmp_path))))
     assert [row.published for row in wrong.rows] == [4121, 4579]
     assert not any(row.holds for row in wrong.rows)
     right = [ScaleSimRun(cycles=product_cycles(j.m, j.k, j.n, j.array).total, cpu_s=1.0) for j in jobs]
-    assert all(row.error_fraction == 0 for row in validate_machine(scale_sim_machine(jobs, right)).rows)
+    assert all(row.error_fraction == 0 for row in validate_design(scale_sim_design(jobs, right)).rows)
     assert {job.dataflow for job in SCALE_SIM_JOBS} == set(DATAFLOWS)

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from hexit.hw_model.machine.description import Expected
-from hexit.hw_model.machine.files import list_machines, load_machine
+from hexit.hw_model.design_files import list_published, load_design
+from hexit.hw_model.evidence import Expected
 from hexit.sim.published.trust import published_trust, trust, trust_text
-from hexit.sim.published.validation import Validation, validate, validate_machine
+from hexit.sim.published.validation import Validation, validate, validate_design
 
 
 def test_every_figure_is_counted_once() -> None:
-    found, rows = published_trust(), [row for one in validate().machines for row in one.rows]
+    found, rows = published_trust(), [row for one in validate().designs for row in one.rows]
     sorts = (found.independent, found.of_fitted_papers, found.fitted)
     assert sum(sort.n for sort in sorts) == len(rows)
     assert sum(sort.n_exact for sort in sorts) == sum(row.error_fraction == 0 for row in rows)
@@ -21,7 +21,7 @@ def test_every_figure_is_counted_once() -> None:
     assert found.fitted.n == sum(row.role == "fit" for row in rows)
 
 
-def test_a_fit_speaks_for_all_machines_of_its_paper() -> None:
+def test_a_fit_speaks_for_all_designs_of_its_paper() -> None:
     """FQ-BERT: one board figure fitted, the two others are no independent evidence."""
     names = ("fq-bert-zcu102-8x16", "fq-bert-zcu102-16x8", "fq-bert-zcu111-16x16", "buck008-ws-rtl")
     found = trust(validate(names))
@@ -32,23 +32,23 @@ def test_a_fit_speaks_for_all_machines_of_its_paper() -> None:
     assert found.independent.worst is None
 
 
-@pytest.mark.parametrize("name", list_machines())
-def test_every_shipped_machine_says_what_its_figures_come_from(name: str) -> None:
-    machine = load_machine(name)
-    assert machine.paper
-    assert machine.kind in {"rtl", "hls_report", "board", "simulator"} or name == "lu-socc2020-mha"
+@pytest.mark.parametrize("name", list_published())
+def test_every_published_design_says_what_its_figures_come_from(name: str) -> None:
+    design = load_design(name)
+    assert design.paper
+    assert design.kind in {"rtl", "hls_report", "board", "simulator"} or name == "lu-socc2020-mha"
 
 
 def test_the_sentence_follows_the_figures() -> None:
-    machine = load_machine("lu-socc2020-mha")
-    cycles = validate_machine(machine).cycles.layer_cycles
+    design = load_design("lu-socc2020-mha")
+    cycles = validate_design(design).cycles.layer_cycles
     figures = [
         Expected(of="layer", cycles=round(cycles * factor), tolerance_fraction=0.5) for factor in (1, 1, 0.8, 1.25)
     ]
 
     def text(*expected: Expected) -> str:
-        one = validate_machine(replace(machine, expected=expected))
-        return trust_text(trust(Validation(schema="", schema_version=1, machines=(one,))))
+        one = validate_design(replace(design, expected=expected))
+        return trust_text(trust(Validation(schema="", schema_version=1, designs=(one,))))
 
     exact = text(*figures[:2])
     assert exact.startswith(

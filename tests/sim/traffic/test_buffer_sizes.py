@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.area.estimate import estimate
 from hexit.hw_model.area.resources import Resources, available
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.memory.channel import device_channel
 from hexit.quant.arrays import Integers

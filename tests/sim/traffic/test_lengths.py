@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.energy import EnergyCounts
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.task_cycles import TaskCycles

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hexit.hw_model.accelerator import load_design
+from hexit.hw_model.design_files import load_design
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.arrays import Integers

@@ -5,7 +5,7 @@
     around either        + extra_cycles, once
 
 A loop of no trips takes no cycles beyond its extra ones. A loop that touches off-chip memory states how many bytes it
-moves; with a memory channel it takes at least as long as the channel needs for them (hw_model.memory.channel).
+moves; with a memory channel it takes at least as long as the channel needs for them (hw_model.machine.loop_cycles).
 Trip counts are expressions of sizes, ``ceil_div(k, 64) * n``: integers, names, + - * //, max, min, ceil_div.
 Not modelled: loops that the tool flattens or reorders by itself; write the nest as it is built.
 """
@@ -16,7 +16,6 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hexit.hw_model.memory.channel import MemoryChannel, transfer_cycles
 from hexit.hw_model.rounding import ceil_div
 from hexit.quant.errors import ConfigError
 
@@ -109,21 +108,3 @@ def check_nest(loops: Mapping[str, Loop]) -> None:
 
     for name in loops:
         descend(name, ())
-
-
-def loop_cycles(loops: Mapping[str, Loop], name: str, sizes: Sizes, channel: MemoryChannel | None = None) -> int:
-    """Return the cycles of a loop with its nest; without a channel off-chip memory never makes it wait."""
-    loop = loops[name]
-    trips = size_of(loop.trips, sizes, f"loops.{name}.trips")
-    if loop.initiation_interval:
-        cycles = (trips - 1) * loop.initiation_interval + loop.depth_cycles if trips else 0
-    else:
-        inner = [loop_cycles(loops, part, sizes, channel) for part in loop.body]
-        cycles = trips * ((max(inner, default=0) if loop.parallel else sum(inner)) + loop.depth_cycles)
-    if channel is not None:
-        n_bytes = size_of(loop.off_chip_bytes, sizes, f"loops.{name}.off_chip_bytes")
-        cycles = max(cycles, transfer_cycles(n_bytes, channel).latency_cycles)
-    cycles += loop.extra_cycles
-    if cycles > MAX_CYCLES:
-        raise ConfigError(f"loops.{name}", cycles, f"must be at most {MAX_CYCLES} cycles", "Correct its trips")
-    return cycles

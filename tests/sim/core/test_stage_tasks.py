@@ -10,21 +10,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import FoldTiming, SystolicArray
-from hexit.hw_model.machine.description import Expected, Machine, Network, Product, Region, Stage
-from hexit.hw_model.machine.files import list_machines, load_machine
-from hexit.hw_model.machine.loops import Loop
-from hexit.hw_model.machine.op_cycles import machine_channel
-from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.design_files import list_published, load_design
+from hexit.hw_model.device import load_device
+from hexit.hw_model.evidence import Expected, Network, Product
+from hexit.hw_model.loops import Loop
+from hexit.hw_model.memory.channel import MemoryChannel, device_channel
+from hexit.hw_model.stages import Region, Stage
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
-from hexit.sim.published.machine import machine_cycles, pack_times
+from hexit.sim.core.recurrence import run_alone
+from hexit.sim.core.stage_cycles import design_cycles
+from hexit.sim.core.stage_tasks import RegionWork, compile_regions
+from hexit.sim.published.validation import design_memory
 from support.strategies import LAWS
 
-CHAIN = np.eye(3, k=1, dtype=np.bool_)
 BUSY = st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=3, max_size=3)
-PUBLISHED = list_machines()
+PUBLISHED = list_published()
+
+
+def pack_ends(busy: Integers, handshake: int, fifo_packs: int, first_result: Integers | None = None) -> Integers:
+    """Ends [stage, pack] of a chain of stages; they stream where results come before a pack is done."""
+    first = np.zeros(len(busy), np.int64) if first_result is None else first_result
+    stages = tuple(Stage(name=str(s), first_result_cycles=int(cycles)) for s, cycles in enumerate(first))
+    region = Region(
+        name="chain",
+        stages=stages,
+        overlap="packs" if first_result is None else "streaming",
+        handshake_cycles=handshake,
+        fifo_packs=fifo_packs,
+    )
+    nothing = np.zeros_like(busy)
+    program = compile_regions([RegionWork(region=region, busy_cycles=busy, macs=nothing, n_bytes=nothing)])
+    ends: Integers = run_alone(program.tasks)[1][program.regions[0].end]
+    return ends
 
 
 def stepped_ends(busy: Integers, handshake: int, fifo_packs: int) -> Integers:
@@ -49,8 +70,7 @@ def stepped_ends(busy: Integers, handshake: int, fifo_packs: int) -> Integers:
 @LAWS
 def test_packs_pass_as_a_stepped_machine_passes_them(busy: list[list[int]], handshake: int, fifo_packs: int) -> None:
     cycles = np.array(busy, np.int64)
-    _, found = pack_times(cycles, np.zeros(3, np.int64), CHAIN, handshake, fifo_packs, False)
-    assert found.tolist() == stepped_ends(cycles, handshake, fifo_packs).tolist()
+    assert pack_ends(cycles, handshake, fifo_packs).tolist() == stepped_ends(cycles, handshake, fifo_packs).tolist()
 
 
 @given(BUSY, st.integers(0, 2), st.integers(1, 3), st.booleans(), st.lists(st.integers(0, 9), min_size=3, max_size=3))
@@ -60,22 +80,23 @@ def test_a_pipeline_is_no_faster_than_its_slowest_stage_and_no_slower_than_one_a
 ) -> None:
     cycles = np.array(busy, np.int64)
     first = np.minimum(np.array(first_result), cycles.min(axis=1))
-    _, end = pack_times(cycles, first, CHAIN, handshake, fifo_packs, streams)
+    results = first if streams else None
+    end = pack_ends(cycles, handshake, fifo_packs, results)
     assert end.max() >= cycles.sum(axis=1).max() + 3 * handshake
     assert end.max() <= cycles.sum() + 4 * handshake + 3 * first.sum()
-    _, deeper = pack_times(cycles, first, CHAIN, handshake, fifo_packs + 1, streams)
-    _, slower = pack_times(cycles + 1, first, CHAIN, handshake, fifo_packs, streams)
+    deeper = pack_ends(cycles, handshake, fifo_packs + 1, results)
+    slower = pack_ends(cycles + 1, handshake, fifo_packs, results)
     assert (deeper <= end).all()
     assert (slower >= end).all()
 
 
-def machine(**changes: Any) -> Machine:
+def machine(**changes: Any) -> Accelerator:
     stages = (
         Stage(name="in", ops=("ffn_in",), array="array"),
         Stage(name="gelu", ops=("gelu",), loops=("rows",)),
         Stage(name="out", ops=("ffn_out",), array="array"),
     )
-    given_machine = Machine(
+    design = Accelerator(
         name="x",
         title="x",
         source="x",
@@ -87,11 +108,11 @@ def machine(**changes: Any) -> Machine:
         loops={"rows": Loop(trips="rows * columns", initiation_interval=1, depth_cycles=1)},
         regions=(Region(name="r", stages=stages, overlap="packs", pack_rows=4),),
     )
-    return replace(given_machine, **changes)
+    return replace(design, **changes)
 
 
 def test_the_story_of_three_packs_through_three_stages() -> None:
-    found = machine_cycles(machine())
+    found = design_cycles(machine())
     region = found.region("r")
     # ffn_in: 5 folds of 12 and 6 of fill; gelu: 4 rows of 20, then 2 rows; ffn_out: 3 folds of 20 and 6 of fill
     assert [(s.pack_cycles, s.last_pack_cycles) for s in region.stages] == [(66, 66), (80, 40), (66, 66)]
@@ -103,8 +124,8 @@ def test_the_story_of_three_packs_through_three_stages() -> None:
 def test_regions_side_by_side_cost_the_longer_one() -> None:
     first = Region(name="a", stages=(Stage(name="key", ops=("key",), array="array"),), parallel_with_next=True)
     second = Region(name="b", stages=(Stage(name="gelu", ops=("gelu",), loops=("rows",)),))
-    apart = machine_cycles(machine(regions=(replace(first, parallel_with_next=False), second)))
-    beside = machine_cycles(machine(regions=(first, second)))
+    apart = design_cycles(machine(regions=(replace(first, parallel_with_next=False), second)))
+    beside = design_cycles(machine(regions=(first, second)))
     lengths = [region.cycles for region in apart.regions]
     assert (apart.layer_cycles, beside.layer_cycles) == (sum(lengths), max(lengths))
 
@@ -116,27 +137,27 @@ def test_heads_pass_through_the_stages_inside_a_stage() -> None:
         overlap="packs",
     )
     stage = Stage(name="attention", heads=inside)
-    found = machine_cycles(machine(regions=(Region(name="r", stages=(stage,)),)))
+    found = design_cycles(machine(regions=(Region(name="r", stages=(stage,)),)))
     scores, context = found.op("scores").total, found.op("context").total
     assert found.stage("attention").pack_cycles == scores + context + 2 * max(scores, context)
     halved = replace(stage, n_parallel_heads=3)
-    alone = machine_cycles(machine(regions=(Region(name="r", stages=(halved,)),)))
+    alone = design_cycles(machine(regions=(Region(name="r", stages=(halved,)),)))
     assert alone.stage("attention").pack_cycles == scores + context
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_machine_survives_json_and_memory_never_makes_it_faster(name: str) -> None:
-    known = load_machine(name)
-    assert from_json(Machine, to_json(known)) == known
-    channel = machine_channel(known) or MemoryChannel(bytes_per_cycle=1.0, latency_cycles=50)
-    assert machine_cycles(known, channel).network_cycles >= machine_cycles(known).network_cycles
+def test_a_design_survives_json_and_memory_never_makes_it_faster(name: str) -> None:
+    known = load_design(name)
+    assert from_json(Accelerator, to_json(known)) == known
+    channel = design_memory(known) or MemoryChannel(bytes_per_cycle=1.0, latency_cycles=50)
+    assert design_cycles(known, channel).network_cycles >= design_cycles(known).network_cycles
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('based_on = "nothing"', r"based_on = nothing: must be one of buck008"),
-        ('based_on = "tmma-kv260"\nclock_mhz = 0.5', r"machine\.clock_mhz = 0\.5: must be 1\.\.2000"),
+        ('based_on = "nothing"', r"mine\.toml\.based_on = nothing: is not one of albert-base-u280"),
+        ('based_on = "tmma-kv260"\nclock_mhz = 0.5', r"design\.clock_mhz = 0\.5: must be 1\.\.2000"),
         (
             'based_on = "tmma-kv260"\n[loops.tiles]\nbody = ["steps", "nothing"]',
             r"loops\.tiles\.body = nothing: must be",
@@ -146,10 +167,13 @@ def test_a_machine_survives_json_and_memory_never_makes_it_faster(name: str) -> 
         ('based_on = "tmma-kv260"\n[loops.tiles]\ntrips = "9" * 9', r"is not TOML"),
         ('based_on = "tmma-kv260"\n[loops.tiles]\ntrips = 9999999999999', r"trips = 9999999999999: must be at most"),
         (
-            'based_on = "tmma-kv260"\n[memory]\nmemory_port_bits = 0',
-            r"memory\.memory_port_bits = 0: must be at least 1",
+            'based_on = "tmma-kv260"\nmemory_port_bits = 0',
+            r"design\.memory_port_bits = 0: must be at least 1",
         ),
-        ('based_on = "tmma-kv260"\n[memory]\nbandwidth_gb_s = 0.0', r"memory\.bandwidth_gb_s = 0\.0: must be 1e-06"),
+        (
+            'based_on = "tmma-kv260"\nmemory_efficiency_fraction = 0.0',
+            r"memory_efficiency_fraction = 0\.0: must be above",
+        ),
         ('based_on = "tmma-kv260"\n[[expected]]\nof = "layer"\ncycles = 0', r"expected\.cycles = 0: must be above 0"),
         ('based_on = "tmma-kv260"\n[[expected]]\nof = "layer"', r"expected\.layer = .*: needs cycles or time_ms"),
         (
@@ -167,46 +191,44 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(text: str, message: str, t
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        machine_cycles(load_machine(path))
+        design_cycles(load_design(path))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"network": Network(shape="gpt")}, r"network\.shape = gpt: must be one of albert-base"),
-        ({"regions": ()}, r"machine\.regions = .*: must be regions with names"),
+        ({"regions": ()}, r"design\.array_rows = 0: must be at least 1"),
         ({"arrays": {}}, r"in\.array = array: must be one of \(none described\)"),
     ],
 )
 def test_a_machine_that_cannot_be_names_its_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        machine_cycles(machine(**changes))
+        design_cycles(machine(**changes))
 
 
 def test_stages_name_ops_of_the_network_and_stages_before_them() -> None:
     stage = Stage(name="x", ops=("conv",))
     with pytest.raises(ConfigError, match=r"r\.ops = conv: must be one of query, key"):
-        machine_cycles(machine(regions=(Region(name="r", stages=(stage,)),)))
+        design_cycles(machine(regions=(Region(name="r", stages=(stage,)),)))
     late = Stage(name="x", ops=("gelu",), loops=("rows",), after=("y",))
     with pytest.raises(ConfigError, match=r"x\.after = y: must be one of \(none\)"):
-        machine_cycles(machine(regions=(Region(name="r", stages=(late,), overlap="packs"),)))
+        design_cycles(machine(regions=(Region(name="r", stages=(late,), overlap="packs"),)))
 
 
 def test_heads_side_by_side_are_one_call() -> None:
     def cycles(n_parallel_heads: int) -> int:
         stage = Stage(name="s", ops=("scores",), array="array", n_parallel_heads=n_parallel_heads)
-        return machine_cycles(machine(regions=(Region(name="r", stages=(stage,)),))).layer_cycles
+        return design_cycles(machine(regions=(Region(name="r", stages=(stage,)),))).layer_cycles
 
     assert [cycles(n) for n in (1, 2, 3)] == [3 * cycles(3), 2 * cycles(3), cycles(4)]
 
 
 def test_counts_that_no_64_bits_hold_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"in = .*: must be at most 1000000000000000 cycles"):
-        machine_cycles(
-            machine(arrays={"array": SystolicArray(rows=4, columns=4, fold=FoldTiming(depth_cycles=10**16))})
-        )
+        design_cycles(machine(arrays={"array": SystolicArray(rows=4, columns=4, fold=FoldTiming(depth_cycles=10**16))}))
     with pytest.raises(ConfigError, match=r"loops\.rows = .*: must be at most 1000000000000000 cycles"):
-        machine_cycles(machine(loops={"rows": Loop(trips=10**12, initiation_interval=10**6, depth_cycles=1)}))
+        design_cycles(machine(loops={"rows": Loop(trips=10**12, initiation_interval=10**6, depth_cycles=1)}))
     inside = Region(name="heads", stages=(Stage(name="z"),))
     with pytest.raises(ConfigError, match=r"s\.heads = heads: needs stages with ops"):
         Stage(name="s", heads=inside)
@@ -215,13 +237,11 @@ def test_counts_that_no_64_bits_hold_are_refused() -> None:
 
 
 def test_ports_of_several_channels_add_up() -> None:
-    tmma = load_machine("tmma-kv260")
-    assert tmma.memory is not None
+    tmma, kv260 = load_design("tmma-kv260"), load_device("kv260")
     rates = []
     for n_channels in (1, 4):
-        channel = machine_channel(replace(tmma, memory=replace(tmma.memory, memory_channels=n_channels)))
-        assert channel is not None
-        rates.append(channel.bytes_per_cycle)
+        part = replace(kv260, memory_channels=n_channels, memory_bandwidth_gb_s=19.2 * n_channels)
+        rates.append(device_channel(replace(tmma, memory_channels=n_channels), part).bytes_per_cycle)
     assert rates[0] == 16 / 31  # a burst of 16 bytes behind a latency of 15 cycles
     assert rates[1] == 4 * rates[0]
 
@@ -250,4 +270,4 @@ def test_packs_need_ops_of_one_number_of_rows() -> None:
     two = machine(products=(Product(name="a", m=4, k=4, n=4), Product(name="b", m=8, k=4, n=4)))
     stage = Stage(name="s", ops=("a", "b"), array="array")
     with pytest.raises(ConfigError, match=r"r\.pack_rows = 2: needs ops of one number of rows, not \[4, 8\]"):
-        machine_cycles(replace(two, regions=(Region(name="r", stages=(stage,), overlap="packs", pack_rows=2),)))
+        design_cycles(replace(two, regions=(Region(name="r", stages=(stage,), overlap="packs", pack_rows=2),)))
