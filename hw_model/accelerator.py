@@ -28,7 +28,7 @@ from hexit.hw_model.array import (
     fold_preset,
 )
 from hexit.hw_model.evidence import EvidenceKind, Expected, Network, Product
-from hexit.hw_model.loops import Loop, check_nest
+from hexit.hw_model.loops import SIZES, Loop, check_nest
 from hexit.hw_model.stages import Region, Stage, all_stages
 from hexit.quant.errors import ConfigError
 
@@ -150,13 +150,14 @@ class Accelerator:
 
     def __post_init__(self) -> None:
         """Reject sizes that cannot be built and policies that contradict each other."""
+        if not self.regions:
+            self._check_engine()
         self._check_sizes()
         self._check_rates()
         self._check_residents()
         if self.regions:
             self._check_stages()
         else:
-            self._check_engine()
             self._check_fold()
         self._check_mapping()
 
@@ -217,6 +218,8 @@ class Accelerator:
         twice = next((name for name in stages if stages.count(name) > 1), None)
         _require("regions.stages", twice, twice is None, "must have names of their own", "Name each stage differently")
         check_nest(self.loops)
+        for name in self.constants:
+            _require("constants", name, name not in SIZES, "is the name of a size", f"Call it my_{name}")
         for stage in self.stages:
             _known(f"{stage.name}.array", stage.array, self.arrays)
             for name in stage.loops:

@@ -20,6 +20,7 @@ from hexit.hw_model.rounding import ceil_div
 from hexit.quant.errors import ConfigError
 
 Sizes = Mapping[str, int]
+SIZES = {"rows", "columns", "heads", "m", "k", "n", "sequence", "hidden", "ffn", "head_size"}  # that expressions name
 MAX_SIZE = 10**12  # of an expression
 MAX_CYCLES = 10**15  # of a loop nest; two weeks at 1 GHz, and far below what 64 bits hold
 FUNCTIONS: dict[str, Callable[..., int]] = {"max": max, "min": min, "ceil_div": ceil_div}

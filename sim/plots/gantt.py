@@ -24,6 +24,8 @@ from hexit.sim.report.record import Report
 
 CLOSE_FRACTION = 1 / 150  # of an axis: tasks of one op that are closer are one bar, as high as their share of its time
 HAIR_FRACTION = 1 / 600  # of an axis: the thinnest bar that still prints
+N_ENGINE_UNITS = len(UNIT_NAMES)  # tracks that the usual height is for; stages may be more
+TRACK_INCHES = 0.14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,6 @@ class Slice:
     end_cycle: int
     busy_cycles: int
     squashed: bool
-N_ENGINE_UNITS = len(UNIT_NAMES)  # tracks that the usual height is for; stages may be more
-TRACK_INCHES = 0.14
 
 
 def merged_slices(
