@@ -48,7 +48,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """A matrix product that is no part of an encoder layer: m x k times k x n, `count` times."""
+    """A matrix product that is no part of an encoder layer: m x k times k x n, `count` times through one pipeline."""
 
     name: str
     m: int

@@ -97,9 +97,11 @@ def op_cycles(
         rows = layer.rows if op is None else output_shape(op)[1]
     sizes = layer.sizes | ({"rows": rows} if op is None else op_sizes(op, rows))
     product = None
-    if isinstance(op, MatMul) and stage.array is not None:
-        product = product_cycles(rows, op.k, op.n, design.stage_array(stage.array))
     count = 1 if op is None or one_head else output_shape(op)[0]
+    if isinstance(op, MatMul) and stage.array is not None:
+        # Equal products that are no heads go through one pipeline of folds, if nothing runs between them.
+        together = count if design.products and not stage.loops and not stage.call_cycles else 1
+        product, count = product_cycles(rows, op.k, op.n, design.stage_array(stage.array), together), count // together
     included = stage.includes if op is None or op.name == stage.ops[0] else ()
     worked = [*([] if op is None else [op]), *(layer.ops[name] for name in included)]
     n_heads = 1 if op is None else output_shape(op)[0]

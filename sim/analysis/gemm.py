@@ -1,7 +1,8 @@
 """`hexit gemm`: the options, and the cycles of one product, part by part, with what they have been checked against.
 
-The counts are those of hw_model.array; here options become an array and a count becomes formulas. Not answered: memory,
-requantisation and other work beside the array, which `hexit run` adds.
+Options become a design of one array and one product, whose program is run as `hexit run` runs one; the parts and the
+formulas are the closed forms of hw_model.array, which must add up to it. Not answered: memory, requantisation and other
+work beside the array, which `hexit run` adds.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import (
     PRESETS,
     RTL_FOLDS,
@@ -21,9 +23,12 @@ from hexit.hw_model.array import (
     fold_preset,
     product_cycles,
 )
+from hexit.hw_model.evidence import Product
 from hexit.hw_model.rounding import ceil_div
+from hexit.hw_model.stages import Region, Stage
 from hexit.quant.errors import ConfigError
 from hexit.quant.options import Checked, option
+from hexit.sim.core.stage_cycles import design_cycles
 
 SCHEMA = "hexit.gemm"
 SCHEMA_VERSION = 1
@@ -46,6 +51,7 @@ _OURS = "SystemVerilog of ours in Verilator: more than a thousand random product
 _STEPPER = "a naive stepper of every fold, exact on random products; no tool or machine"
 
 
+_PRODUCT = "product"
 ARRAY = "Array"
 FOLDS = "What a fold costs"
 
@@ -158,9 +164,10 @@ class GemmAnswer:
 def answer(options: GemmOptions) -> GemmAnswer:
     """Return the cycles of the product; ConfigError for an array, a preset or a size that does not exist."""
     array = _array(options)
+    cycles = design_cycles(gemm_design(options, array))
     product = product_cycles(options.m, options.k, options.n, array, options.count)
     macs = options.count * options.m * options.k * options.n
-    elapsed = product.total - product.index_offset
+    elapsed = cycles.network_cycles - product.index_offset
     return GemmAnswer(
         schema=SCHEMA,
         schema_version=SCHEMA_VERSION,
@@ -175,7 +182,7 @@ def answer(options: GemmOptions) -> GemmAnswer:
         n_serial_folds=product.folds.n_serial_folds,
         streamed_cycles_per_fold=product.folds.streamed,
         parts=CyclesByPart(**{f.name: getattr(product, f.name.removesuffix("_cycles")) for f in fields(CyclesByPart)}),
-        total_cycles=product.total,
+        total_cycles=cycles.network_cycles,
         elapsed_cycles=elapsed,
         ideal_cycles=ceil_div(macs, array.n_macs),
         utilisation_fraction=macs / (array.n_macs * elapsed),
@@ -184,6 +191,18 @@ def answer(options: GemmOptions) -> GemmAnswer:
         folds_formula=_folds_formula(options, array, product),
         cycles_formula=_cycles_formula(array.fold, product),
         checked_against=_checked(options, array),
+    )
+
+
+def gemm_design(options: GemmOptions, array: SystolicArray) -> Accelerator:
+    """Return a design of one array and one stage that makes the product."""
+    stage = Stage(name=_PRODUCT, ops=(_PRODUCT,), array=_PRODUCT)
+    return Accelerator(
+        name="gemm",
+        clock_mhz=options.clock_mhz,
+        arrays={_PRODUCT: array},
+        products=(Product(name=_PRODUCT, m=options.m, k=options.k, n=options.n, count=options.count),),
+        regions=(Region(name=_PRODUCT, stages=(stage,)),),
     )
 
 

@@ -195,7 +195,7 @@ BAD_INPUT = [
     (["--shape", "bert-base"], r"--shape = bert-base: means nothing without --profile"),
     (["--profile-columns", "1-3"], r"--profile-columns = 1-3: means nothing without --profile"),
     (["--trace-level", "foo"], r"--trace-level = foo: must be one of op, tile"),
-    (["--list", "foo"], r"--list = foo: must be one of rules, devices, designs, shapes, options"),
+    (["--list", "foo"], r"--list = foo: must be one of rules, devices, designs, design-keys, shapes, options"),
     (["--cache-dir", text("file", "")], r"--cache-dir = .*: cannot be written"),
     (["--colour"], r"No such option: --colour"),
     (["reviews.tsv"], r"unexpected extra argument"),

@@ -198,7 +198,7 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(text: str, message: str, t
     ("changes", "message"),
     [
         ({"network": Network(shape="gpt")}, r"network\.shape = gpt: must be one of albert-base"),
-        ({"regions": ()}, r"design\.array_rows = 0: must be at least 1"),
+        ({"regions": ()}, r"design\.device = \(none\): must be a part"),
         ({"arrays": {}}, r"in\.array = array: must be one of \(none described\)"),
     ],
 )
