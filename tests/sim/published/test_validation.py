@@ -12,11 +12,14 @@ from hexit.hw_model.design_files import list_published, load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.evidence import Expected
 from hexit.hw_model.memory.channel import device_channel
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.shapes import BERT_BASE
 from hexit.quant.workload import encoder_workload
 from hexit.sim.core.compile import compile_program
+from hexit.sim.core.program import TaskProgram
+from hexit.sim.core.recurrence import run_alone
 from hexit.sim.core.stage_cycles import design_cycles
 from hexit.sim.published.validation import markdown, page_heading, predicted_cycles, validate, validate_design
 from support.command_line import hexit
@@ -46,6 +49,25 @@ def test_every_published_figure_is_met(name: str) -> None:
     assert all(row.holds for row in found.rows)
     bound = 0.0 if name in EXACT else BOUNDS.get(name, 0.01)
     assert max(abs(row.error_fraction) for row in found.rows) <= bound
+
+
+@pytest.mark.parametrize("name", list_published())
+def test_every_figure_of_a_region_a_layer_or_a_network_is_read_off_the_program(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the one recurrence runs twice as long, so does every such figure: no second simulator computes any."""
+    design = load_design(name)
+    known = design_cycles(design)
+
+    def twice(program: TaskProgram) -> tuple[Integers, Integers]:
+        start, time = run_alone(program)
+        return 2 * start, 2 * time
+
+    monkeypatch.setattr("hexit.sim.core.stage_cycles.run_alone", twice)
+    flat = all(stage.heads is None for stage in design.stages)  # else the heads' own program is doubled twice
+    slower = design_cycles(design)
+    assert slower.layer_cycles == 2 * known.layer_cycles if flat else slower.layer_cycles >= 2 * known.layer_cycles
+    assert [region.cycles for region in slower.regions] >= [2 * region.cycles for region in known.regions]
 
 
 def test_the_stages_of_the_hls_bert_layer_are_exact() -> None:
