@@ -29,12 +29,10 @@ from hexit.hw_model.device import load_device
 from hexit.hw_model.memory.channel import device_channel
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.arrays import Integers
-from hexit.quant.config import QuantConfig
 from hexit.quant.exits.rules import parse_rule
 from hexit.quant.traces.profile import load_profile, profile_trace
 from hexit.quant.traces.replay import profile_decision
 from hexit.quant.traces.store import silent
-from hexit.quant.workload import encoder_workload
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import lone_sentence
 from hexit.sim.core.stream import StreamResult, simulate_stream
@@ -48,8 +46,7 @@ OVERLAPS: tuple[tuple[ExitOverlap, int], ...] = (("stall", 1), ("speculate", 1),
 def runs(design: Accelerator, exit_layer: Integers, decision: TaskCycles) -> dict[str, StreamResult]:
     """Return the stream of sentences under every overlap on the design's own network, and without exits (`full`)."""
     assert design.network is not None
-    encoder, length = design.network.encoder(), design.network.sequence_length
-    workload = encoder_workload(encoder, QuantConfig(weight_bits=4, activation_bits=8), length)
+    workload = design.network.workload()
     channel = device_channel(design, load_device(design.device))
     found = {}
     for overlap, n_interleaved in OVERLAPS:

@@ -19,7 +19,6 @@ DESIGN_FOLDER = Path(__file__).parent / "designs"
 PUBLISHED_FOLDER = DESIGN_FOLDER / "published"
 LANES = ("softmax_lanes", "layer_norm_lanes", "gelu_lanes", "add_lanes", "head_lanes")
 BUFFER_SHARES = {"weight_buffer_kib": 4, "activation_buffer_kib": 8}  # of the part's memory on chip: one of so many
-BRAM18_KIB, URAM_KIB = 18 / 8, 288 / 8
 
 
 def list_designs() -> tuple[str, ...]:
@@ -75,5 +74,4 @@ def _completed(table: dict[str, Any]) -> dict[str, Any]:
     if name not in list_devices() or set(BUFFER_SHARES) <= set(table):
         return lanes | table  # what is missing or wrong has its own line
     device = load_device(str(name))
-    on_chip_kib = device.bram18 * BRAM18_KIB + device.uram * URAM_KIB
-    return lanes | {key: int(on_chip_kib / share) for key, share in BUFFER_SHARES.items()} | table
+    return lanes | {key: int(device.on_chip_kib / share) for key, share in BUFFER_SHARES.items()} | table

@@ -181,6 +181,8 @@ TABLES: dict[str, tuple[Any, dict[str, tuple[str, str]]]] = {
             "n_heads": ("", "the same"),
             "ffn_size": ("", "the same"),
             "sequence_length": ("tokens", "length"),
+            "weight_bits": ("bit", "width of the weights"),
+            "activation_bits": ("bit", "width of the activations"),
         },
     ),
     "products": (

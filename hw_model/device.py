@@ -94,6 +94,11 @@ class Device:
             )
 
     @property
+    def on_chip_kib(self) -> float:
+        """Block RAM and UltraRAM together."""
+        return (self.bram18 * 18 + self.uram * 288) / 8
+
+    @property
     def memory_bytes_per_second(self) -> float:
         """Peak bytes per second of the off-chip memory."""
         return self.memory_bandwidth_gb_s * 1e9

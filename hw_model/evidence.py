@@ -26,6 +26,8 @@ class Network:
     n_heads: int | None = None
     ffn_size: int | None = None
     sequence_length: int = 128
+    weight_bits: int = 8
+    activation_bits: int = 8
 
     def encoder(self) -> EncoderShape:
         """Return the shape with what is different about it."""
@@ -42,8 +44,9 @@ class Network:
         return SHAPES[self.shape].resized(n_positions=max(512, self.sequence_length), **changes)
 
     def workload(self) -> Workload:
-        """Return the ops of the network; bit widths change none of their sizes."""
-        return encoder_workload(self.encoder(), QuantConfig.uniform(8), self.sequence_length)
+        """Return the ops of the network at its bit widths."""
+        quant = QuantConfig(weight_bits=self.weight_bits, activation_bits=self.activation_bits)
+        return encoder_workload(self.encoder(), quant, self.sequence_length)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,8 +118,8 @@ class Program:
         regions = self.accelerator.regions
         if not regions:
             return UNIT_NAMES
-        exit_path = (Unit.HEAD, Unit.DECISION)
-        engine = (name if unit in exit_path else f"engine_{name}" for unit, name in zip(Unit, UNIT_NAMES, strict=True))
+        shared = (Unit.DMA, Unit.HEAD, Unit.DECISION)
+        engine = (name if unit in shared else f"engine_{name}" for unit, name in zip(Unit, UNIT_NAMES, strict=True))
         return (*engine, "call", *(stage.name for region in regions for stage in region.stages))
 
     @property
@@ -127,7 +127,7 @@ class Program:
         """The units that this design has, in the order in which work comes by."""
         if not self.accelerator.regions:
             return tuple(range(len(Unit)))
-        return (*range(CALL + 1, len(self.unit_names)), int(Unit.HEAD), int(Unit.DECISION))
+        return (int(Unit.DMA), *range(CALL + 1, len(self.unit_names)), int(Unit.HEAD), int(Unit.DECISION))
 
     @property
     def turn_unit(self) -> int:

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.device import load_device
 from hexit.hw_model.evidence import Network
 from hexit.hw_model.machine.op_cycles import LayerOps, OpCycles, network_ops, op_cycles, product_ops
-from hexit.hw_model.memory.channel import MemoryChannel
+from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel, transfer_cycles
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.stages import Region, Stage
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
-from hexit.quant.workload import Op, output_shape
+from hexit.quant.workload import Op, Workload, group_vector_bytes, group_weight_bytes, output_shape
 from hexit.sim.core.recurrence import run_alone
-from hexit.sim.core.stage_tasks import RegionWork, StageProgram, compile_regions
+from hexit.sim.core.stage_tasks import RegionWork, StageProgram, WeightTransfer, compile_regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +85,41 @@ def _known(kind: str, name: str, known: Mapping[str, object]) -> str:
     return name
 
 
-def published_ops(design: Accelerator) -> LayerOps:
-    """Return what a design was published with: its own products, else a layer of its network."""
+def published_program(design: Accelerator, channel: MemoryChannel | None = None) -> CompiledStages:
+    """Return the program of what a design was published with: its own products, else a layer of its network."""
     if design.products:
-        return product_ops(design, design.products)
-    return network_ops(design, (design.network or Network()).workload())
+        return compile_stages(design, product_ops(design, design.products), channel)
+    return compile_layer(design, (design.network or Network()).workload(), channel)
+
+
+def compile_layer(design: Accelerator, workload: Workload, channel: MemoryChannel | None) -> CompiledStages:
+    """Return the program of one call of a design's stages on a layer of a network, with the transfer of its weights."""
+    weights = None
+    if weights_are_streamed(design, workload):
+        n_bytes = group_weight_bytes(workload.layer, workload.quant) + group_vector_bytes(
+            workload.layer, workload.quant
+        )
+        weights = WeightTransfer(n_bytes=n_bytes, cycles=transfer_cycles(n_bytes, channel or UNLIMITED))
+    return compile_stages(design, network_ops(design, workload), channel, weights)
+
+
+def weights_are_streamed(design: Accelerator, workload: Workload) -> bool:
+    """Whether a layer's weights come from off-chip memory for every call.
+
+    Not where loops of the stages move them. Else as `weight_placement` says; ``auto`` streams them where those of all
+    layers are more than the part's whole memory on chip, and without a part.
+    """
+    if any(loop.off_chip_bytes for loop in design.loops.values()) or design.weight_placement == "on_chip":
+        return False
+    if design.weight_placement == "streamed" or not design.device:
+        return True
+    n_bytes = workload.n_stored_layers * group_weight_bytes(workload.layer, workload.quant)
+    return n_bytes > 1024 * load_device(design.device).on_chip_kib
 
 
 def design_cycles(design: Accelerator, channel: MemoryChannel | None = None) -> DesignCycles:
     """Return the cycles of a design with what it was published with; without a channel no memory makes it wait."""
-    compiled = compile_stages(design, published_ops(design), channel)
+    compiled = published_program(design, channel)
     start, time = run_alone(compiled.program.tasks)
     n_ports = compiled.program.tasks.n_ports
     regions = tuple(
@@ -111,7 +137,9 @@ def design_cycles(design: Accelerator, channel: MemoryChannel | None = None) -> 
     return DesignCycles(regions=regions, layer_cycles=layer_cycles, network_cycles=n_layers * layer_cycles)
 
 
-def compile_stages(design: Accelerator, layer: LayerOps, channel: MemoryChannel | None) -> CompiledStages:
+def compile_stages(
+    design: Accelerator, layer: LayerOps, channel: MemoryChannel | None, weights: WeightTransfer | None = None
+) -> CompiledStages:
     """Return the program of one call of a design's stages on a layer's ops.
 
     Raises ConfigError for ops that the layer does not have, and packs of ops of unequal heights.
@@ -119,7 +147,7 @@ def compile_stages(design: Accelerator, layer: LayerOps, channel: MemoryChannel 
     parts = [_region_work(design, region, layer, channel) for region in design.regions]
     work = tuple(work for work, _ in parts)
     return CompiledStages(
-        program=compile_regions(work, design.layer_extra_cycles),
+        program=compile_regions(work, design.layer_extra_cycles, weights),
         work=work,
         stages=tuple(stages for _, stages in parts),
     )

@@ -7,7 +7,7 @@ the call has returned, the decision comes behind it, both on units of their own:
     speculate    the next call begins when this one has returned
     interleave   another sentence's call does
 
-Not modelled: an exit head that pools packs as they come, weights that no loop of the stages reads (they are on chip).
+Not modelled: an exit head that pools packs as they come; layers that share weights, which are streamed again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dataclasses import replace
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.machine.op_cycles import network_ops
 from hexit.hw_model.memory.buffers import WeightPlacement
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.task_cycles import TaskCycles
@@ -25,7 +24,7 @@ from hexit.hw_model.vector import dense_outputs, exit_head_cycles, pooling_cycle
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import ExitHead, MatMul, Workload, group_vector_bytes, group_weight_bytes
 from hexit.sim.core.program import CALL, GATE, NONE, Program, TaskProgram, Unit
-from hexit.sim.core.stage_cycles import compile_stages
+from hexit.sim.core.stage_cycles import compile_layer, weights_are_streamed
 
 
 def compile_stage_program(
@@ -40,7 +39,7 @@ def compile_stage_program(
     Raises ConfigError where the stages run no network, or not all of its products.
     """
     _check_stages(workload, accelerator)
-    layer = compile_stages(accelerator, network_ops(accelerator, workload), channel).program.tasks
+    layer = compile_layer(accelerator, workload, channel).program.tasks
     head_op = next(op for op in workload.exit if isinstance(op, ExitHead))
     pooling = pooling_cycles(head_op, accelerator)
     return Program(
@@ -100,8 +99,9 @@ def _behind(first: TaskCycles, second: TaskCycles) -> TaskCycles:
 
 
 def _placement(workload: Workload, accelerator: Accelerator) -> WeightPlacement:
-    """Layer weights stay on chip unless loops move bytes; the head's are its own."""
-    streamed = any(loop.off_chip_bytes for loop in accelerator.loops.values())
+    """Layer weights are streamed by a transfer per call, or by loops that move bytes; the head's are its own."""
+    streamed = weights_are_streamed(accelerator, workload)
+    streamed = streamed or any(loop.off_chip_bytes for loop in accelerator.loops.values())
     quant = workload.quant
     kept = [(workload.n_stored_heads, workload.exit)] + [(workload.n_stored_layers, workload.layer)] * (not streamed)
     return WeightPlacement(

@@ -19,7 +19,8 @@ A stage is a unit. The tasks of a pack on it are, in this order,
     end     streaming only: the stage is done when its own work is and the last result is through
 
 A layer is one call: `begin` of a region waits for the one before, `return` for all, both on the unit ``call``, so that
-the next layer, of this sentence or of another one, begins when this call has returned.
+the next layer, of this sentence or of another one, begins when this call has returned. Weights that do not stay on chip
+are one transfer per call, the next layer's while this one runs (two buffers), and the call does not return without it.
 
 Not modelled: stalls within a pack beyond `first_result_cycles`, memory traffic of one stage that slows down another
 one, calls that overlap.
@@ -33,9 +34,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexit.hw_model.stages import Region
+from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.arrays import Flags, Integers
 from hexit.quant.errors import ConfigError
-from hexit.sim.core.program import CALL, GATE, NONE, TaskProgram
+from hexit.sim.core.program import CALL, GATE, NONE, TaskProgram, Unit
 
 MAX_TASKS = 4_000_000  # of one layer: some 0.4 GB
 _N_PORTS = 2  # the gate and the whole hidden state
@@ -119,8 +121,20 @@ class _Builder:
         )
 
 
-def compile_regions(regions: Sequence[RegionWork], extra_cycles: int = 0) -> StageProgram:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightTransfer:
+    """The weights of a layer on their way from off-chip memory."""
+
+    n_bytes: int
+    cycles: TaskCycles
+
+
+def compile_regions(
+    regions: Sequence[RegionWork], extra_cycles: int = 0, weights: WeightTransfer | None = None
+) -> StageProgram:
     """Return the program of one call of these regions, with `extra_cycles` before it returns.
+
+    `weights`: the transfer of the next call's, None where they stay on chip.
 
     Raises ConfigError where there are more packs than a program holds, and for stages that take what comes later.
     """
@@ -128,17 +142,21 @@ def compile_regions(regions: Sequence[RegionWork], extra_cycles: int = 0) -> Sta
     builder = _Builder()
     before: Integers = np.arange(_N_PORTS)  # what the next region waits for
     beside: list[Integers] = []  # ends of regions that run in parallel with it
-    placed, first_stage = [], 0
+    loaded: Integers = np.zeros(0, np.int64)
+    placed: list[RegionTasks] = []
+    first_stage = 0
     for work in regions:
         _check_size(work)
         begin = int(_append_control(builder, len(names), before, work.region.start_cycles, 0)[0])
+        if weights is not None and not placed:
+            loaded = _append_transfer(builder, len(names), begin, weights)
         place = _append_region(builder, work, begin, first_stage, len(names))
         placed.append(place)
         beside.append(place.end[:, -1])
         first_stage += len(work.region.stages)
         if not work.region.parallel_with_next:
             before, beside = np.concatenate(beside), []
-    everything = np.concatenate([before, *beside])
+    everything = np.concatenate([before, *beside, loaded])
     returned = int(_append_control(builder, len(names), everything, extra_cycles, extra_cycles)[0])
     return StageProgram(
         tasks=builder.program(names, CALL + 1 + 2 * len(names), returned),
@@ -157,6 +175,20 @@ def _append_control(builder: _Builder, op: int, sources: Integers, latency: int,
     """Append a task of the unit that calls the layer."""
     number = builder.append(1, unit=CALL, occupancy_cycles=occupancy, latency_cycles=latency, op=op)
     builder.depend(number, sources)
+    return number
+
+
+def _append_transfer(builder: _Builder, op: int, begin: int, weights: WeightTransfer) -> Integers:
+    """Append the transfer of the next call's weights, which begins with this call."""
+    number = builder.append(
+        1,
+        unit=int(Unit.DMA),
+        occupancy_cycles=weights.cycles.occupancy_cycles,
+        latency_cycles=weights.cycles.latency_cycles,
+        op=op,
+        n_bytes=weights.n_bytes,
+    )
+    builder.depend(number, begin)
     return number
 
 

@@ -18,7 +18,7 @@ from hexit.hw_model.stages import Region
 from hexit.quant.arrays import Integers
 from hexit.sim.core.levels import count_open
 from hexit.sim.core.recurrence import run_alone
-from hexit.sim.core.stage_cycles import compile_stages, published_ops
+from hexit.sim.core.stage_cycles import published_program
 from hexit.sim.core.stage_tasks import stage_links
 
 Event = dict[str, Any]
@@ -26,7 +26,7 @@ Event = dict[str, Any]
 
 def stage_trace_json(design: Accelerator) -> str:
     """Return the trace of one layer as text, the same for equal designs."""
-    program = compile_stages(design, published_ops(design), None).program
+    program = published_program(design).program
     start, time = run_alone(program.tasks)
     events: list[Event] = []
     for number, (region, place) in enumerate(zip(design.regions, program.regions, strict=True), start=1):

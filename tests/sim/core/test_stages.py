@@ -24,7 +24,7 @@ from hexit.quant.workload import ExitHead, Workload, encoder_workload
 from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import lone_sentence
 from hexit.sim.core.program import Program
-from hexit.sim.core.stage_cycles import compile_stages, design_cycles, published_ops
+from hexit.sim.core.stage_cycles import compile_stages, design_cycles, published_program
 from hexit.sim.core.stream import simulate_stream
 from support.examples import examples
 from support.oracles_stages import ExitPath, StagedMachine, in_turns, one_at_a_time
@@ -173,10 +173,10 @@ def test_what_is_validated_is_what_runs(name: str) -> None:
     """The figures of `hexit validate` are read off the arrays that `hexit run` executes."""
     design = load_design(name)
     assert design.network is not None
-    workload = replace(design.network.workload(), quant=QuantConfig(weight_bits=4, activation_bits=8))
+    workload = design.network.workload()
     decision = TaskCycles(occupancy_cycles=1, latency_cycles=1)
     program = compile_program(workload, design, UNLIMITED, decision)
-    validated = compile_stages(design, published_ops(design), None).program.tasks
+    validated = published_program(design).program.tasks
     for key in ("unit", "occupancy_cycles", "latency_cycles", "first_dependency", "dependency", "exports", "macs"):
         assert np.array_equal(getattr(program.layer, key), getattr(validated, key))
     run = lone_sentence(program, (program.n_layers,)).run
