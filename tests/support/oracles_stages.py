@@ -111,10 +111,11 @@ class StagedMachine:
 
     def idle(self) -> None:
         self.free = [[0] * len(region.stages) for region in self.regions]
+        self.occupied: list[tuple[str, int, int]] = []  # stage, from, for how long: of the last call
 
     def call(self, now: int) -> int:
         """Run a call that begins in a cycle, and return the cycle in which it returns."""
-        position = 0
+        position, self.occupied = 0, []
         while position < len(self.regions):
             group = [position]
             while self.regions[group[-1]].parallel_with_next and group[-1] + 1 < len(self.regions):
@@ -129,8 +130,18 @@ class StagedMachine:
             for index, one in zip(group, running, strict=True):
                 pause = 0 if one.region.overlap == "sequential" else one.region.handshake_cycles
                 self.free[index] = [ends[-1] + pause for ends in one.end]
+                self.occupied += self._occupied(one)
             position = group[-1] + 1
         return now + self.extra_cycles
+
+    @staticmethod
+    def _occupied(one: RunningRegion) -> list[tuple[str, int, int]]:
+        found = []
+        for stage, starts, ends, busy in zip(one.region.stages, one.start, one.end, one.busy, strict=True):
+            found += [(stage.name, start, cycles) for start, cycles in zip(starts, busy, strict=True)]
+            if one.region.overlap != "sequential":
+                found += [(stage.name, end, one.region.handshake_cycles) for end in ends]
+        return found
 
     @staticmethod
     def _finish(running: list[RunningRegion], now: int) -> int:
@@ -175,6 +186,20 @@ def alone(
             if not speculates:
                 now = decided
     raise AssertionError("no such exit")
+
+
+def squashed(
+    machine: StagedMachine, path: ExitPath, evaluated: Sequence[bool], leaves: int, names: Sequence[str]
+) -> list[int]:
+    """Cycles of each stage, by name, that a sentence which leaves after a layer has spent on later ones by then."""
+    finish = alone(machine, path, evaluated, leaves, 0, speculates=True)
+    machine.idle()
+    spent, now = dict.fromkeys(names, 0), 0
+    for layer in range(1, len(evaluated) + 1):
+        now = machine.call(now)
+        for name, start, cycles in machine.occupied if layer > leaves else ():
+            spent[name] += max(0, min(cycles, finish - start))
+    return list(spent.values())
 
 
 def one_at_a_time(

@@ -27,7 +27,7 @@ from hexit.sim.core.program import Program
 from hexit.sim.core.stage_cycles import compile_stages, design_cycles, published_program
 from hexit.sim.core.stream import simulate_stream
 from support.examples import examples
-from support.oracles_stages import ExitPath, StagedMachine, in_turns, one_at_a_time
+from support.oracles_stages import ExitPath, StagedMachine, in_turns, one_at_a_time, squashed
 
 TINY = replace(
     ALBERT_BASE, n_layers=4, hidden_size=4, n_heads=2, ffn_size=8, embedding_size=4, vocabulary_size=20, n_positions=16
@@ -139,6 +139,11 @@ def test_sentences_with_exits_pass_as_an_event_by_event_machine_passes_them(
     machine, path = stepped(design, program, decision)
     expected = expected_stream(machine, path, design, evaluated, leaves, arrivals)
     assert list(zip(found.start_cycle.tolist(), found.finish_cycle.tolist(), strict=True)) == expected
+    if design.exit_overlap == "speculate":
+        names = [stage.name for stage in design.stages]
+        wasted = [squashed(machine, path, evaluated, layer, names) for layer in leaves]
+        first = program.unit_names.index(names[0])
+        assert found.wasted_cycles[first : first + len(names)].tolist() == np.sum(wasted, axis=0).tolist()
 
 
 @pytest.mark.parametrize("overlap", ["stall", "speculate", "interleave"])
