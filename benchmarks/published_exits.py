@@ -48,7 +48,7 @@ def runs(design: Accelerator, exit_layer: Integers, decision: TaskCycles) -> dic
     assert design.network is not None
     workload = design.network.workload()
     channel = device_channel(design, load_device(design.device))
-    found = {}
+    found: dict[str, StreamResult] = {}
     for overlap, n_interleaved in OVERLAPS:
         changed = replace(design, exit_overlap=overlap, n_interleaved=n_interleaved)
         program = compile_program(workload, changed, channel, decision)
