@@ -48,7 +48,7 @@ STAGES: Table = {
 ENGINE: Table = {"name": "mine", "device": "zcu102", "clock_mhz": 200.0, "array_rows": 8, "array_columns": 8}
 HEADS = {"name": "heads", "stages": [{"name": "inner", "ops": ["scores"]}]}
 
-IN_STAGES = [  # path to the key, what it is set to, how the line begins or goes on
+IN_STAGES: list[tuple[str, Any, str]] = [  # path to the key, what it is set to, how the line begins or goes on
     ("name", None, r"design\.name = \(missing\): is required"),
     ("name", 3, r"design\.name = 3: must be of type str"),
     ("clock_mhz", None, r"design\.clock_mhz = \(missing\): is required"),
@@ -184,7 +184,7 @@ IN_STAGES = [  # path to the key, what it is set to, how the line begins or goes
     ("based_on", "../other.toml", r"mine\.toml\.based_on = \.\./other\.toml: must be the name of another design"),
     ("based_on", 3, r"mine\.toml\.based_on = 3: must be the name of another design"),
 ]
-IN_AN_ENGINE = [
+IN_AN_ENGINE: list[tuple[str, Any, str]] = [
     ("device", None, r"design\.device = \(none\): must be a part"),
     ("array_rows", None, r"design\.array_rows = 0: must be at least 1"),
     ("array_rows", 0, r"design\.array_rows = 0: must be at least 1"),
