@@ -3,15 +3,14 @@
     .venv/bin/python benchmarks/array_positions.py            # the table, with the formula beside it
     .venv/bin/python benchmarks/array_positions.py --write    # refreshes hw_model/measured/array_positions.json
 
-A row that the file holds, of the RTL and the Yosys of today, is taken from there; the others are synthesised, a position in
-three seconds, a grid of 16 x 16 in a minute. The RTL is that of tests/support/rtl, which Verilator runs against the
-model of cycles. Ends with status 1 where the formula of hw_model.area.positions differs from a position.
+A row that the file holds, of the RTL and the Yosys of today, is taken from there; the others are synthesised, a
+position in three seconds, a grid of 16 x 16 in a minute. The RTL is that of tests/support/rtl, which Verilator runs
+against the model of cycles. Ends with status 1 where the formula of hw_model.area.positions differs from a position.
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import product
@@ -104,9 +103,7 @@ def measure(position: Position, rows: int, columns: int, folder: Path, tool: str
     family = SYNTHESIS_FAMILY[position.family]
     found = synthesise(folder, family, top=top, parameters=parameters(position, rows, columns))
     digest = source_digest(folder)
-    return MeasuredGrid(
-        position=position, rows=rows, columns=columns, resources=found.resources, tool=tool, rtl=digest
-    )
+    return MeasuredGrid(position=position, rows=rows, columns=columns, resources=found.resources, tool=tool, rtl=digest)
 
 
 def shown(rows: list[MeasuredGrid]) -> Table:
@@ -126,7 +123,11 @@ def shown(rows: list[MeasuredGrid]) -> Table:
 
 
 def main(write: Annotated[bool, typer.Option(help="Write the file.")] = False) -> None:
-    known = {(row.position, row.rows, row.columns): row for row in measured_positions()} if MEASURED_POSITIONS.exists() else {}
+    known = (
+        {(row.position, row.rows, row.columns): row for row in measured_positions()}
+        if MEASURED_POSITIONS.exists()
+        else {}
+    )
     tool, rows = yosys_version(), []
     with tempfile.TemporaryDirectory(prefix="hexit_array_positions_") as name:
         folder = copy_rtl(Path(name))

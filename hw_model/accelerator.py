@@ -52,8 +52,8 @@ class Accelerator:
 
     Arrays (hw_model.array): `n_arrays` of `array_rows` x `array_columns` positions with `products_per_position`
     MACs each; `macs_per_dsp` says how many MACs share one DSP where the widths allow it (hw_model.packing). The cycles
-    of a fold are those of our own RTL, `overlap_folds` or one by one, `fold_overhead_cycles` between them (hw_model.array,
-    RTL_FOLDS), or a named `array_preset`, or a table `fold` of its own.
+    of a fold are those of our own RTL (RTL_FOLDS), with `overlap_folds` or one by one, `fold_overhead_cycles` between
+    them, or a named `array_preset`, or a table `fold` of its own.
 
     Vector units (hw_model.vector): `*_lanes` elements per cycle, `head_lanes` MACs per cycle of the exit head's own
     engine; `vector_preset`: initiation intervals of fixed-point units, or of floating-point accumulations in HLS.

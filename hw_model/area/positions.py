@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Literal
 
 from hexit.hw_model.area.resources import Resources
-from hexit.hw_model.array import RTL_FOLDS, FoldTiming, SystolicArray
+from hexit.hw_model.array import RTL_FOLDS, SystolicArray
 from hexit.hw_model.device import Family
 from hexit.hw_model.rounding import ceil_div
 from hexit.quant.errors import ConfigError
@@ -110,12 +110,10 @@ def is_own_array(array: SystolicArray) -> bool:
     return (fold.load, fold.fill, fold.drain) == (ours.load, ours.fill, ours.drain)
 
 
-
-
 def array_position(
     array: SystolicArray, left_bits: int, right_bits: int, sum_bits: int, lanes: int, family: Family
 ) -> Position:
-    """Return the position of an array that `is_own_array`; input stationary is weight stationary, operands exchanged."""
+    """Return the position of an array that is ours; input stationary is weight stationary, operands exchanged."""
     x_bits, y_bits = (right_bits, left_bits) if array.dataflow == "input_stationary" else (left_bits, right_bits)
     stands_still = array.dataflow != "output_stationary"
     return Position(

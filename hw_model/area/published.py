@@ -94,7 +94,7 @@ class AreaErrors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AreaTrust:
-    """How far published figures bear out this model's resources: errors by kind, and the fitted ones that say nothing."""
+    """How far published figures bear out resources: errors by kind, and how many figures are fitted and say nothing."""
 
     errors: tuple[AreaErrors, ...]
     n_fitted: int
@@ -118,9 +118,7 @@ def _rows(area: PublishedArea) -> Iterable[AreaRow]:
     found = estimate(encoder_workload(SHAPES[area.network], quant, SEQUENCE_LENGTH), design, load_device(design.device))
     total = sum((found.parts[unit] for unit in area.of), start=Resources())
     for figure in area.figures:
-        yield AreaRow(
-            area=area, figure=figure, basis=found.array_basis, estimated=getattr(total, figure.kind)
-        )
+        yield AreaRow(area=area, figure=figure, basis=found.array_basis, estimated=getattr(total, figure.kind))
 
 
 def area_trust(rows: Iterable[AreaRow]) -> AreaTrust:

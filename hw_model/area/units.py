@@ -1,7 +1,7 @@
 """LUTs, flip-flops, DSP slices and tables of each unit of a design.
 
     array    = our own RTL: positions as Yosys measured them (area.positions), delay lines that skew the operands
-               others: rows x columns positions, an accumulator each, by two coefficients per MAC of one published report
+               others: rows x columns positions, an accumulator each, by two coefficients per MAC of one report
                products_per_position > 1: an adder tree in front of the accumulator
                DSPs = ceil(MACs / products per DSP)
     lane     = adders (one LUT per bit), shifters (three), multipliers (DSPs), tables (half a block RAM)
@@ -30,7 +30,7 @@ from hexit.quant.workload import Workload
 
 ArrayBasis = Literal["measured", "calibrated"]
 
-# Per MAC of an array that is not ours: Vitis HLS 2024.2 report of TMMA's 32 x 32 array of 8 x 8 bits into 32 (MatMul_SA, mmult_accel):
+# Per MAC of an array not ours: Vitis HLS 2024.2 report of TMMA's 32 x 32 array of 8 x 8 bits into 32 (mmult_accel):
 #   per accumulator bit, 1,024 x 32 of them: compute 27,969 + multiplexers 9,560 + read-out 5,491 = 43,020 LUT;
 #   per operand bit, 1,024 x 16 of them: load of both operand tiles 11,656 + 11,618 = 23,274 LUT, 2 x 8,229 + 17,496 FF.
 LUT_PER_ACCUMULATOR_BIT = 43_020 / (1024 * 32)  # 1.31, calibrated on TMMA
@@ -92,9 +92,7 @@ def array_basis(array: SystolicArray) -> ArrayBasis:
     return "measured" if is_own_array(array) else "calibrated"
 
 
-def array_resources(
-    array: SystolicArray, widths: OperandWidths, n_products_per_dsp: int, family: Family
-) -> Resources:
+def array_resources(array: SystolicArray, widths: OperandWidths, n_products_per_dsp: int, family: Family) -> Resources:
     """Return all `n_arrays` arrays with the registers that skew their operands, partial sums left out."""
     logic = (_measured if is_own_array(array) else _calibrated)(array, widths, n_products_per_dsp, family)
     n_dsp = ceil_div(array.n_macs, n_products_per_dsp)  # one product of up to 16 x 16 bits fits every DSP slice
@@ -111,7 +109,7 @@ def _measured(array: SystolicArray, widths: OperandWidths, n_products_per_dsp: i
 
 
 def _calibrated(array: SystolicArray, widths: OperandWidths, n_products_per_dsp: int, family: Family) -> Resources:
-    """Two coefficients per MAC, a tree of adders, and a register that keeps the sums of a fold while the next streams."""
+    """Two coefficients per MAC, a tree of adders, and what keeps the sums of a fold while the next one streams."""
     operand_bits = widths.left_bits + widths.right_bits
     n_positions = array.n_macs // array.products_per_position
     tree = n_positions * adder_tree_bits(array.products_per_position, operand_bits)  # an adder bit: one LUT and one FF
@@ -125,7 +123,7 @@ def _calibrated(array: SystolicArray, widths: OperandWidths, n_products_per_dsp:
 
 
 def _skew_lut(array: SystolicArray, widths: OperandWidths) -> int:
-    """The i-th row or column starts i cycles later, and one LUT delays a bit by up to 32; nothing without a wavefront."""
+    """The i-th row or column starts i cycles later, one LUT delays a bit by up to 32; nothing without a wavefront."""
     if array.fold.fill == NONE:
         return 0
     n_skewed = array.n_arrays * array.products_per_position  # values that enter a row or a column per cycle

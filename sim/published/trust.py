@@ -1,4 +1,4 @@
-"""How far published figures bear out the cycles and the area of this model, counted from the validation and not worded by hand.
+"""How far published figures bear out cycles and area of this model, counted from the rows and not worded by hand.
 
 A figure is *independent* where nothing was fitted to the paper that it comes from, *of a fitted paper* where a constant
 was chosen by another figure of that paper, and *fitted* where a constant was chosen by it: that last kind shows
@@ -98,12 +98,12 @@ def trust_text(found: Trust) -> str:
 def area_trust_text(found: AreaTrust) -> str:
     """Return how far resources are from published ones, kind by kind, in one sentence."""
     kinds = ", ".join(_kind_text(errors) for errors in found.errors) or "none"
-    return f"published designs: {kinds}; {found.n_fitted} fitted ones left out (docs/model.md)"
+    return f"published, median/worst %: {kinds}; {found.n_fitted} fitted left out"
 
 
 def _kind_text(errors: AreaErrors) -> str:
     name, middle, worst = errors.kind.upper(), 100 * errors.median_error_fraction, 100 * errors.worst_error_fraction
-    return f"{name} {errors.n} figures, median {middle:.1f} %, worst {worst:.1f} % ({errors.worst})"
+    return f"{name} {middle:.1f}/{worst:.1f} ({errors.n})"
 
 
 def _errors(figures: Iterable[_Figure]) -> FigureErrors:

@@ -208,14 +208,14 @@ def _buffers(resources: ResourceEstimate) -> dict[str, BufferReport]:
 
 
 ARRAY_BASES: dict[ArrayBasis, str] = {
-    "measured": "the array as our RTL of it in Yosys",
-    "calibrated": "the array by coefficients of one HLS report (TMMA)",
+    "measured": "array: our RTL in Yosys",
+    "calibrated": "array: as TMMA's HLS report",
 }
 
 
 def resources_text(basis: ArrayBasis, found: AreaTrust) -> str:
     """Return what a design's resources come from, and how far published ones are."""
-    return f"{ARRAY_BASES[basis]}, other units counted from their operators, not placed; {area_trust_text(found)}"
+    return f"{ARRAY_BASES[basis]}; {area_trust_text(found)}"
 
 
 CHECKS = (
