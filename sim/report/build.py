@@ -208,8 +208,8 @@ def _buffers(resources: ResourceEstimate) -> dict[str, BufferReport]:
 
 
 ARRAY_BASES: dict[ArrayBasis, str] = {
-    "measured": "array: our RTL in Yosys",
-    "calibrated": "array: as TMMA's HLS report",
+    "measured": "array: RTL in Yosys",
+    "calibrated": "array: as in TMMA",
 }
 
 

@@ -155,7 +155,7 @@ def test_our_folds_may_overlap_or_not_and_have_control_between_them(dataflow: st
     ):
         assert is_own_array(replace(ours, fold=fold))
     for change in ({"drain": CycleForm()}, {"fill": CycleForm()}, {"depth_cycles": 1}, {"counts_from_zero": True}):
-        assert not is_own_array(replace(ours, fold=replace(ours.fold, **change)))  # type: ignore[arg-type]
+        assert not is_own_array(replace(ours, fold=replace(ours.fold, **change)))
     assert is_own_array(replace(ours, fold=replace(ours.fold, weight_load_overlap=True))) == (
         dataflow != "output_stationary"
     )
@@ -210,7 +210,7 @@ def test_packed_products_share_a_slice_and_the_left_operand() -> None:
 
 
 def test_a_slice_of_7_series_adds_by_itself() -> None:
-    fabric, slices = (array_resources(ours(4, 4), BYTES, 1, family) for family in ("ultrascale_plus", "7series"))  # type: ignore[arg-type]
+    fabric, slices = (array_resources(ours(4, 4), BYTES, 1, family) for family in ("ultrascale_plus", "7series"))
     assert (fabric.lut - slices.lut, fabric.ff - slices.ff) == (16 * 32, 16 * 32)
 
 

@@ -67,8 +67,8 @@ def test_without_what_is_fitted_fq_bert_is_as_far_off_as_the_documentation_says(
     plain = load_design("default")
     shown = {}
     for kind in ("lut", "ff"):
-        fitted = getattr(ROWS[FQ_BERT[0], kind].area.accelerator, f"control_{kind}") - getattr(plain, f"control_{kind}")  # type: ignore[index]
-        errors = [(ROWS[name, kind].estimated - fitted) / ROWS[name, kind].figure.published - 1 for name in FQ_BERT]  # type: ignore[index]
+        fitted = getattr(ROWS[FQ_BERT[0], kind].area.accelerator, f"control_{kind}") - getattr(plain, f"control_{kind}")
+        errors = [(ROWS[name, kind].estimated - fitted) / ROWS[name, kind].figure.published - 1 for name in FQ_BERT]
         shown[kind] = ", ".join(f"{100 * error:.1f}" for error in errors)
     assert f"LUT {shown['lut']} %, FF {shown['ff']} %" in MODEL
 
