@@ -30,6 +30,7 @@ from hexit.hw_model.area.positions import (
     MeasuredGrid,
     Position,
     RtlDataflow,
+    grid_resources,
     measured_positions,
     position_resources,
     save_measured_positions,
@@ -113,7 +114,7 @@ def shown(rows: list[MeasuredGrid]) -> Table:
         table.add_column(column, justify="left" if column in {"data flow", "family"} else "right")
     for row in rows:
         place, area = row.position, row.resources
-        told = position_resources(place) * max(1, row.rows * row.columns)
+        told = grid_resources(place, row.rows, row.columns) if row.rows else position_resources(place)
         grid = f"{row.rows} x {row.columns}" if row.rows else ""
         numbers = (place.lanes, place.x_bits, place.y_bits, place.sum_bits, grid, area.lut, area.ff, area.dsp)
         overlap = "yes" if place.overlap else "no"

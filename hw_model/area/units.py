@@ -20,7 +20,7 @@ from typing import Literal
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.area.memory_blocks import bram18_blocks, partial_sum_banks
-from hexit.hw_model.area.positions import array_position, is_own_array, sum_of_positions
+from hexit.hw_model.area.positions import array_position, grid_resources, is_own_array
 from hexit.hw_model.area.resources import NOTHING, Resources
 from hexit.hw_model.array import NONE, SystolicArray
 from hexit.hw_model.device import Device, Family
@@ -105,7 +105,8 @@ def _measured(array: SystolicArray, widths: OperandWidths, n_products_per_dsp: i
     position = array_position(array, widths.left_bits, widths.right_bits, widths.sum_bits, lanes, family)
     # an output-stationary grid keeps its left operand 0 outside a fold
     gates = array.n_arrays * array.rows * widths.left_bits if array.dataflow == "output_stationary" else 0
-    return sum_of_positions(position, array.n_macs) + Resources(lut=gates)
+    grid = grid_resources(position, array.rows, ceil_div(array.fold_columns, lanes))
+    return grid * array.n_arrays + Resources(lut=gates)
 
 
 def _calibrated(array: SystolicArray, widths: OperandWidths, n_products_per_dsp: int, family: Family) -> Resources:

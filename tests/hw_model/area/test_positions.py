@@ -75,19 +75,22 @@ def test_every_kind_of_position_was_measured_in_several_widths() -> None:
                     assert len({place.sum_bits for place in found if place.x_bits == place.y_bits == 8}) != 1, kind
 
 
-def test_a_whole_grid_takes_a_little_less_than_its_positions() -> None:
-    """The top row has no sums above it, the edges hand nothing on; the more positions, the less that matters."""
+def test_a_whole_grid_takes_a_little_less_than_what_is_counted() -> None:
+    """Edges hand nothing on, short delays are registers, weight-stationary sums grow: the larger, the less it matters."""
+    worst: dict[tuple[str, int], float] = {}
     for row in GRIDS:
         place, n_positions = row.position, row.rows * row.columns
-        told = position_resources(place) * n_positions
-        assert row.resources.dsp == told.dsp == n_positions
-        assert row.resources.bram18 == row.resources.uram == 0
-        edges = array_resources(
-            own(row), OperandWidths(left_bits=8, right_bits=8, sum_bits=32), place.lanes, place.family
-        )
-        limit = 0.02 if n_positions == 256 else 0.15 if n_positions >= 64 else 0.3
-        for kind in ("lut", "ff"):
-            assert -0.02 < getattr(edges, kind) / getattr(row.resources, kind) - 1 < limit, (row, kind)
+        told = array_resources(own(row), BYTES, place.lanes, place.family)
+        assert (row.resources.dsp, row.resources.bram18, row.resources.uram) == (n_positions, 0, 0)
+        assert told.dsp == n_positions
+        over = [getattr(told, kind) / getattr(row.resources, kind) - 1 for kind in ("lut", "ff")]
+        assert min(over) > 0
+        place_key = (place.dataflow, n_positions)
+        worst[place_key] = max(worst.get(place_key, 0.0), *over)
+    assert worst["output_stationary", 16] < 0.10
+    assert worst["output_stationary", 256] < 0.04
+    assert worst["weight_stationary", 64] < 0.19
+    assert worst["weight_stationary", 256] < 0.08
 
 
 def own(row: MeasuredGrid) -> SystolicArray:
@@ -192,13 +195,14 @@ def test_an_array_is_its_positions_and_the_delays_of_its_operands() -> None:
     found = array_resources(ours(4, 8), BYTES, 1, "ultrascale_plus")
     position = Resources(lut=66, ff=82, dsp=1)  # os_position, both sums of 32 bits, as measured
     delays, gates = 8 * (4 + 8), 8 * 4
-    assert found == replace(position * 32, lut=66 * 32 + delays + gates)
+    top = 8 * 32  # the way out of the top row has nothing above
+    assert found == replace(position * 32, lut=66 * 32 - top + delays + gates)
     assert array_resources(ours(4, 8, n_arrays=3), BYTES, 1, "ultrascale_plus") == found * 3
 
 
 def test_overlapped_folds_cost_a_second_sum() -> None:
     both = [array_resources(ours(4, 4, overlap=overlap), BYTES, 1, "ultrascale_plus") for overlap in (True, False)]
-    assert both[0].lut - both[1].lut == 16 * (32 + 2)
+    assert both[0].lut - both[1].lut == 16 * (32 + 2) - 4 * 32  # but for the top row's 4
     assert both[0].ff - both[1].ff == 16 * (32 + 1)
 
 
