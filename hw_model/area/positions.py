@@ -23,8 +23,8 @@ A grid is rows x columns of these, but that its top row has nothing above it (`g
     output, overlapped  nothing to choose for the register that hands down      L A LUT less in each column
     weight              nothing to add to                                       L A LUT and L (A - X - Y) FF less
 
-Whole grids were measured, too, and hold this count; what edges do not pass on, and sums that need fewer bits in the upper
-rows, are left in it.
+Whole grids were measured, too, and hold this count; what edges do not pass on, and sums that need fewer bits in the
+upper rows, are left in it.
 
 Not modelled: the control of folds and addresses (`control_lut` of a design), routing, placement, what Yosys cannot map.
 """

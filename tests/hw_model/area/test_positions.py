@@ -76,7 +76,7 @@ def test_every_kind_of_position_was_measured_in_several_widths() -> None:
 
 
 def test_a_whole_grid_takes_a_little_less_than_what_is_counted() -> None:
-    """Edges hand nothing on, short delays are registers, weight-stationary sums grow: the larger, the less it matters."""
+    """Edges hand nothing on, short delays are registers, weight-stationary sums grow: less so in large ones."""
     worst: dict[tuple[str, int], float] = {}
     for row in GRIDS:
         place, n_positions = row.position, row.rows * row.columns
