@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/array_rtl.py                  # 1,536 random products on 48 arrays, two minutes
     .venv/bin/python benchmarks/array_rtl.py --products 4800
 
-Each array is a random size and data flow with every overlap that it can have; every third has a random number of idle
-cycles before a fold. Compared are every result with numpy's, and the cycles of every product with hw_model.array.
+Each array is a random size and data flow with every overlap that it can have, one or two products on a multiplier;
+every third has a random number of idle cycles before a fold. Compared are every result with numpy's, and the cycles of
+every product with hw_model.array.
 Ends with status 1 where anything differs.
 """
 
@@ -45,6 +46,7 @@ def draw_arrays(random: np.random.Generator, n_each: int) -> list[list[RtlArray]
                 dataflow=dataflow,
                 rows=int(random.integers(1, LARGEST_ARRAY + 1)),
                 columns=int(random.integers(1, LARGEST_ARRAY + 1)),
+                columns_per_dsp=int(random.integers(1, 3)),
                 overlap_folds=overlap_folds,
                 overlap_load=overlap_load,
                 control_cycles=0 if number % 3 else int(random.integers(1, 8)),

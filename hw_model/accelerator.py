@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from hexit.hw_model.array import (
+    RTL_FOLDS,
     ArrayPreset,
     CycleForm,
     Dataflow,
@@ -45,9 +46,10 @@ COUNTS = (  # keys of a design that are at least 1
     *("memory_channels", "memory_port_bits", "memory_burst_beats", "memory_outstanding"),
 )
 ENGINE_SIZES = COUNTS[:8]  # what stages may do without: sizes of the engine, its lanes and its buffers
-CYCLES = (  # keys of a design that are at least 0
+AT_LEAST_0 = (
     *("fold_overhead_cycles", "softmax_depth_cycles", "layer_norm_depth_cycles", "gelu_depth_cycles"),
     *("add_depth_cycles", "head_depth_cycles", "requantisation_depth_cycles", "layer_extra_cycles"),
+    *("control_lut", "control_ff"),
 )
 
 
@@ -57,12 +59,14 @@ class Accelerator:
 
     Arrays (hw_model.array): `n_arrays` of `array_rows` x `array_columns` positions with `products_per_position`
     MACs each; `macs_per_dsp` says how many MACs share one DSP where the widths allow it (hw_model.packing). The cycles
-    of a fold are `overlap_folds` with `fold_overhead_cycles`, or a named `array_preset`, or a table `fold` of its own.
+    of a fold are those of our own RTL (RTL_FOLDS), with `overlap_folds` or one by one, `fold_overhead_cycles` between
+    them, or a named `array_preset`, or a table `fold` of its own.
 
     Vector units (hw_model.vector): `*_lanes` elements per cycle, `head_lanes` MACs per cycle of the exit head's own
     engine; `vector_preset`: initiation intervals of fixed-point units, or of floating-point accumulations in HLS.
     `*_depth_cycles`: pipeline stages from the last element in to the last element out. `requantisation_lanes`:
-    results that leave the array per cycle, all that it makes where absent.
+    results that leave the array per cycle, all that it makes where absent. `control_lut`, `control_ff`: logic of an
+    engine that belongs to none of its units.
 
     Memory (hw_model.memory): `weight_placement` ``auto`` keeps weights on chip if they fit `weight_buffer_kib`, else
     streams them through `n_weight_buffers` panel buffers. `memory_efficiency_fraction`: share of the part's peak
@@ -113,6 +117,8 @@ class Accelerator:
     vector_preset: VectorPreset = "fixed_point"
     requantisation_lanes: int | None = None
     requantisation_depth_cycles: int = 0
+    control_lut: int = 2000  # LUT; state machines and address counters of all units of an engine; assumed
+    control_ff: int = 2000  # FF; likewise
     weight_buffer_kib: int = 0
     activation_buffer_kib: int = 0
     weight_placement: PlacementPolicy = "auto"
@@ -166,7 +172,7 @@ class Accelerator:
             value = getattr(self, key)
             least = 0 if self.regions and key in ENGINE_SIZES else 1
             _require(key, value, value is None or value >= least, f"must be at least {least}", f"Try {key} = {least}")
-        for key in CYCLES:
+        for key in AT_LEAST_0:
             _require(key, getattr(self, key), getattr(self, key) >= 0, "must not be negative", f"Try {key} = 0")
 
     def _check_rates(self) -> None:
@@ -302,8 +308,10 @@ class Accelerator:
         if self.array_preset is not None:
             fold = fold_preset(self.array_preset, self.dataflow, "design.array_preset")
         else:
-            fold = self.fold or FoldTiming(
-                control=CycleForm(constant=self.fold_overhead_cycles), overlap_folds=self.overlap_folds
+            fold = self.fold or replace(
+                RTL_FOLDS[self.dataflow],
+                control=CycleForm(constant=self.fold_overhead_cycles),
+                overlap_folds=self.overlap_folds,
             )
         return SystolicArray(
             rows=self.array_rows,

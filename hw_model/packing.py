@@ -6,7 +6,8 @@ A slice multiplies a wide by a narrow signed port (DSP48E2 27 x 18, UG579; DSP48
     two products    (w1 2^s + w0) a                        s = activation + weight + 2 guard bits       WP486, 8 x 8
     four products   (w1 2^2s + w0) (a1 2^s + a0)           s = activation + weight + 3 guard bits       WP521, 4 x 4
 
-and fit where both ports hold them. A product reaches into its neighbour only by its sign, which the neighbour gets
+and fit where both ports hold them, with a bit more than the highest operand: the least one beside a negative one needs
+it. A product reaches into its neighbour only by its sign, which the neighbour gets
 back as the bit below its own field. Guard bits let a few products of a field be summed before the sums are taken apart
 (`n_sums`).
 Not modelled: pre-adders that save the packing logic, products that overlap and are corrected, arithmetic in LUTs.
@@ -44,8 +45,12 @@ class Packing:
 
     def port_bits(self, activation_bits: int, weight_bits: int) -> tuple[int, int]:
         """Return the bits that the weights take of the wide port, and the activations of the narrow one."""
-        weight_shift = (self.n_weights - 1) * self.n_activations * self.stride_bits
-        return weight_shift + weight_bits, (self.n_activations - 1) * self.stride_bits + activation_bits
+        shifts = (
+            (self.n_weights - 1) * self.n_activations * self.stride_bits,
+            (self.n_activations - 1) * self.stride_bits,
+        )
+        wide, narrow = (s + bits + (s > 0) for s, bits in zip(shifts, (weight_bits, activation_bits), strict=True))
+        return wide, narrow
 
     def n_sums(self, activation_bits: int, weight_bits: int) -> int:
         """Return how many products a field may sum before it must be taken apart: (2^(s-1) - 1) / 2^(a+w-2)."""

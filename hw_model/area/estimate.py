@@ -27,9 +27,13 @@ from hexit.hw_model.area.memory_blocks import (
 from hexit.hw_model.area.resources import KINDS, NOTHING, Kind, Resources, available
 from hexit.hw_model.area.stage_units import engine_view, products_per_dsp_of, requantisation_lanes
 from hexit.hw_model.area.units import (
+    ArrayBasis,
+    array_basis,
     array_resources,
     dma_resources,
     exit_head_resources,
+    operand_widths,
+    partial_sum_adders,
     requantisation_resources,
     vector_resources,
 )
@@ -48,14 +52,15 @@ class ResourceEstimate:
     """What each unit of a design takes on one part, with the configuration that it belongs to.
 
     The fields are those of one engine, `parts` and `total` of the whole design; the memory port serves all engines.
-    `n_products_per_dsp` is what the widths really allow, at most the design's macs_per_dsp; `built_head` says that the
-    exit head is not the design's own lanes.
+    `n_products_per_dsp` is what the widths really allow, at most the design's macs_per_dsp; `array_basis` says whether
+    the array is one that was measured; `built_head` that the exit head is not the design's own lanes.
     """
 
     workload: Workload
     accelerator: Accelerator
     device: Device
     n_products_per_dsp: int
+    array_basis: ArrayBasis
     built_head: bool
     systolic_array: Resources
     requantisation: Resources
@@ -117,7 +122,10 @@ def estimate(
         accelerator=accelerator,
         device=device,
         n_products_per_dsp=n_products,
-        systolic_array=array_resources(workload, array, n_products) + partial_sums,
+        array_basis=array_basis(array),
+        systolic_array=array_resources(array, operand_widths(workload), n_products, device.family)
+        + partial_sum_adders(workload, array)
+        + partial_sums,
         requantisation=requantisation_resources(workload, requantisation_lanes(accelerator)),
         **vector_resources(accelerator, quant.activation_bits),
         exit_head=exit_head_resources(workload, accelerator) if built_head is None else built_head,
@@ -159,7 +167,11 @@ def _of_stages(
         accelerator=accelerator,
         device=device,
         n_products_per_dsp=max(packed.values(), default=1),
-        systolic_array=sum((array_resources(workload, array, packed[array]) for array in arrays), NOTHING),
+        array_basis="calibrated" if "calibrated" in {array_basis(array) for array in arrays} else "measured",
+        systolic_array=sum(
+            (array_resources(array, operand_widths(workload), packed[array], device.family) for array in arrays),
+            NOTHING,
+        ),
         requantisation=requantisation_resources(workload, requantisation_lanes(accelerator)),
         **vector_resources(accelerator, quant.activation_bits),
         exit_head=exit_head_resources(workload, accelerator) if built_head is None else built_head,

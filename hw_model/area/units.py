@@ -1,10 +1,12 @@
 """LUTs, flip-flops, DSP slices and tables of each unit of a design.
 
-    array    = rows x columns positions, an accumulator each, DSPs = ceil(MACs / products per DSP)
+    array    = our own RTL: positions as Yosys measured them (area.positions), delay lines that skew the operands
+               others: rows x columns positions, an accumulator each, by two coefficients per MAC of one report
                products_per_position > 1: an adder tree in front of the accumulator
+               DSPs = ceil(MACs / products per DSP)
     lane     = adders (one LUT per bit), shifters (three), multipliers (DSPs), tables (half a block RAM)
 
-Two coefficients per MAC are calibrated on one published report and checked on others; docs/model.md prints the errors.
+docs/model.md prints the errors against published designs.
 
 Not modelled: routing, multipliers of 2..4 bits built from LUTs (every product takes a DSP), synthesis' own
 optimisations.
@@ -13,17 +15,22 @@ optimisations.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.area.memory_blocks import bram18_blocks
+from hexit.hw_model.area.memory_blocks import bram18_blocks, partial_sum_banks
+from hexit.hw_model.area.positions import array_position, grid_resources, is_own_array
 from hexit.hw_model.area.resources import NOTHING, Resources
-from hexit.hw_model.array import SystolicArray
-from hexit.hw_model.device import Device
+from hexit.hw_model.array import NONE, SystolicArray
+from hexit.hw_model.device import Device, Family
 from hexit.hw_model.memory.channel import device_channel
 from hexit.hw_model.rounding import accumulator_bits, ceil_div, right_operand_bits
 from hexit.quant.workload import Workload
 
-# Per MAC of the array: Vitis HLS 2024.2 report of TMMA's 32 x 32 array of 8 x 8 bits into 32 (MatMul_SA, mmult_accel):
+ArrayBasis = Literal["measured", "calibrated"]
+
+# Per MAC of an array not ours: Vitis HLS 2024.2 report of TMMA's 32 x 32 array of 8 x 8 bits into 32 (mmult_accel):
 #   per accumulator bit, 1,024 x 32 of them: compute 27,969 + multiplexers 9,560 + read-out 5,491 = 43,020 LUT;
 #   per operand bit, 1,024 x 16 of them: load of both operand tiles 11,656 + 11,618 = 23,274 LUT, 2 x 8,229 + 17,496 FF.
 LUT_PER_ACCUMULATOR_BIT = 43_020 / (1024 * 32)  # 1.31, calibrated on TMMA
@@ -35,7 +42,6 @@ LUT_PER_SHIFTED_BIT = 3  # LUT, barrel shift by 0..63 as three levels of 4:1 mul
 SRL_DELAYS = 32  # cycles that one LUT delays a bit as shift register SRL32: UG474, UG574
 AXI_MASTER = (757, 707, 2)  # LUT, FF, BRAM18 of one m_axi adapter: TMMA report, gmemA
 AXI_CONTROL = (680, 398)  # LUT, FF of the register interface: TMMA report, control_s_axi
-SEQUENCER = (2000, 2000)  # LUT, FF, state machine and address counters of all units; assumed
 FIFO_WORDS = 512  # words of the burst buffer at each direction of the memory port, the least that a block RAM holds
 TABLE_WORDS = 256  # words of an exp, GELU, tanh or root table: FQ-BERT's softmax (arXiv 2103.02800) uses 256
 VALUE_BITS = 16  # bits of a value inside the vector lanes
@@ -63,22 +69,73 @@ def adder_tree_bits(n_values: int, width_bits: int) -> int:
     return bits
 
 
-def array_resources(workload: Workload, array: SystolicArray, n_products_per_dsp: int) -> Resources:
-    """Return the arrays of an engine with the registers that skew their operands, partial sums left out."""
-    left, right = workload.quant.activation_bits, right_operand_bits(workload)
-    sums, n_macs = accumulator_bits(workload), array.n_macs
-    n_positions = n_macs // array.products_per_position
-    tree = n_positions * adder_tree_bits(array.products_per_position, left + right)  # an adder bit: one LUT and one FF
-    n_skewed = array.n_arrays * array.products_per_position  # values that enter a row or a column per cycle
-    skew = n_skewed * sum(  # the i-th row or column starts i cycles later: one LUT delays a bit by up to 32
-        lanes * bits * ceil_div(lanes, SRL_DELAYS) for lanes, bits in ((array.rows, left), (array.columns, right))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperandWidths:
+    """Bits of an array's left and right operand and of its sums."""
+
+    left_bits: int
+    right_bits: int
+    sum_bits: int
+
+
+def operand_widths(workload: Workload) -> OperandWidths:
+    """Return the widths that an array needs for every product of a workload."""
+    return OperandWidths(
+        left_bits=workload.quant.activation_bits,
+        right_bits=right_operand_bits(workload),
+        sum_bits=accumulator_bits(workload),
     )
-    accumulated, operands = n_positions * sums, n_macs * (left + right)
+
+
+def array_basis(array: SystolicArray) -> ArrayBasis:
+    """Return where an array's LUTs and flip-flops come from: measured for our own RTL, else calibrated on a report."""
+    return "measured" if is_own_array(array) else "calibrated"
+
+
+def array_resources(array: SystolicArray, widths: OperandWidths, n_products_per_dsp: int, family: Family) -> Resources:
+    """Return all `n_arrays` arrays with the registers that skew their operands, partial sums left out."""
+    logic = (_measured if is_own_array(array) else _calibrated)(array, widths, n_products_per_dsp, family)
+    n_dsp = ceil_div(array.n_macs, n_products_per_dsp)  # one product of up to 16 x 16 bits fits every DSP slice
+    return replace(logic, dsp=n_dsp, lut=logic.lut + _skew_lut(array, widths))
+
+
+def _measured(array: SystolicArray, widths: OperandWidths, n_products_per_dsp: int, family: Family) -> Resources:
+    """The positions of our RTL; four products on a slice are counted as two pairs."""
+    lanes = min(n_products_per_dsp, 2)
+    position = array_position(array, widths.left_bits, widths.right_bits, widths.sum_bits, lanes, family)
+    # an output-stationary grid keeps its left operand 0 outside a fold
+    gates = array.n_arrays * array.rows * widths.left_bits if array.dataflow == "output_stationary" else 0
+    grid = grid_resources(position, array.rows, ceil_div(array.fold_columns, lanes))
+    return grid * array.n_arrays + Resources(lut=gates)
+
+
+def _calibrated(array: SystolicArray, widths: OperandWidths, n_products_per_dsp: int, family: Family) -> Resources:
+    """Two coefficients per MAC, a tree of adders, and what keeps the sums of a fold while the next one streams."""
+    operand_bits = widths.left_bits + widths.right_bits
+    n_positions = array.n_macs // array.products_per_position
+    tree = n_positions * adder_tree_bits(array.products_per_position, operand_bits)  # an adder bit: one LUT and one FF
+    accumulated, operands = n_positions * widths.sum_bits, array.n_macs * operand_bits
+    # as in our RTL: a bit of a kept sum is one FF, and one LUT chooses what it keeps
+    kept = accumulated if array.dataflow == "output_stationary" and array.fold.overlap_folds else 0
     return Resources(
-        lut=round(LUT_PER_ACCUMULATOR_BIT * accumulated + LUT_PER_OPERAND_BIT * operands) + tree + skew,
-        ff=round(FF_PER_ACCUMULATOR_BIT * accumulated + FF_PER_OPERAND_BIT * operands) + tree,
-        dsp=ceil_div(n_macs, n_products_per_dsp),  # one product of up to 16 x 16 bits fits every DSP slice
+        lut=round(LUT_PER_ACCUMULATOR_BIT * accumulated + LUT_PER_OPERAND_BIT * operands) + tree + kept,
+        ff=round(FF_PER_ACCUMULATOR_BIT * accumulated + FF_PER_OPERAND_BIT * operands) + tree + kept,
     )
+
+
+def _skew_lut(array: SystolicArray, widths: OperandWidths) -> int:
+    """The i-th row or column starts i cycles later, one LUT delays a bit by up to 32; nothing without a wavefront."""
+    if array.fold.fill == NONE:
+        return 0
+    n_skewed = array.n_arrays * array.products_per_position  # values that enter a row or a column per cycle
+    edges = ((array.rows, widths.left_bits), (array.fold_columns, widths.right_bits))
+    return n_skewed * sum(lanes * bits * ceil_div(lanes, SRL_DELAYS) for lanes, bits in edges)
+
+
+def partial_sum_adders(workload: Workload, array: SystolicArray) -> Resources:
+    """Return what adds the sums of a slice of k to those that wait, one LUT per bit, where operands stand still."""
+    adders = array.n_arrays * array.fold_columns * accumulator_bits(workload)
+    return Resources(lut=adders) if partial_sum_banks(workload, array) else NOTHING
 
 
 def requantisation_resources(workload: Workload, n_lanes: int) -> Resources:
@@ -159,7 +216,7 @@ def pooling_resources(workload: Workload, accelerator: Accelerator) -> Resources
 
 
 def dma_resources(accelerator: Accelerator, device: Device) -> Resources:
-    """Return the ports that the channel fills when it reads, one to write results, all with burst buffers; sequencers.
+    """Return the ports that the channel fills when it reads, one to write results, all with burst buffers; control.
 
     A port is as wide as the design's, else as the part's; where neither is known, as the channel.
     """
@@ -167,5 +224,6 @@ def dma_resources(accelerator: Accelerator, device: Device) -> Resources:
     port_bits = accelerator.memory_port_bits or device.memory_port_bits or 64 * ceil_div(bits, 64)
     lut, ff, bram18 = AXI_MASTER
     port = Resources(lut=lut + port_bits, ff=ff + 2 * port_bits, bram18=bram18 + bram18_blocks(FIFO_WORDS, port_bits))
-    control, sequencer = (Resources(lut=lut, ff=ff) for lut, ff in (AXI_CONTROL, SEQUENCER))
-    return port * (ceil_div(bits, port_bits) + 1) + control + sequencer * accelerator.n_engines
+    lut, ff = AXI_CONTROL
+    control = Resources(lut=accelerator.control_lut, ff=accelerator.control_ff) * accelerator.n_engines
+    return port * (ceil_div(bits, port_bits) + 1) + Resources(lut=lut, ff=ff) + control

@@ -1,4 +1,4 @@
-"""How far published figures bear out the cycles of this model, counted from the validation and not worded by hand.
+"""How far published figures bear out cycles and area of this model, counted from the rows and not worded by hand.
 
 A figure is *independent* where nothing was fitted to the paper that it comes from, *of a fitted paper* where a constant
 was chosen by another figure of that paper, and *fitted* where a constant was chosen by it: that last kind shows
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from hexit.hw_model.area.published import AreaErrors, AreaTrust
 from hexit.hw_model.evidence import EvidenceKind
 from hexit.sim.published.validation import Validation, validate
 
@@ -92,6 +93,17 @@ def trust_text(found: Trust) -> str:
     if found.of_fitted_papers.n:
         text += f"; {_text(found.of_fitted_papers)}, of papers with a fitted figure"
     return f"{text}; {found.fitted.n} fitted ones left out (hexit validate)"
+
+
+def area_trust_text(found: AreaTrust) -> str:
+    """Return how far resources are from published ones, kind by kind, in one sentence."""
+    kinds = ", ".join(_kind_text(errors) for errors in found.errors) or "none"
+    return f"published, median/worst %: {kinds}; {found.n_fitted} fitted left out"
+
+
+def _kind_text(errors: AreaErrors) -> str:
+    name, middle, worst = errors.kind.upper(), 100 * errors.median_error_fraction, 100 * errors.worst_error_fraction
+    return f"{name} {middle:.1f}/{worst:.1f} ({errors.n})"
 
 
 def _errors(figures: Iterable[_Figure]) -> FigureErrors:

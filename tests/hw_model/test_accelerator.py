@@ -75,9 +75,12 @@ def test_a_file_is_a_design_too(tmp_path: Path) -> None:
         ),
         ({"mapping": "spatial", "engine_layers": (6, 6)}, r"design\.engine_layers = \(6, 6\): must be 1 numbers"),
         ({"mapping": "spatial", "exit_overlap": "interleave", "n_interleaved": 2}, r"keeps sentences in one engine"),
-        ({"array_preset": "scalesim_os"}, r"fold_overhead_cycles = array_preset, fold_overhead_cycles: tell what a"),
         (
-            {"array_preset": "scalesim_ws", "fold_overhead_cycles": 0},
+            {"array_preset": "scalesim_os", "fold_overhead_cycles": 6},
+            r"fold_overhead_cycles = array_preset, fold_overhead_cycles: tell what a",
+        ),
+        (
+            {"array_preset": "scalesim_ws"},
             r"array_preset = scalesim_ws: is a count for weight",
         ),
         ({"n_interleaved": 2}, r"design\.n_interleaved = 2: must be 1 with exit_overlap stall"),

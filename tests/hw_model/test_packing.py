@@ -19,13 +19,14 @@ Ints = npt.NDArray[np.int64]
 @pytest.mark.parametrize(
     ("bits", "on_e1", "on_e2"),
     [
-        ((8, 8), 1, 2),  # WP486: 26 bits of the wide port
+        ((8, 8), 1, 2),  # WP486: all 27 bits of the wide port
         ((8, 4), 2, 2),
         ((16, 4), 1, 2),
         ((16, 16), 1, 1),
-        ((7, 8), 2, 2),
+        ((7, 8), 1, 2),  # 26 bits: -128 beside a negative value is less than 25 bits can say
+        ((7, 7), 2, 2),
         ((9, 9), 1, 1),
-        ((4, 4), 2, 4),  # WP521: 26 bits of the wide port, which a DSP48E1 does not have
+        ((4, 4), 2, 4),  # WP521: 27 bits of the wide port, which a DSP48E1 does not have
         ((3, 3), 4, 4),
         ((5, 4), 2, 2),
     ],
@@ -58,6 +59,20 @@ def test_packed_operands_fit_the_ports_and_narrower_ones_never_pack_worse(
     assert narrow <= DSP_PORTS_BITS[primitive][1]
     assert packing.n_products >= products_per_dsp(activation_bits + 1, weight_bits, primitive, at_most=4)
     assert packing.n_products >= products_per_dsp(activation_bits, weight_bits + 1, primitive, at_most=4)
+
+
+@pytest.mark.parametrize("bits", [(8, 8), (8, 4), (7, 8), (4, 4), (3, 3)])
+@pytest.mark.parametrize("at_most", [2, 4])
+def test_a_port_holds_the_least_and_the_largest_operands_together(bits: tuple[int, int], at_most: int) -> None:
+    packing = dsp_packing(*bits, "DSP48E2", at_most=at_most)
+    places = (
+        (packing.n_weights, packing.n_activations * packing.stride_bits),
+        (packing.n_activations, packing.stride_bits),
+    )
+    for port_bits, width, (n, stride) in zip(packing.port_bits(*bits), bits[::-1], places, strict=True):
+        least = sum(-(1 << (width - 1)) << (i * stride) for i in range(n))
+        assert -(1 << (port_bits - 1)) <= least
+        assert n == 1 or least < -(1 << (port_bits - 2))  # and no bit fewer would do
 
 
 def signed(bits: int) -> Ints:

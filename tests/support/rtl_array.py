@@ -33,6 +33,7 @@ class RtlArray:
     dataflow: Literal["output_stationary", "weight_stationary"]
     rows: int
     columns: int
+    columns_per_dsp: int = 1
     overlap_folds: bool = False
     overlap_load: bool = False
     control_cycles: int = 0
@@ -53,6 +54,7 @@ class RtlArray:
         values = {
             "ROWS": self.rows,
             "COLUMNS": self.columns,
+            "LANES": self.columns_per_dsp,
             "DATA_BITS": self.data_bits,
             "ACC_BITS": self.acc_bits,
             "OVERLAP_FOLDS": int(self.overlap_folds),
@@ -65,6 +67,7 @@ class RtlArray:
         return SystolicArray(
             rows=self.rows,
             columns=self.columns,
+            columns_per_dsp=self.columns_per_dsp,
             dataflow=self.dataflow,
             fold=replace(
                 RTL_FOLDS[self.dataflow],

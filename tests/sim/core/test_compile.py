@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import hexit.sim.core.compile
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.array import DATAFLOWS, Dataflow, staging_cycles
+from hexit.hw_model.array import DATAFLOWS, Dataflow, FoldTiming, staging_cycles
 from hexit.hw_model.design_files import load_design
 from hexit.hw_model.gemm import roofline_cycles
 from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel, transfer_cycles
@@ -211,7 +211,7 @@ def test_a_small_story_of_operands_that_stand_still(
         DEFAULT,
         array_rows=2,
         array_columns=2,
-        fold_overhead_cycles=0,
+        fold=FoldTiming(),
         dataflow=dataflow,
         gelu_lanes=2,
         gelu_depth_cycles=0,
@@ -237,7 +237,6 @@ def test_operands_are_staged_before_the_first_and_behind_the_last_fold_of_each_p
         DEFAULT,
         array_rows=2,
         array_columns=2,
-        fold_overhead_cycles=0,
         dataflow="weight_stationary",
         array_preset="rtl_simple",
     )
@@ -249,7 +248,7 @@ def test_operands_are_staged_before_the_first_and_behind_the_last_fold_of_each_p
 
 def test_heads_share_a_round_of_several_arrays() -> None:
     """Three heads of one fold each on two arrays: two rounds, the second for one head alone."""
-    design = replace(DEFAULT, n_arrays=2, fold_overhead_cycles=0)
+    design = replace(DEFAULT, n_arrays=2, fold=FoldTiming())
     heads = MatMul(name="s", m=8, k=5, n=8, count=3, weights=False, transposed=True, inputs=("input", "input"))
     tasks = one_op(heads, design)
     assert tasks.occupancy_cycles.tolist() == [5, 5]
@@ -288,7 +287,6 @@ def test_heads_wait_for_their_part_of_a_joint_result_that_comes_slowly(
         n_arrays=n_arrays,
         dataflow=dataflow,
         gelu_lanes=1,
-        fold_overhead_cycles=0,
     )
     joint = Gelu(name="joint", rows=rows, columns=n_heads * width)
     shape: dict[str, Any] = {"count": n_heads, "m": rows, "weights": False}
@@ -366,8 +364,9 @@ def test_a_long_program_is_coalesced_without_changing_its_totals(
     assert fine.busy_cycles().tolist() == coarse.busy_cycles().tolist()
     assert fine.macs.sum() == coarse.macs.sum()
     products = [op for op in encoder_workload(ALBERT_BASE, INT8, 128).layer if isinstance(op, MatMul)]
-    skew = design.array_rows + design.array_columns - 2
-    assert fine.busy_cycles()[Unit.ARRAY] == sum(whole_product_cycles(op, design) - skew for op in products)
+    fold, size = design.array.fold, (design.array_rows, design.array_columns)
+    behind = fold.fill.cycles(*size) + fold.drain.cycles(*size)
+    assert fine.busy_cycles()[Unit.ARRAY] == sum(whole_product_cycles(op, design) - behind for op in products)
 
 
 def test_packed_dsps_refuse_wide_operands() -> None:

@@ -145,7 +145,7 @@ def test_results_are_written_once() -> None:
     from hexit.hw_model.work import op_work
     from hexit.quant.workload import MatMul, packed_bytes
 
-    design = replace(load_design("default"), array_rows=8, array_columns=8, fold_overhead_cycles=0)
+    design = replace(load_design("default"), array_rows=8, array_columns=8)
     op = MatMul(name="x", m=8, k=64, n=8, weights=False, inputs=("input", "input"))
     reads = packed_bytes(8 * 64, 8) * 2
     assert op_work(op, QuantConfig.uniform(8), design).on_chip_bytes == reads + packed_bytes(64, 8)

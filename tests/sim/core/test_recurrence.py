@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.array import FoldTiming
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
@@ -27,6 +28,7 @@ DESIGN = Accelerator(
     clock_mhz=100.0,
     array_rows=2,
     array_columns=2,
+    fold=FoldTiming(),
     softmax_lanes=1,
     layer_norm_lanes=2,
     gelu_lanes=1,

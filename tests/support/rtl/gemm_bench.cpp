@@ -121,9 +121,8 @@ int main(int argc, char **argv) {
     context->randSeed(1);
     Vgemm array(context.get(), "");
     array.start = 0;
-    array.rst = 1;
-    tick(*context, array);
-    tick(*context, array);
+    array.rst = 1;  // until the delay lines, which have no reset, have run empty
+    for (std::size_t left = std::size(array.x) + std::size(array.result); left > 0; --left) tick(*context, array);
     array.rst = 0;
 
     for (Word left = input.word(); left > 0; --left) {

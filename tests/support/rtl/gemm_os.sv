@@ -14,6 +14,7 @@
 module gemm_os #(
     parameter int ROWS = 4,
     parameter int COLUMNS = 4,
+    parameter int LANES = 1,
     parameter int DATA_BITS = 8,
     parameter int ACC_BITS = 32,
     parameter int SIZE_BITS = 16,
@@ -31,12 +32,12 @@ module gemm_os #(
     input  logic signed [DATA_BITS-1:0] x            [ROWS],
     output logic [SIZE_BITS-1:0]        y_row,
     output logic [SIZE_BITS-1:0]        y_lane,  // of y[0]
-    input  logic signed [DATA_BITS-1:0] y            [COLUMNS],
-    output logic                        result_valid [COLUMNS],
-    output logic [SIZE_BITS-1:0]        result_row   [COLUMNS],
-    output logic [SIZE_BITS-1:0]        result_lane  [COLUMNS],  // of column 0 of the array
-    output logic                        result_adds  [COLUMNS],  // to the word that is there
-    output logic signed [ACC_BITS-1:0]  result       [COLUMNS],
+    input  logic signed [DATA_BITS-1:0] y            [COLUMNS*LANES],
+    output logic                        result_valid [COLUMNS*LANES],
+    output logic [SIZE_BITS-1:0]        result_row   [COLUMNS*LANES],
+    output logic [SIZE_BITS-1:0]        result_lane  [COLUMNS*LANES],  // of column 0 of the array
+    output logic                        result_adds  [COLUMNS*LANES],  // to the word that is there
+    output logic signed [ACC_BITS-1:0]  result       [COLUMNS*LANES],
     output logic                        done
 );
     if (ACC_BITS < 2 * DATA_BITS) begin : a_sum_holds_a_product
@@ -48,7 +49,7 @@ module gemm_os #(
 
     state_t               state;
     logic [SIZE_BITS-1:0] step;  // cycles spent in CONTROL or STREAM
-    logic                 set;   // of the sums that accumulate in row 0 and column 0
+    logic                 left;  // a fold's last values have entered in the cycle before
 
     // The fold that streams, and the one whose sums leave.
     logic [SIZE_BITS-1:0] down, across, leaving_down, leaving_across, rows_left;
@@ -58,7 +59,7 @@ module gemm_os #(
     assign streamed = state == HOLD || (state == STREAM && step + 1'b1 == streamed_size);
     assign leave    = streamed && rows_left <= 1;
 
-    fold_counter #(.ROWS(ROWS), .COLUMNS(COLUMNS), .SIZE_BITS(SIZE_BITS)) folds (
+    fold_counter #(.ROWS(ROWS), .COLUMNS(COLUMNS * LANES), .SIZE_BITS(SIZE_BITS)) folds (
         .clk,
         .start,
         .next(leave),
@@ -72,10 +73,11 @@ module gemm_os #(
     always_ff @(posedge clk)
         if (rst) begin
             state     <= IDLE;
-            set       <= 1'b0;
+            left      <= 1'b0;
             rows_left <= '0;
         end else begin
             step <= step + 1'b1;
+            left <= leave;
             unique case (state)
                 IDLE:    if (start) state <= FIRST;
                 CONTROL: if (control_ends) state <= STREAM;
@@ -87,7 +89,6 @@ module gemm_os #(
             endcase
             if (start || leave || control_ends || state == FINISH) step <= '0;
             if (leave) begin
-                set            <= !set;
                 rows_left      <= SIZE_BITS'(ROWS);
                 leaving_down   <= down;
                 leaving_across <= across;
@@ -100,70 +101,62 @@ module gemm_os #(
     assign x_lane = down;
     assign y_lane = across;
 
-    // The grid: position (r, c) takes x from its left and y from above; row r and column c are fed r and c cycles late.
-    logic signed [DATA_BITS-1:0] x_at[ROWS][COLUMNS+1];
-    logic signed [DATA_BITS-1:0] y_at[ROWS+1][COLUMNS];
-    logic                        valid_at[ROWS][COLUMNS+1];
-    logic                        set_at[ROWS][COLUMNS+1];
-    logic signed [ACC_BITS-1:0]  sum_at[ROWS+1][COLUMNS];
-    logic signed [ACC_BITS-1:0]  leaving[ROWS][COLUMNS];
-
+    logic [COLUMNS-1:0]                 drain;
+    logic [ROWS*DATA_BITS-1:0]          x_words;
+    logic [COLUMNS*LANES*DATA_BITS-1:0] y_words;
+    logic [COLUMNS*LANES*ACC_BITS-1:0]  result_words;
     for (genvar r = 0; r < ROWS; r++) begin : row
-        delay #(.WIDTH(DATA_BITS + 2), .CYCLES(r)) late (
-            .clk,
-            .rst,
-            .in({state == STREAM, set, x[r]}),
-            .out({valid_at[r][0], set_at[r][0], x_at[r][0]})
-        );
-        for (genvar c = 0; c < COLUMNS; c++) begin : column
-            os_position #(.DATA_BITS(DATA_BITS), .ACC_BITS(ACC_BITS)) position (
-                .clk,
-                .rst,
-                .valid(valid_at[r][c]),
-                .set(set_at[r][c]),
-                .x(x_at[r][c]),
-                .y(y_at[r][c]),
-                .above(sum_at[r][c]),
-                .valid_right(valid_at[r][c+1]),
-                .set_right(set_at[r][c+1]),
-                .x_right(x_at[r][c+1]),
-                .y_below(y_at[r+1][c]),
-                .leaving(leaving[r][c]),
-                .below(sum_at[r+1][c])
-            );
-        end
-        logic unused_right;
-        assign unused_right = &{valid_at[r][COLUMNS], set_at[r][COLUMNS], x_at[r][COLUMNS]};
+        assign x_words[r*DATA_BITS+:DATA_BITS] = x[r];
     end
+    for (genvar j = 0; j < COLUMNS * LANES; j++) begin : word
+        assign y_words[j*DATA_BITS+:DATA_BITS] = y[j];
+        assign result[j] = result_words[j*ACC_BITS+:ACC_BITS];
+    end
+    os_grid #(
+        .ROWS(ROWS),
+        .COLUMNS(COLUMNS),
+        .X_BITS(DATA_BITS),
+        .Y_BITS(DATA_BITS),
+        .ACC_BITS(ACC_BITS),
+        .LANES(LANES),
+        .OVERLAP_FOLDS(OVERLAP_FOLDS)
+    ) grid (
+        .clk,
+        .rst,
+        .streams(state == STREAM),
+        .leave(left),
+        .drain,
+        .x(x_words),
+        .y(y_words),
+        .result(result_words)
+    );
 
     // What leaves the bottom row of column c in a cycle entered the way out at row 0, ROWS - 1 + c cycles before.
     logic                 last_at[COLUMNS];
     logic [SIZE_BITS-1:0] leaving_row;
     assign leaving_row = leaving_down + rows_left - 1'b1;
     for (genvar c = 0; c < COLUMNS; c++) begin : bottom
-        delay #(.WIDTH(DATA_BITS), .CYCLES(c)) late (
-            .clk,
-            .rst,
-            .in(y[c]),
-            .out(y_at[0][c])
-        );
+        logic [SIZE_BITS-1:0] row_at, lane_at;
         delay #(.WIDTH(2 * SIZE_BITS + 2), .CYCLES(ROWS - 1 + c)) address (
             .clk,
-            .rst,
             .in({rows_left > 0, rows_left == 1, leaving_row, leaving_across}),
-            .out({result_valid[c], last_at[c], result_row[c], result_lane[c]})
+            .out({drain[c], last_at[c], row_at, lane_at})
         );
-        assign sum_at[0][c]   = '0;
-        assign result[c]      = leaving[ROWS-1][c];
-        assign result_adds[c] = 1'b0;
-        logic unused_bottom;
-        assign unused_bottom = &{y_at[ROWS][c], sum_at[ROWS][c], last_at[c]};
+        for (genvar i = 0; i < LANES; i++) begin : lane
+            assign result_valid[c*LANES+i] = drain[c];
+            assign result_row[c*LANES+i]   = row_at;
+            assign result_lane[c*LANES+i]  = lane_at;
+            assign result_adds[c*LANES+i]  = 1'b0;
+        end
+        if (c < COLUMNS - 1) begin : inner
+            logic unused_last;
+            assign unused_last = last_at[c];
+        end
     end
     assign fold_done = last_at[COLUMNS-1];
 
     delay #(.WIDTH(1), .CYCLES(ROWS - 1 + COLUMNS - 1)) ending (
         .clk,
-        .rst,
         .in(rows_left == 1 && leaving_last),
         .out(done)
     );

@@ -14,6 +14,7 @@
 module gemm_ws #(
     parameter int ROWS = 4,
     parameter int COLUMNS = 4,
+    parameter int LANES = 1,
     parameter int DATA_BITS = 8,
     parameter int ACC_BITS = 32,
     parameter int SIZE_BITS = 16,
@@ -32,12 +33,12 @@ module gemm_ws #(
     input  logic signed [DATA_BITS-1:0] x            [ROWS],
     output logic [SIZE_BITS-1:0]        y_row,
     output logic [SIZE_BITS-1:0]        y_lane,  // of y[0]
-    input  logic signed [DATA_BITS-1:0] y            [COLUMNS],
-    output logic                        result_valid [COLUMNS],
-    output logic [SIZE_BITS-1:0]        result_row   [COLUMNS],
-    output logic [SIZE_BITS-1:0]        result_lane  [COLUMNS],  // of column 0 of the array
-    output logic                        result_adds  [COLUMNS],  // to the word that is there
-    output logic signed [ACC_BITS-1:0]  result       [COLUMNS],
+    input  logic signed [DATA_BITS-1:0] y            [COLUMNS*LANES],
+    output logic                        result_valid [COLUMNS*LANES],
+    output logic [SIZE_BITS-1:0]        result_row   [COLUMNS*LANES],
+    output logic [SIZE_BITS-1:0]        result_lane  [COLUMNS*LANES],  // of column 0 of the array
+    output logic                        result_adds  [COLUMNS*LANES],  // to the word that is there
+    output logic signed [ACC_BITS-1:0]  result       [COLUMNS*LANES],
     output logic                        done
 );
     if (ACC_BITS < 2 * DATA_BITS) begin : a_sum_holds_a_product
@@ -66,7 +67,7 @@ module gemm_ws #(
     assign loads = OVERLAP_LOAD && stream_starts ? more_to_load
                  : !begun && (CONTROL_CYCLES > 0 ? control_ends : fold_start);
 
-    fold_counter #(.ROWS(ROWS), .COLUMNS(COLUMNS), .SIZE_BITS(SIZE_BITS)) folds (
+    fold_counter #(.ROWS(ROWS), .COLUMNS(COLUMNS * LANES), .SIZE_BITS(SIZE_BITS)) folds (
         .clk,
         .start(start),
         .next(streamed),
@@ -77,7 +78,7 @@ module gemm_ws #(
         .last
     );
     // The counter of the weights is one fold ahead from the cycle in which their last row comes.
-    fold_counter #(.ROWS(ROWS), .COLUMNS(COLUMNS), .SIZE_BITS(SIZE_BITS)) load_folds (
+    fold_counter #(.ROWS(ROWS), .COLUMNS(COLUMNS * LANES), .SIZE_BITS(SIZE_BITS)) load_folds (
         .clk,
         .start(start),
         .next(rows_left == 1),
@@ -131,67 +132,61 @@ module gemm_ws #(
     assign y_row  = load_down + rows_left - 1'b1;
     assign y_lane = load_across;
 
-    // The grid: position (r, c) takes x from its left, weight and sum from above; row r and column c are fed late.
-    logic signed [DATA_BITS-1:0] x_at[ROWS][COLUMNS+1];
-    logic                        take_at[ROWS][COLUMNS+1];
-    logic                        swap_at[ROWS][COLUMNS+1];
-    logic signed [DATA_BITS-1:0] weight_at[ROWS+1][COLUMNS];
-    logic signed [ACC_BITS-1:0]  sum_at[ROWS+1][COLUMNS];
-
+    logic [ROWS-1:0]                    take;
+    logic [ROWS*DATA_BITS-1:0]          x_words;
+    logic [COLUMNS*LANES*DATA_BITS-1:0] y_words;
+    logic [COLUMNS*LANES*ACC_BITS-1:0]  result_words;
     for (genvar r = 0; r < ROWS; r++) begin : row
-        delay #(.WIDTH(DATA_BITS + 1), .CYCLES(r)) late (
-            .clk,
-            .rst,
-            .in({state == STREAM && step == 0, x[r]}),
-            .out({swap_at[r][0], x_at[r][0]})
-        );
+        assign x_words[r*DATA_BITS+:DATA_BITS] = x[r];
         // Row r must not lose its old weight before it has been used or swapped: it joins r cycles after row 0.
-        assign take_at[r][0] = rows_left > 0 && rows_left <= SIZE_BITS'(ROWS - r);
-        for (genvar c = 0; c < COLUMNS; c++) begin : column
-            ws_position #(.DATA_BITS(DATA_BITS), .ACC_BITS(ACC_BITS), .DOUBLE_BUFFER(OVERLAP_LOAD)) position (
-                .clk,
-                .rst,
-                .take(take_at[r][c]),
-                .swap(swap_at[r][c]),
-                .x(x_at[r][c]),
-                .weight_above(weight_at[r][c]),
-                .sum_above(sum_at[r][c]),
-                .take_right(take_at[r][c+1]),
-                .swap_right(swap_at[r][c+1]),
-                .x_right(x_at[r][c+1]),
-                .weight_below(weight_at[r+1][c]),
-                .sum_below(sum_at[r+1][c])
-            );
-        end
-        logic unused_right;
-        assign unused_right = &{take_at[r][COLUMNS], swap_at[r][COLUMNS], x_at[r][COLUMNS]};
+        assign take[r] = rows_left > 0 && rows_left <= SIZE_BITS'(ROWS - r);
     end
+    for (genvar j = 0; j < COLUMNS * LANES; j++) begin : word
+        assign y_words[j*DATA_BITS+:DATA_BITS] = y[j];
+        assign result[j] = result_words[j*ACC_BITS+:ACC_BITS];
+    end
+    ws_grid #(
+        .ROWS(ROWS),
+        .COLUMNS(COLUMNS),
+        .X_BITS(DATA_BITS),
+        .Y_BITS(DATA_BITS),
+        .ACC_BITS(ACC_BITS),
+        .LANES(LANES),
+        .DOUBLE_BUFFER(OVERLAP_LOAD)
+    ) grid (
+        .clk,
+        .swap(state == STREAM && step == 0),
+        .take,
+        .x(x_words),
+        .y(y_words),
+        .result(result_words)
+    );
 
     // The sum below column c in a cycle belongs to the values that entered row 0, ROWS + c cycles before.
     logic last_at[COLUMNS];
     for (genvar c = 0; c < COLUMNS; c++) begin : bottom
-        delay #(.WIDTH(DATA_BITS), .CYCLES(c)) late (
-            .clk,
-            .rst,
-            .in(y[c]),
-            .out(weight_at[0][c])
-        );
+        logic [SIZE_BITS-1:0] row_at, lane_at;
+        logic                 valid_at, adds_at;
         delay #(.WIDTH(2 * SIZE_BITS + 3), .CYCLES(ROWS + c)) address (
             .clk,
-            .rst,
             .in({state == STREAM, streamed, down != 0, step, across}),
-            .out({result_valid[c], last_at[c], result_adds[c], result_row[c], result_lane[c]})
+            .out({valid_at, last_at[c], adds_at, row_at, lane_at})
         );
-        assign sum_at[0][c] = '0;
-        assign result[c]    = sum_at[ROWS][c];
-        logic unused_bottom;
-        assign unused_bottom = &{weight_at[ROWS][c], last_at[c]};
+        for (genvar i = 0; i < LANES; i++) begin : lane
+            assign result_valid[c*LANES+i] = valid_at;
+            assign result_row[c*LANES+i]   = row_at;
+            assign result_lane[c*LANES+i]  = lane_at;
+            assign result_adds[c*LANES+i]  = adds_at;
+        end
+        if (c < COLUMNS - 1) begin : inner
+            logic unused_last;
+            assign unused_last = last_at[c];
+        end
     end
     assign fold_done = last_at[COLUMNS-1];
 
     delay #(.WIDTH(1), .CYCLES(ROWS + COLUMNS - 1)) ending (
         .clk,
-        .rst,
         .in(streamed && last),
         .out(done)
     );
