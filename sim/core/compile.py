@@ -6,6 +6,8 @@ into larger tiles, and the totals stay.
 
 from __future__ import annotations
 
+import numpy as np
+
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.memory.buffers import check_activations, place_weights
 from hexit.hw_model.memory.channel import MemoryChannel, engine_channel
@@ -15,9 +17,10 @@ from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.workload import MatMul, Op, Softmax, Workload, output_shape
-from hexit.sim.core.op_tasks import GroupContext, add_op
+from hexit.sim.core.op_tasks import GroupContext, tiled_ops, transfers
 from hexit.sim.core.program import Program, TaskProgram
-from hexit.sim.core.task_list import TaskList
+from hexit.sim.core.task_builder import TASK_COLUMNS, build_tasks
+from hexit.sim.core.tiled_ops import INPUT, TILED_OP
 from hexit.sim.core.tiles import n_inner_folds, n_tiles
 
 MAX_TASKS = 250_000  # tasks of one program; beyond it folds are merged into larger tiles
@@ -92,18 +95,22 @@ def compile_ops(
         decision=decision or TaskCycles(occupancy_cycles=1, latency_cycles=1),
         head=head,
     )
-    tasks = TaskList(rows=rows, block_rows=context.block_rows, n_weight_buffers=accelerator.n_weight_buffers)
-    group, turn = 0, 0
-    for index, op in enumerate(ops):
-        per_head = output_shape(op)[0] > 1
-        previous_per_head = index > 0 and output_shape(ops[index - 1])[0] > 1
-        if not (per_head and previous_per_head):
-            group, turn = group + 1, 0
-        elif isinstance(ops[index - 1], Softmax):
-            turn += 1
-        tasks.begin_op(group, turn)
-        add_op(tasks, op, context)
-    return tasks.program(ops)
+    tiled, export = tiled_ops(ops, rows, context)
+    loads = transfers(ops, context)
+    built = build_tasks(np.array(list(tiled), TILED_OP), loads.n_bytes, tiled[INPUT].row_tiles, accelerator.n_weight_buffers, export)
+    columns = dict(zip(TASK_COLUMNS, built.columns, strict=True))
+    columns["occupancy_cycles"][built.transfer] = loads.occupancy_cycles
+    columns["latency_cycles"][built.transfer] = loads.latency_cycles
+    return TaskProgram(
+        op_names=tuple(op.name for op in ops),
+        n_blocks=tiled[INPUT].row_tiles,
+        n_ports=1 + tiled[INPUT].row_tiles + accelerator.n_weight_buffers,
+        first_dependency=built.first_dependency,
+        dependency=built.dependency,
+        exports=built.exports,
+        decision=built.decision,
+        **columns,
+    )
 
 
 def _check_packing(quant: QuantConfig, accelerator: Accelerator) -> None:
@@ -129,12 +136,12 @@ def _merged_folds(ops: tuple[Op, ...], accelerator: Accelerator) -> int:
 
 def _mergeable(op: Op, accelerator: Accelerator) -> int:
     if isinstance(op, MatMul):
-        return n_inner_folds(op, accelerator)
+        return n_inner_folds(op, accelerator.array)
     return ceil_div(output_shape(op)[1], accelerator.array_rows)
 
 
 def _tiles(op: Op, accelerator: Accelerator, merged: int) -> int:
     if isinstance(op, MatMul):
-        return n_tiles(op, accelerator, merged)
+        return n_tiles(op, accelerator.array, merged)
     count, rows, columns = output_shape(op)
     return count * ceil_div(rows, merged * accelerator.array_rows) * ceil_div(columns, accelerator.array_columns)
