@@ -13,11 +13,8 @@ Not modelled: loop orders other than the data flow's, reads that free a panel be
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
-
-import numpy as np
+from typing import NamedTuple, assert_never
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.memory.buffers import streamed_panels
@@ -25,7 +22,6 @@ from hexit.hw_model.memory.channel import MemoryChannel, gather_cycles, transfer
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import VectorOp, dense_outputs, vector_unit
-from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import (
     GROUP_INPUT,
@@ -43,7 +39,7 @@ from hexit.quant.workload import (
     packed_bytes,
 )
 from hexit.sim.core.program import NONE, Unit
-from hexit.sim.core.tiled_ops import COLUMNS, EVERYTHING, INPUT, ROWS, TERMS, TiledOp
+from hexit.sim.core.tiled_ops import COLUMNS, EVERYTHING, INPUT, TERMS, TiledOp
 from hexit.sim.core.tiles import tiled_product
 
 
@@ -56,7 +52,6 @@ class GroupContext:
 
     quant: QuantConfig
     accelerator: Accelerator
-    channel: MemoryChannel
     merged: int
     streamed: bool
     decision: TaskCycles
@@ -68,16 +63,20 @@ class GroupContext:
         return self.merged * self.accelerator.array_rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Transfers:
-    """The transfers of a group, in the order of its ops: bytes and cycles of each."""
+class Transfer(NamedTuple):
+    """Bytes that come from off the chip at once: contiguous, or `n_rows` scattered ones."""
 
-    n_bytes: Integers
-    occupancy_cycles: Integers
-    latency_cycles: Integers
+    n_bytes: int
+    n_rows: int = 0
+
+    def cycles(self, channel: MemoryChannel) -> TaskCycles:
+        """Return the cycles of the transfer."""
+        if self.n_rows:
+            return gather_cycles(self.n_rows, self.n_bytes // self.n_rows, channel)
+        return transfer_cycles(self.n_bytes, channel)
 
 
-def tiled_ops(ops: tuple[Op, ...], rows: int, context: GroupContext) -> tuple[tuple[TiledOp, ...], int]:
+def tiled_ops(ops: tuple[Op, ...], rows: int, context: GroupContext) -> tuple[list[TiledOp], int]:
     """Return the group's input of `rows` rows and its ops as grids of tiles, and which of them leaves the group.
 
     A decision leaves the hidden state, the group's input, as it is.
@@ -105,35 +104,26 @@ def tiled_ops(ops: tuple[Op, ...], rows: int, context: GroupContext) -> tuple[tu
             group, turn = group + 1, 0
         elif isinstance(before, Softmax):
             turn += 1
-        sources = [places[name] for name in op.inputs]
-        for part in _parts(op, sources, len(tiled), context):
-            tiled.append(part._replace(op=number, group=group, delay=turn))
+        place = _Place(number, group, turn, tuple(places[name] for name in op.inputs))
+        tiled += _parts(op, place, len(tiled), context)
         if not isinstance(op, ExitDecision):
             places[op.name] = len(tiled) - 1
         before = op
-    return tuple(tiled), places.get(ops[-1].name, INPUT)
+    return tiled, places.get(ops[-1].name, INPUT)
 
 
-def transfers(ops: tuple[Op, ...], context: GroupContext) -> Transfers:
+def transfers(ops: tuple[Op, ...], context: GroupContext) -> list[Transfer]:
     """Return the transfers of a group: gathered rows of embeddings, and panels of stored weights that are streamed."""
-    n_bytes: list[int] = []
-    costs: list[TaskCycles] = []
+    found: list[Transfer] = []
     for op in ops:
         if isinstance(op, Embed):
             row_bytes = packed_bytes(op.columns, context.quant.activation_bits)
-            heights = [min(context.block_rows, op.rows - first) for first in range(0, op.rows, context.block_rows)]
-            n_bytes += [height * op.n_tables * row_bytes for height in heights]
-            costs += [gather_cycles(height * op.n_tables, row_bytes, context.channel) for height in heights]
+            for first in range(0, op.rows, context.block_rows):
+                n_rows = op.n_tables * min(context.block_rows, op.rows - first)
+                found.append(Transfer(n_rows * row_bytes, n_rows))
         elif _loads(op, context):
-            panels = streamed_panels(op, context.quant, context.accelerator)
-            known = {size: transfer_cycles(size, context.channel) for size in set(panels)}
-            n_bytes += panels
-            costs += [known[size] for size in panels]
-    return Transfers(
-        n_bytes=np.array(n_bytes, np.int64),
-        occupancy_cycles=np.array([cost.occupancy_cycles for cost in costs], np.int64),
-        latency_cycles=np.array([cost.latency_cycles for cost in costs], np.int64),
-    )
+            found += map(Transfer, streamed_panels(op, context.quant, context.accelerator.array))
+    return found
 
 
 def _loads(op: Op, context: GroupContext) -> bool:
@@ -142,57 +132,68 @@ def _loads(op: Op, context: GroupContext) -> bool:
     return context.streamed and n_vector_parameters(op) > 0 and not built
 
 
-def _parts(op: Op, sources: Sequence[int], place: int, context: GroupContext) -> list[TiledOp]:
-    """Return an op as one grid of tiles, or an exit head, from `place` on, as one for each pass."""
+class _Place(NamedTuple):
+    """Where an op stands in its program, and the tiled ops that it reads."""
+
+    op: int
+    group: int
+    delay: int
+    sources: tuple[int, ...]
+
+
+def _parts(op: Op, place: _Place, n_before: int, context: GroupContext) -> list[TiledOp]:
+    """Return an op as one grid of tiles, or an exit head as one for each pass, behind `n_before` others."""
     design = context.accelerator
     match op:
         case MatMul():
-            return [_product(op, sources, context)]
+            return [_product(op, place, context)]
         case Softmax():
-            return [_vector_op(op, Unit.SOFTMAX, sources, context)]
+            return [_vector_op(op, Unit.SOFTMAX, place, context)]
         case LayerNorm():
-            norm = _vector_op(op, Unit.LAYER_NORM, sources, context)
-            return [norm._replace(n_transfers=int(_loads(op, context)))]
+            return [_vector_op(op, Unit.LAYER_NORM, place, context)]
         case Gelu():
-            return [_vector_op(op, Unit.GELU, sources, context, design.array_columns)]
+            return [_vector_op(op, Unit.GELU, place, context, design.array_columns)]
         case Add():
-            return [_vector_op(op, Unit.ADD, sources, context, design.array_columns)]
+            return [_vector_op(op, Unit.ADD, place, context, design.array_columns)]
         case Embed():
-            sums = _vector_op(op, Unit.ADD, sources, context)
-            return [sums._replace(n_transfers=sums.n_tasks, gathers=1)]
+            return [_vector_op(op, Unit.ADD, place, context)]
         case ExitHead():
-            return _exit_head(op, sources[0], place, context)
+            return _exit_head(op, place, n_before, context)
         case ExitDecision():
-            return [_decision(sources, context.decision)]
+            return [_decision(place, context.decision)]
         case _:
             assert_never(op)
 
 
-def _product(op: MatMul, sources: Sequence[int], context: GroupContext) -> TiledOp:
-    product = tiled_product(op, context.accelerator, context.merged)
-    product = product._replace(left_source=sources[0], left_width=op.k, left_column_axis=TERMS, left_row_axis=ROWS)
-    if op.weights:
-        panels = ceil_div(product.n_tasks, product.inner_tiles) if _loads(op, context) else 0
-        return product._replace(n_transfers=panels)
+def _product(op: MatMul, place: _Place, context: GroupContext) -> TiledOp:
+    product = tiled_product(op.m, op.k, op.n, op.count, context.accelerator, context.merged)
     column_axis, row_axis = (TERMS, COLUMNS) if op.transposed else (COLUMNS, TERMS)
     return product._replace(
-        right_source=sources[1],
+        op=place.op,
+        group=place.group,
+        delay=place.delay,
+        left_source=place.sources[0],
+        left_width=op.k,
+        left_column_axis=TERMS,
+        right_source=NONE if op.weights else place.sources[1],
         right_width=op.k if op.transposed else op.n,
         right_column_axis=column_axis,
         right_row_axis=row_axis,
+        n_transfers=ceil_div(product.n_tasks, product.inner_tiles) if _loads(op, context) else 0,
     )
 
 
 def _vector_op(
-    op: VectorOp, unit: Unit, sources: Sequence[int], context: GroupContext, panel_columns: int | None = None
+    op: VectorOp, unit: Unit, place: _Place, context: GroupContext, panel_columns: int | None = None
 ) -> TiledOp:
     """Return a task per head, panel of columns (a whole row without `panel_columns`) and row block."""
     count, rows, columns = output_shape(op)
-    left, right = (*sources, NONE, NONE)[:2]
+    left, right = (*place.sources, NONE, NONE)[:2]
     lanes = vector_unit(op, context.accelerator)
     n_panels, n_blocks = ceil_div(columns, panel_columns or columns), ceil_div(rows, context.block_rows)
+    gathers = isinstance(op, Embed)
     return TiledOp(
-        op=NONE,
+        op=place.op,
         unit=int(unit),
         rows=rows,
         row_step=context.block_rows,
@@ -203,37 +204,21 @@ def _vector_op(
         n_tasks=count * n_panels * n_blocks,
         inner_tiles=n_blocks,
         count=count,
+        group=place.group,
+        delay=place.delay,
         left_source=left,
         left_width=columns,
         right_source=right,
         right_width=columns,
+        n_transfers=n_blocks if gathers else int(_loads(op, context)),
+        gathers=int(gathers),
         interval_cycles=lanes.interval_cycles,
         lanes=lanes.lanes,
         depth_cycles=lanes.depth_cycles,
     )
 
 
-def _one_row(unit: Unit, columns: int, panel_columns: int, interval_cycles: int, depth_cycles: int) -> TiledOp:
-    """Return a row of results in panels, each of which takes an interval per column."""
-    n_panels = ceil_div(columns, panel_columns)
-    return TiledOp(
-        op=NONE,
-        unit=int(unit),
-        rows=1,
-        row_step=1,
-        row_tiles=1,
-        columns=columns,
-        column_step=panel_columns,
-        column_tiles=n_panels,
-        n_tasks=n_panels,
-        inner_tiles=1,
-        is_whole=1,
-        interval_cycles=interval_cycles,
-        depth_cycles=depth_cycles,
-    )
-
-
-def _exit_head(op: ExitHead, source: int, place: int, context: GroupContext) -> list[TiledOp]:
+def _exit_head(op: ExitHead, place: _Place, n_before: int, context: GroupContext) -> list[TiledOp]:
     """Return the pooling, row block by row block, and the rest of the head: as it was built, or dense passes.
 
     Each pass reads the last panel of the one before.
@@ -243,7 +228,7 @@ def _exit_head(op: ExitHead, source: int, place: int, context: GroupContext) -> 
     if op.pooled_rows > 1:
         n_blocks = ceil_div(op.pooled_rows, context.block_rows)
         pooling = TiledOp(
-            op=NONE,
+            op=place.op,
             unit=int(Unit.HEAD),
             rows=op.pooled_rows,
             row_step=context.block_rows,
@@ -253,43 +238,67 @@ def _exit_head(op: ExitHead, source: int, place: int, context: GroupContext) -> 
             column_tiles=1,
             n_tasks=n_blocks,
             inner_tiles=n_blocks,
+            group=place.group,
             first_panel=-1,
             is_whole=1,
-            left_source=source,
+            left_source=place.sources[0],
             interval_cycles=lanes.interval_cycles,
             lanes=lanes.lanes,
             depth_cycles=lanes.depth_cycles,
         )
         parts.append(pooling)
     if context.head is not None:
-        n_outputs, head = sum(dense_outputs(op)), context.head
-        wait = head.latency_cycles - head.occupancy_cycles
-        whole = _one_row(Unit.HEAD, n_outputs, n_outputs, head.occupancy_cycles, wait)._replace(lanes=n_outputs)
-        passes = [whole]
+        n_outputs = sum(dense_outputs(op))
+        whole = _one_row(Unit.HEAD, place, n_outputs, n_outputs, *_busy_and_wait(context.head))
+        passes = [whole._replace(lanes=n_outputs)]
     else:
-        panel, interval = context.accelerator.array_columns, lanes.occupancy_cycles(1, op.hidden_size)
-        passes = [_one_row(Unit.HEAD, n, panel, interval, lanes.depth_cycles) for n in dense_outputs(op)]
+        panel, busy = context.accelerator.array_columns, lanes.occupancy_cycles(1, op.hidden_size)
+        passes = [_one_row(Unit.HEAD, place, n, panel, busy, lanes.depth_cycles) for n in dense_outputs(op)]
     n_panels = 0
     for one_pass in passes:
-        source = place + len(parts) - 1 if parts else source
-        parts.append(
-            one_pass._replace(
-                terms=op.hidden_size,
-                term_step=op.hidden_size,
-                macs_each=1,
-                first_panel=n_panels,
-                left_source=source,
-                left_column_axis=TERMS,
-                n_transfers=one_pass.n_tasks if _loads(op, context) else 0,
-            )
+        dense = one_pass._replace(
+            terms=op.hidden_size,
+            term_step=op.hidden_size,
+            first_panel=n_panels,
+            left_source=n_before + len(parts) - 1 if parts else place.sources[0],
+            left_column_axis=TERMS,
+            n_transfers=one_pass.n_tasks if _loads(op, context) else 0,
+            macs_each=1,
         )
-        n_panels += one_pass.n_tasks
+        parts.append(dense)
+        n_panels += dense.n_tasks
     return parts
 
 
-def _decision(sources: Sequence[int], cycles: TaskCycles) -> TiledOp:
-    head, hidden_state = sources
-    wait = cycles.latency_cycles - cycles.occupancy_cycles
-    return _one_row(Unit.DECISION, 1, 1, cycles.occupancy_cycles, wait)._replace(
+def _decision(place: _Place, cycles: TaskCycles) -> TiledOp:
+    head, hidden_state = place.sources
+    return _one_row(Unit.DECISION, place, 1, 1, *_busy_and_wait(cycles))._replace(
         left_source=head, left_row_axis=EVERYTHING, right_source=hidden_state, right_row_axis=EVERYTHING
     )
+
+
+def _one_row(
+    unit: Unit, place: _Place, columns: int, panel_columns: int, interval_cycles: int, depth_cycles: int
+) -> TiledOp:
+    """Return a row of results in panels, each of which takes an interval per column."""
+    n_panels = ceil_div(columns, panel_columns)
+    return TiledOp(
+        op=place.op,
+        unit=int(unit),
+        rows=1,
+        row_step=1,
+        row_tiles=1,
+        columns=columns,
+        column_step=panel_columns,
+        column_tiles=n_panels,
+        n_tasks=n_panels,
+        inner_tiles=1,
+        group=place.group,
+        is_whole=1,
+        interval_cycles=interval_cycles,
+        depth_cycles=depth_cycles,
+    )
+
+
+def _busy_and_wait(cycles: TaskCycles) -> tuple[int, int]:
+    return cycles.occupancy_cycles, cycles.latency_cycles - cycles.occupancy_cycles

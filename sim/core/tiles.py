@@ -19,6 +19,7 @@ Not modelled: other loop orders, arrays that work on different products of a lay
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 from hexit.hw_model.accelerator import Accelerator
@@ -49,43 +50,51 @@ def n_inner_folds(op: MatMul, array: SystolicArray) -> int:
     return _loop_folds(op, array)[1]
 
 
-def tiled_product(op: MatMul, accelerator: Accelerator, merged: int) -> TiledOp:
-    """Return a product as a grid of tiles, each covering `merged` folds of the inner loop; without its operands."""
+@functools.lru_cache(maxsize=1024)  # the same for every product of these sizes on these arrays
+def tiled_product(m: int, k: int, n: int, count: int, accelerator: Accelerator, merged: int) -> TiledOp:
+    """Return `count` products m x k x n as a grid of tiles, each covering `merged` folds of the inner loop.
+
+    Its place in a program, operands and transfers are the caller's.
+    """
     array = accelerator.array
     outer, inner = LOOPS[array.dataflow]
-    n_outer, n_inner = _loop_folds(op, array)
-    sizes, steps = _sizes(op), _fold_steps(array)
-    step = sizes | {outer: steps[outer], inner: steps[inner] * merged}  # the third axis is not cut
-    folds: dict[Axis, int] = {"m": 1, "n": 1, "k": 1} | {outer: n_outer, inner: n_inner}
-    tiles = folds | {inner: ceil_div(n_inner, merged)}
-    plain, finishing = (fold_cycles(product_folds(op.m, op.k, op.n, array).streamed, accelerator, 1, n) for n in (0, 1))
+    sizes: dict[Axis, int] = {"m": m, "n": n, "k": k}
+    steps = _fold_steps(array)
+    folds: dict[Axis, int] = {"m": 1, "n": 1, "k": 1}
+    tiles, step = folds.copy(), sizes.copy()  # the third axis is not cut
+    for axis, n_merged in ((outer, 1), (inner, merged)):
+        step[axis] = steps[axis] * n_merged
+        folds[axis] = ceil_div(sizes[axis], steps[axis])
+        tiles[axis] = ceil_div(folds[axis], n_merged)
+    streamed = product_folds(m, k, n, array).streamed
+    plain, finishing = (fold_cycles(streamed, accelerator, 1, n_finishing) for n_finishing in (0, 1))
     staged = array.fold.stages_operands  # results are read out when all are there
-    words_out = ceil_div(op.m * op.n, array.columns) if staged else 0
+    words_out = ceil_div(m * n, array.columns) if staged else 0
     return TiledOp(
         op=NONE,
         unit=int(Unit.ARRAY),
-        rows=op.m,
+        rows=m,
         row_step=step["m"],
         row_tiles=tiles["m"],
-        columns=op.n,
+        columns=n,
         column_step=step["n"],
         column_tiles=tiles["n"],
-        terms=op.k,
+        terms=k,
         term_step=step["k"],
         term_tiles=tiles["k"],
-        n_tasks=ceil_div(op.count * n_outer * tiles[inner], array.n_arrays),
+        n_tasks=ceil_div(count * tiles[outer] * tiles[inner], array.n_arrays),
         inner_tiles=tiles[inner],
-        count=op.count,
+        count=count,
         n_arrays=array.n_arrays,
         is_whole=int(staged),
         round_cycles=plain.occupancy_cycles,
         finishing_cycles=finishing.occupancy_cycles,
         finishing_period=folds["m"] * folds["k"],
         unfinished_folds=folds["m"] * (folds["k"] - 1),
-        inner_folds=n_inner,
+        inner_folds=folds[inner],
         merged_folds=merged,
         depth_cycles=plain.latency_cycles - plain.occupancy_cycles,
-        staging_in_cycles=staging_cycles(op.m, op.k, op.n, array) - words_out if staged else 0,
+        staging_in_cycles=staging_cycles(m, k, n, array) - words_out if staged else 0,
         staging_out_cycles=words_out,
         macs_each=1,
     )
@@ -97,11 +106,8 @@ def _fold_steps(array: SystolicArray) -> dict[Axis, int]:
     return {"m": rows, "n": array.fold_columns, "k": array.rows}
 
 
-def _sizes(op: MatMul) -> dict[Axis, int]:
-    return {"m": op.m, "n": op.n, "k": op.k}
-
-
 def _loop_folds(op: MatMul, array: SystolicArray) -> tuple[int, int]:
     outer, inner = LOOPS[array.dataflow]
-    sizes, steps = _sizes(op), _fold_steps(array)
+    sizes: dict[Axis, int] = {"m": op.m, "n": op.n, "k": op.k}
+    steps = _fold_steps(array)
     return ceil_div(sizes[outer], steps[outer]), ceil_div(sizes[inner], steps[inner])

@@ -20,7 +20,6 @@ from typing import assert_never
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.memory.buffers import streamed_panels
 from hexit.hw_model.memory.channel import MemoryChannel, gather_cycles, transfer_cycles
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles
@@ -37,6 +36,7 @@ from hexit.quant.workload import (
     MatMul,
     Op,
     Softmax,
+    n_vector_parameters,
     output_shape,
     packed_bytes,
 )
@@ -230,7 +230,7 @@ def _load(tasks: TaskList, op: Op, context: GroupContext, last_use: Integers) ->
 
     `last_use`: the last task that needs each panel, counted from the first one behind the transfers.
     """
-    n_bytes = np.array(streamed_panels(op, context.quant, context.accelerator))
+    n_bytes = np.array(naive_panels(op, context.quant, context.accelerator))
     releases = np.concatenate([tasks.releases, tasks.next_number + n_bytes.size + last_use])
     tasks.releases = releases[n_bytes.size :]
     return tasks.append(
@@ -245,3 +245,32 @@ def _load(tasks: TaskList, op: Op, context: GroupContext, last_use: Integers) ->
 def _cycles(costs: Sequence[TaskCycles]) -> tuple[Integers, Integers]:
     """Occupancy and latency of one task for each of `costs`."""
     return np.array([cost.occupancy_cycles for cost in costs]), np.array([cost.latency_cycles for cost in costs])
+
+
+def naive_panels(op: Op, quant: QuantConfig, accelerator: Accelerator) -> list[int]:
+    """`streamed_panels`, one panel after the other."""
+    array = accelerator.array
+    if isinstance(op, MatMul) and array.dataflow == "input_stationary":
+        height = array.rows * array.n_arrays
+        sizes = [(min(height, op.k - first) * op.n, 0) for first in range(0, op.k, height)]
+        sizes[-1] = sizes[-1][0], op.n
+    elif isinstance(op, MatMul):
+        sizes = naive_column_panels(op.k, op.n, array.fold_columns * array.n_arrays)
+    elif isinstance(op, ExitHead):
+        sizes = []
+        for outputs in dense_outputs(op):
+            sizes += naive_column_panels(op.hidden_size, outputs, array.fold_columns)
+    else:
+        sizes = [(0, n_vector_parameters(op))]
+    panels, weights, biases, loaded = [], 0, 0, 0
+    for more_weights, more_biases in sizes:
+        weights, biases = weights + more_weights, biases + more_biases
+        panels.append(packed_bytes(weights, quant.weight_bits) + packed_bytes(biases, quant.bias_bits) - loaded)
+        loaded += panels[-1]
+    return panels
+
+
+def naive_column_panels(n_inputs: int, n_outputs: int, panel_columns: int) -> list[tuple[int, int]]:
+    """Weights and biases of the panels of a matrix."""
+    widths = (min(panel_columns, n_outputs - first) for first in range(0, n_outputs, panel_columns))
+    return [(n_inputs * width, width) for width in widths]
