@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import SystolicArray
 from hexit.hw_model.memory.buffers import check_activations, place_weights
-from hexit.hw_model.memory.channel import MemoryChannel, engine_channel
+from hexit.hw_model.memory.channel import MemoryChannel, engine_channel, gather_cycles, transfer_cycles
 from hexit.hw_model.packing import most_products_per_dsp
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles
@@ -25,7 +26,7 @@ from hexit.quant.workload import ExitDecision, ExitHead, MatMul, Op, Workload, o
 from hexit.sim.core.op_tasks import GroupContext, Transfer, tiled_ops, transfers
 from hexit.sim.core.program import Program, TaskProgram
 from hexit.sim.core.task_builder import TASK_COLUMNS, BuiltTasks, build_tasks
-from hexit.sim.core.tiled_ops import INPUT, TILED_OP
+from hexit.sim.core.tiled_ops import INPUT, TILED_OP, TiledOp
 from hexit.sim.core.tiles import n_inner_folds, n_tiles
 
 MAX_TASKS = 250_000  # tasks of one program; beyond it folds are merged into larger tiles
@@ -123,8 +124,9 @@ def _build_group(ops: tuple[Op, ...], rows: int, context: GroupContext) -> _Grou
     tiled, export = tiled_ops(ops, rows, context)
     loads = transfers(ops, context)
     n_blocks, n_buffers = tiled[INPUT].row_tiles, context.accelerator.n_weight_buffers
-    n_bytes = np.array([load.n_bytes for load in loads], np.int64)
-    tasks = build_tasks(np.array(tiled, TILED_OP), n_bytes, n_blocks, n_buffers, export)
+    n_bytes = np.array([size for size, _ in loads], np.int64)
+    records = np.fromiter(chain.from_iterable(tiled), np.int64, len(tiled) * len(TiledOp._fields)).view(TILED_OP)
+    tasks = build_tasks(records, n_bytes, n_blocks, n_buffers, export)
     kinds = {load: number for number, load in enumerate(dict.fromkeys(loads))}
     kind = np.array([kinds[load] for load in loads], np.int64)
     for array in (tasks.columns, tasks.first_dependency, tasks.dependency, tasks.exports, tasks.transfer, kind):
@@ -141,7 +143,10 @@ def _timed(ops: tuple[Op, ...], group: _Group, channel: MemoryChannel) -> TaskPr
     """Return the program of a group whose transfers go through a channel."""
     tasks, columns = group.tasks, dict(zip(TASK_COLUMNS, group.tasks.columns, strict=True))
     if group.kinds:
-        costs = [kind.cycles(channel) for kind in group.kinds]
+        costs = [
+            gather_cycles(n_rows, n_bytes // n_rows, channel) if n_rows else transfer_cycles(n_bytes, channel)
+            for n_bytes, n_rows in group.kinds
+        ]
         for name in ("occupancy_cycles", "latency_cycles"):
             columns[name] = columns[name].copy()
             columns[name][tasks.transfer] = np.array([getattr(cost, name) for cost in costs], np.int64)[group.kind]

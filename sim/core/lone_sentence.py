@@ -10,7 +10,7 @@ from hexit.quant.arrays import Integers
 from hexit.sim.core.program import NONE, Program
 from hexit.sim.core.sentence import SentenceRun, evaluated_flags, run_layers
 from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs, spatial_run
-from hexit.sim.core.squash import squashed_layers
+from hexit.sim.core.squash import SquashedWork, squashed_layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,21 +67,27 @@ def _simulate(program: Program, evaluated_layers: tuple[int, ...] | None) -> tup
 def exit_table(run: SentenceRun) -> ExitTable:
     """Return cycles and work of every exit layer of a sentence that ran through all layers."""
     program, n_layers = run.program, run.program.n_layers
-    layers = np.arange(1, n_layers + 1)
     n_exits = np.cumsum(run.decision_cycle != NONE)
-    times = (np.ones_like(layers), layers, n_exits)
-    speculates = program.accelerator.exit_overlap == "speculate"
-    begins_after = layers if speculates else np.full(n_layers, n_layers)  # nothing is squashed where layers wait
-    cuts = np.where(run.decision_cycle == NONE, 0, run.decision_cycle)[:, None]
-    squashed = [squashed_layers(run, first, cut) for first, cut in zip(begins_after.tolist(), cuts, strict=True)]
+    times = np.stack([np.ones_like(n_exits), np.arange(1, n_layers + 1), n_exits], axis=1)  # of each group, by layer
+    groups = program.groups
+    squashed = _squashed(run)
     return ExitTable(
         latency_cycles=run.decision_cycle,
-        busy_cycles=np.sum([np.outer(n, g.busy_cycles()) for n, g in zip(times, program.groups, strict=True)], axis=0),
+        busy_cycles=times @ np.stack([group.busy_cycles() for group in groups]),
         n_exits=n_exits,
-        macs=np.sum([n * g.macs.sum() for n, g in zip(times, program.groups, strict=True)], axis=0),
-        off_chip_bytes=np.sum([n * g.n_bytes.sum() for n, g in zip(times, program.groups, strict=True)], axis=0),
+        macs=times @ np.array([group.macs.sum() for group in groups]),
+        off_chip_bytes=times @ np.array([group.n_bytes.sum() for group in groups]),
         wasted_cycles=np.stack([work.cycles for work in squashed]),
         wasted_op_cycles=np.stack([work.op_cycles for work in squashed]),
         wasted_macs=np.array([work.macs for work in squashed]),
         wasted_bytes=np.array([work.n_bytes for work in squashed]),
     )
+
+
+def _squashed(run: SentenceRun) -> list[SquashedWork]:
+    """Return what is wasted by the layer after which a sentence exits; nothing where layers wait for the decision."""
+    if run.program.accelerator.exit_overlap != "speculate":
+        nothing = squashed_layers(run, run.program.n_layers, np.zeros(0, np.int64))
+        return [nothing] * run.program.n_layers
+    cuts = np.where(run.decision_cycle == NONE, 0, run.decision_cycle)[:, None]
+    return [squashed_layers(run, layer, cut) for layer, cut in enumerate(cuts, start=1)]

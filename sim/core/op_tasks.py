@@ -18,7 +18,6 @@ from typing import NamedTuple, assert_never
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.memory.buffers import streamed_panels
-from hexit.hw_model.memory.channel import MemoryChannel, gather_cycles, transfer_cycles
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import VectorOp, dense_outputs, vector_unit
@@ -63,17 +62,7 @@ class GroupContext:
         return self.merged * self.accelerator.array_rows
 
 
-class Transfer(NamedTuple):
-    """Bytes that come from off the chip at once: contiguous, or `n_rows` scattered ones."""
-
-    n_bytes: int
-    n_rows: int = 0
-
-    def cycles(self, channel: MemoryChannel) -> TaskCycles:
-        """Return the cycles of the transfer."""
-        if self.n_rows:
-            return gather_cycles(self.n_rows, self.n_bytes // self.n_rows, channel)
-        return transfer_cycles(self.n_bytes, channel)
+Transfer = tuple[int, int]  # bytes that come from off the chip at once, and the scattered rows they are; 0: contiguous
 
 
 def tiled_ops(ops: tuple[Op, ...], rows: int, context: GroupContext) -> tuple[list[TiledOp], int]:
@@ -118,11 +107,10 @@ def transfers(ops: tuple[Op, ...], context: GroupContext) -> list[Transfer]:
     for op in ops:
         if isinstance(op, Embed):
             row_bytes = packed_bytes(op.columns, context.quant.activation_bits)
-            for first in range(0, op.rows, context.block_rows):
-                n_rows = op.n_tables * min(context.block_rows, op.rows - first)
-                found.append(Transfer(n_rows * row_bytes, n_rows))
+            heights = (min(context.block_rows, op.rows - first) for first in range(0, op.rows, context.block_rows))
+            found += [(op.n_tables * height * row_bytes, op.n_tables * height) for height in heights]
         elif _loads(op, context):
-            found += map(Transfer, streamed_panels(op, context.quant, context.accelerator.array))
+            found += [(size, 0) for size in streamed_panels(op, context.quant, context.accelerator.array)]
     return found
 
 
