@@ -191,49 +191,28 @@ class Accelerator:
         )
 
     @property
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - frozen, and every op asks for it
     def array(self) -> SystolicArray:
         """The arrays with the timing of their folds."""
-        return _systolic_array(
+        if self.array_preset is not None:
+            fold = fold_preset(self.array_preset, self.dataflow, "design.array_preset")
+        else:
+            fold = self.fold or FoldTiming(
+                control=CycleForm(constant=self.fold_overhead_cycles), overlap_folds=self.overlap_folds
+            )
+        return SystolicArray(
             rows=self.array_rows,
             columns=self.array_columns,
             n_arrays=self.n_arrays,
             dataflow=self.dataflow,
             products_per_position=self.products_per_position,
-            preset=self.array_preset,
-            fold=self.fold,
-            overhead_cycles=self.fold_overhead_cycles,
-            overlap_folds=self.overlap_folds,
+            fold=fold,
         )
 
     @property
     def n_macs(self) -> int:
         """MACs that the arrays start per cycle."""
         return self.array.n_macs
-
-
-@functools.lru_cache(maxsize=256)  # asked for by every op of every group, the same for all of them
-def _systolic_array(
-    *,
-    rows: int,
-    columns: int,
-    n_arrays: int,
-    dataflow: Dataflow,
-    products_per_position: int,
-    preset: ArrayPreset | None,
-    fold: FoldTiming | None,
-    overhead_cycles: int,
-    overlap_folds: bool,
-) -> SystolicArray:
-    if preset is not None:
-        fold = fold_preset(preset, dataflow, "design.array_preset")
-    return SystolicArray(
-        rows=rows,
-        columns=columns,
-        n_arrays=n_arrays,
-        dataflow=dataflow,
-        products_per_position=products_per_position,
-        fold=fold or FoldTiming(control=CycleForm(constant=overhead_cycles), overlap_folds=overlap_folds),
-    )
 
 
 def _require(key: str, value: object, holds: bool, requirement: str, remedy: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
     n_groups = max(len({shape.layer_group(i + 1) for i in range(*window)}) for window in pairwise(ends))
     stored = (n_groups, min(max(shares), workload.n_stored_heads), 1)
     sizes = [n * size for n, size in zip(stored, _stored_bytes(workload), strict=True)]
-    panels = _largest_panels(workload, accelerator.array)
+    panels = _largest_panels(workload, panel_shape(accelerator.array))
     capacity = accelerator.weight_buffer_kib * 1024
     choices = {
         "on_chip": [(True, True, True)],
@@ -104,24 +105,39 @@ def _stored_bytes(workload: Workload) -> tuple[int, ...]:
     return tuple(group_weight_bytes(group, quant) + group_vector_bytes(group, quant) for group in groups)
 
 
-@functools.lru_cache(maxsize=256)  # the same for every design with these arrays
-def _largest_panels(workload: Workload, array: SystolicArray) -> tuple[int, ...]:
+@functools.lru_cache(maxsize=256)  # the same for every design with such panels
+def _largest_panels(workload: Workload, shape: PanelShape) -> tuple[int, ...]:
     """Bytes of the largest panel of one layer, one exit and the prologue."""
-    panels = ([streamed_panels(op, workload.quant, array) for op in group] for group in _placed_groups(workload))
+    panels = ([streamed_panels(op, workload.quant, shape) for op in group] for group in _placed_groups(workload))
     return tuple(max((size for op in group for size in op), default=0) for group in panels)
 
 
-def streamed_panels(op: Op, quant: QuantConfig, array: SystolicArray) -> tuple[int, ...]:
-    """Return the bytes of the panels in which an op's stored parameters are streamed to arrays, in order.
+class PanelShape(NamedTuple):
+    """Columns of a panel of a product and of an exit head; with `slice_rows` products have slices of so many inputs."""
+
+    product_columns: int
+    head_columns: int
+    slice_rows: int | None
+
+
+def panel_shape(array: SystolicArray) -> PanelShape:
+    """Return the panels in which weights are streamed to arrays.
 
     Of a product every array gets a panel of its own columns; with input-stationary arrays, which go through all
     columns at once, a slice of its own `array_rows` inputs. An exit head's panels are a fold wide.
     """
-    if not isinstance(op, MatMul):
-        return parameter_panels(op, quant, array.fold_columns)
-    if array.dataflow == "input_stationary":
-        return parameter_panels(op, quant, op.n, array.rows * array.n_arrays)
-    return parameter_panels(op, quant, array.fold_columns * array.n_arrays)
+    return PanelShape(
+        product_columns=array.fold_columns * array.n_arrays,
+        head_columns=array.fold_columns,
+        slice_rows=array.rows * array.n_arrays if array.dataflow == "input_stationary" else None,
+    )
+
+
+def streamed_panels(op: Op, quant: QuantConfig, shape: PanelShape) -> tuple[int, ...]:
+    """Return the bytes of the panels in which an op's stored parameters are streamed, in order."""
+    if isinstance(op, MatMul):
+        return parameter_panels(op, quant, shape.product_columns, shape.slice_rows)
+    return parameter_panels(op, quant, shape.head_columns)
 
 
 def parameter_panels(op: Op, quant: QuantConfig, panel_columns: int, slice_rows: int | None = None) -> tuple[int, ...]:
@@ -151,9 +167,11 @@ def _column_panels(
     n_inputs: int, n_outputs: tuple[int, ...], panel_columns: int, weight_bits: int, bias_bits: int
 ) -> tuple[int, ...]:
     """Bytes of the panels of matrices behind each other, with a bias for every column."""
-    before = np.cumsum((0, *n_outputs))
-    ends = [start + np.append(np.arange(0, n, panel_columns)[1:], n) for start, n in zip(before, n_outputs, strict=False)]
-    end = np.concatenate([before[:1], *ends])
+    ends, before = [0], 0
+    for n in n_outputs:
+        ends += [*range(before + panel_columns, before + n, panel_columns), before + n]
+        before += n
+    end = np.array(ends, np.int64)
     return _between(packed_bytes(n_inputs * end, weight_bits) + packed_bytes(end, bias_bits))
 
 

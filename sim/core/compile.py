@@ -52,13 +52,14 @@ def compile_program(
     check_activations(workload, accelerator)
     placement = place_weights(workload, accelerator)
     merged = _merged_folds(workload.layer, accelerator)
+    share = engine_channel(channel, accelerator.n_engines)
 
     def compiled(ops: tuple[Op, ...], streamed: bool) -> TaskProgram:
         return compile_ops(
             ops,
             workload.quant,
             accelerator,
-            engine_channel(channel, accelerator.n_engines),
+            share,
             rows=workload.sequence_length,
             streamed=streamed,
             decision=decision,
@@ -103,7 +104,7 @@ def compile_ops(
         head=head if has_exit else None,
     )
     shares = _n_tiles(ops, accelerator.array, context.merged) <= MAX_SHARED_TASKS
-    return _timed(ops, (_shared_group if shares else _build_group)(ops, rows, context), channel)
+    return _timed(ops, (shared_group if shares else _build_group)(ops, rows, context), channel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,7 +137,7 @@ def _build_group(ops: tuple[Op, ...], rows: int, context: GroupContext) -> _Grou
 
 # Designs that differ in clock, memory, buffers, exits or rule alone share the arrays of their programs: at most
 # 64 groups of some 150 bytes a task, 80 MB.
-_shared_group = functools.lru_cache(maxsize=64)(_build_group)
+shared_group = functools.lru_cache(maxsize=64)(_build_group)
 
 
 def _timed(ops: tuple[Op, ...], group: _Group, channel: MemoryChannel) -> TaskProgram:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.memory.buffers import streamed_panels
+from hexit.hw_model.memory.buffers import panel_shape, streamed_panels
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import VectorOp, dense_outputs, vector_unit
@@ -104,13 +104,14 @@ def tiled_ops(ops: tuple[Op, ...], rows: int, context: GroupContext) -> tuple[li
 def transfers(ops: tuple[Op, ...], context: GroupContext) -> list[Transfer]:
     """Return the transfers of a group: gathered rows of embeddings, and panels of stored weights that are streamed."""
     found: list[Transfer] = []
+    panels = panel_shape(context.accelerator.array)
     for op in ops:
         if isinstance(op, Embed):
             row_bytes = packed_bytes(op.columns, context.quant.activation_bits)
             heights = (min(context.block_rows, op.rows - first) for first in range(0, op.rows, context.block_rows))
             found += [(op.n_tables * height * row_bytes, op.n_tables * height) for height in heights]
         elif _loads(op, context):
-            found += [(size, 0) for size in streamed_panels(op, context.quant, context.accelerator.array)]
+            found += [(size, 0) for size in streamed_panels(op, context.quant, panels)]
     return found
 
 

@@ -131,9 +131,7 @@ def last_task(
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def add_tiles(
-    ops: TiledOps, first: Integers, index: int, n_ports: int, columns: Integers, sources: Integers
-) -> None:
+def add_tiles(ops: TiledOps, first: Integers, index: int, n_ports: int, columns: Integers, sources: Integers) -> None:
     """Fill the tasks of one tiled op, tile by tile, but for the cycles of an array."""
     op, tile = ops[index], 0
     for head in range(op.count):
@@ -165,9 +163,7 @@ def add_tiles(
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
-def begin_task(
-    op: TiledOps, first: int, task: int, head: int, tile: int, columns: Integers, sources: Integers
-) -> None:
+def begin_task(op: TiledOps, first: int, task: int, head: int, tile: int, columns: Integers, sources: Integers) -> None:
     """Fill what the first tile of a task says: where the task lies, and the transfer of its panel."""
     place = tile - head * op.column_tiles * op.term_tiles * op.row_tiles
     panel = place // op.inner_tiles // op.n_arrays

@@ -24,7 +24,7 @@ from typing import Literal
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import Dataflow, SystolicArray, product_folds, staging_cycles
-from hexit.hw_model.gemm import fold_cycles
+from hexit.hw_model.gemm import fold_cycles, requantisation_cycles
 from hexit.hw_model.rounding import ceil_div
 from hexit.quant.workload import MatMul
 from hexit.sim.core.program import NONE, Unit
@@ -67,7 +67,7 @@ def tiled_product(m: int, k: int, n: int, count: int, accelerator: Accelerator, 
         folds[axis] = ceil_div(sizes[axis], steps[axis])
         tiles[axis] = ceil_div(folds[axis], n_merged)
     streamed = product_folds(m, k, n, array).streamed
-    plain, finishing = (fold_cycles(streamed, accelerator, 1, n_finishing) for n_finishing in (0, 1))
+    fold = fold_cycles(streamed, accelerator, 1, n_finishing=0)
     staged = array.fold.stages_operands  # results are read out when all are there
     words_out = ceil_div(m * n, array.columns) if staged else 0
     return TiledOp(
@@ -87,13 +87,13 @@ def tiled_product(m: int, k: int, n: int, count: int, accelerator: Accelerator, 
         count=count,
         n_arrays=array.n_arrays,
         is_whole=int(staged),
-        round_cycles=plain.occupancy_cycles,
-        finishing_cycles=finishing.occupancy_cycles,
+        round_cycles=fold.occupancy_cycles,
+        finishing_cycles=max(fold.occupancy_cycles, requantisation_cycles(streamed, accelerator)),
         finishing_period=folds["m"] * folds["k"],
         unfinished_folds=folds["m"] * (folds["k"] - 1),
         inner_folds=folds[inner],
         merged_folds=merged,
-        depth_cycles=plain.latency_cycles - plain.occupancy_cycles,
+        depth_cycles=fold.latency_cycles - fold.occupancy_cycles,
         staging_in_cycles=staging_cycles(m, k, n, array) - words_out if staged else 0,
         staging_out_cycles=words_out,
         macs_each=1,
