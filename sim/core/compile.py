@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from hexit.quant.workload import ExitDecision, ExitHead, MatMul, Op, Workload, o
 from hexit.sim.core.op_tasks import GroupContext, Transfer, tiled_ops, transfers
 from hexit.sim.core.program import Program, TaskProgram
 from hexit.sim.core.task_builder import TASK_COLUMNS, BuiltTasks, build_tasks
-from hexit.sim.core.tiled_ops import INPUT, TILED_OP, TiledOp
+from hexit.sim.core.tiled_ops import INPUT
 from hexit.sim.core.tiles import n_inner_folds, n_tiles
 
 MAX_TASKS = 250_000  # tasks of one program; beyond it folds are merged into larger tiles
@@ -126,8 +125,7 @@ def _build_group(ops: tuple[Op, ...], rows: int, context: GroupContext) -> _Grou
     loads = transfers(ops, context)
     n_blocks, n_buffers = tiled[INPUT].row_tiles, context.accelerator.n_weight_buffers
     n_bytes = np.array([size for size, _ in loads], np.int64)
-    records = np.fromiter(chain.from_iterable(tiled), np.int64, len(tiled) * len(TiledOp._fields)).view(TILED_OP)
-    tasks = build_tasks(records, n_bytes, n_blocks, n_buffers, export)
+    tasks = build_tasks(tiled, n_bytes, n_buffers, export)
     kinds = {load: number for number, load in enumerate(dict.fromkeys(loads))}
     kind = np.array([kinds[load] for load in loads], np.int64)
     for array in (tasks.columns, tasks.first_dependency, tasks.dependency, tasks.exports, tasks.transfer, kind):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexit.quant.arrays import Integers
-from hexit.sim.core.program import NONE, Program
+from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.sentence import SentenceRun, evaluated_flags, run_layers
 from hexit.sim.core.spatial_costs import SpatialCosts, spatial_costs, spatial_run
-from hexit.sim.core.squash import SquashedWork, squashed_layers
+from hexit.sim.core.squash import squashed_layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,24 +70,32 @@ def exit_table(run: SentenceRun) -> ExitTable:
     n_exits = np.cumsum(run.decision_cycle != NONE)
     times = np.stack([np.ones_like(n_exits), np.arange(1, n_layers + 1), n_exits], axis=1)  # of each group, by layer
     groups = program.groups
-    squashed = _squashed(run)
+    cycles, op_cycles, macs, n_bytes = _wasted(run)
     return ExitTable(
         latency_cycles=run.decision_cycle,
-        busy_cycles=times @ np.stack([group.busy_cycles() for group in groups]),
+        busy_cycles=times @ np.array([group.busy_cycles() for group in groups]),
         n_exits=n_exits,
         macs=times @ np.array([group.macs.sum() for group in groups]),
         off_chip_bytes=times @ np.array([group.n_bytes.sum() for group in groups]),
-        wasted_cycles=np.stack([work.cycles for work in squashed]),
-        wasted_op_cycles=np.stack([work.op_cycles for work in squashed]),
-        wasted_macs=np.array([work.macs for work in squashed]),
-        wasted_bytes=np.array([work.n_bytes for work in squashed]),
+        wasted_cycles=cycles,
+        wasted_op_cycles=op_cycles,
+        wasted_macs=macs,
+        wasted_bytes=n_bytes,
     )
 
 
-def _squashed(run: SentenceRun) -> list[SquashedWork]:
-    """Return what is wasted by the layer after which a sentence exits; nothing where layers wait for the decision."""
-    if run.program.accelerator.exit_overlap != "speculate":
-        nothing = squashed_layers(run, run.program.n_layers, np.zeros(0, np.int64))
-        return [nothing] * run.program.n_layers
+def _wasted(run: SentenceRun) -> tuple[Integers, Integers, Integers, Integers]:
+    """Return squashed cycles by unit and by op, MACs and bytes, by the layer after which a sentence exits."""
+    program, n_layers = run.program, run.program.n_layers
+    if program.accelerator.exit_overlap != "speculate":  # layers wait for the decision
+        n_ops = len(program.layer.op_names) + len(program.exit.op_names)
+        nothing = np.zeros(n_layers, np.int64)
+        return np.zeros((n_layers, len(Unit)), np.int64), np.zeros((n_layers, n_ops), np.int64), nothing, nothing
     cuts = np.where(run.decision_cycle == NONE, 0, run.decision_cycle)[:, None]
-    return [squashed_layers(run, layer, cut) for layer, cut in enumerate(cuts, start=1)]
+    squashed = [squashed_layers(run, layer, cut) for layer, cut in enumerate(cuts, start=1)]
+    return (
+        np.stack([work.cycles for work in squashed]),
+        np.stack([work.op_cycles for work in squashed]),
+        np.array([work.macs for work in squashed]),
+        np.array([work.n_bytes for work in squashed]),
+    )

@@ -192,7 +192,7 @@ def _vector_op(
         column_tiles=n_panels,
         n_tasks=count * n_panels * n_blocks,
         inner_tiles=n_blocks,
-        count=count,
+        n_results=count,
         group=place.group,
         delay=place.delay,
         left_source=left,

@@ -1,6 +1,6 @@
 """Ops as grids of tiles: everything that the tasks of a group depend on, in integers.
 
-An op makes `count` results of rows x columns, each a sum of terms (a product m x k x n has m rows, n columns and k
+An op makes `n_results` results of rows x columns, each a sum of terms (a product m x k x n has m rows, n columns and k
 terms, everything else one term). Steps along the three axes cut it into tiles, which come in this order:
 
     for every result:  for every step of columns:  for every step of terms:  for every step of rows
@@ -25,8 +25,8 @@ class TiledOp(NamedTuple):
     """One op, or one pass of an exit head, as a grid of tiles.
 
     Order: `op` in its program, `unit`; the heads of a `group` of per-head ops take turns, `delay` turns late.
-    Grid: size, step and tiles of every axis; tasks. `inner_tiles` are those of the inner loop, a panel is `n_arrays` of
-    these loops, counted from `first_panel`. `is_whole`: a result is there with its last tile.
+    Grid: size, step and tiles of every axis; tasks of all results. `inner_tiles` are those of the inner loop, a panel
+    is `n_arrays` of these loops, counted from `first_panel`. `is_whole`: a result is there with its last tile.
     Operands: place of the tiled op that is read (NONE: no such operand), the columns of it that belong to one result,
     and the axes of a tile that tell its last column and row.
     `n_transfers` come first, one for each panel, or one for each step of rows (`gathers`).
@@ -54,7 +54,7 @@ class TiledOp(NamedTuple):
     terms: int = 1
     term_step: int = 1
     term_tiles: int = 1
-    count: int = 1
+    n_results: int = 1
     n_arrays: int = 1
     group: int = 0
     delay: int = 0

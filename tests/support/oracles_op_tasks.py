@@ -1,6 +1,6 @@
-"""Cuts every op into tasks and says what they read.
+"""The straightforward way to cut every op into tasks, one NumPy array for each column of each op's tasks.
 
-    product     one task per tile of every array (sim.core.tiles); a tile needs the rows and the slice of its left
+    product     one task per tile of every array (oracles_tiles.py); a tile needs the rows and the slice of its left
                 operand and the columns and slice of its right one (loaded weights, or a part of another result)
     GELU, add   per tile;   softmax   per head and row block;   layer norm, embedding   per row block
     weights     if streamed: one transfer per panel, which waits until the panel `n_weight_buffers` transfers

@@ -1,4 +1,4 @@
-"""Cuts a matrix product into the tasks of the arrays, for every data flow and number of arrays.
+"""The straightforward cut of a matrix product into tasks: every tile and every fold as an entry of an array.
 
 A product m x k x n is a loop over folds, and a tile is what `merged` consecutive folds of the inner loop cover:
 
