@@ -1,4 +1,8 @@
-"""Compiles a workload and a design into programs of tasks, once per group of ops; `sim.core.op_tasks` cuts the ops.
+"""Compiles a workload and a design into programs of tasks, once per group of ops.
+
+`sim.core.op_tasks` cuts the ops into tiles, `sim.core.task_builder` makes tasks of them. Groups are remembered by what
+shapes their tasks: `_shaping` says what of a design does not, and of the memory channel only transfers take their
+cycles.
 
 Tiles are as small as the data flow allows unless the program gets too long: then folds of the inner loop are merged
 into larger tiles, and the totals stay.
@@ -133,8 +137,8 @@ def _build_group(ops: tuple[Op, ...], rows: int, context: GroupContext) -> _Grou
     return _Group(n_blocks=n_blocks, n_ports=1 + n_blocks + n_buffers, tasks=tasks, kinds=tuple(kinds), kind=kind)
 
 
-# Designs that differ in clock, memory, buffers, exits or rule alone share the arrays of their programs: at most
-# 64 groups of some 150 bytes a task, 80 MB.
+# Designs that differ in clock, memory, buffers, exits or rule alone share the arrays of their programs. At most 64
+# groups of some 100 bytes a task: 60 MB.
 shared_group = functools.lru_cache(maxsize=64)(_build_group)
 
 

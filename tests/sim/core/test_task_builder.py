@@ -58,8 +58,9 @@ def built_heads() -> st.SearchStrategy[TaskCycles | None]:
     )
 
 
+@pytest.mark.slow
 @given(workloads(), designs(), channels() | requesting_channels(), built_heads(), st.integers(0, 9))
-@examples(300)
+@examples(150)
 def test_a_program_is_that_of_the_straightforward_compiler(
     workload: Workload, design: Accelerator, channel: MemoryChannel, head: TaskCycles | None, wait: int
 ) -> None:
@@ -71,8 +72,9 @@ def test_a_program_is_that_of_the_straightforward_compiler(
         assert_same_tasks(tasks, same)
 
 
+@pytest.mark.slow
 @given(workloads(), designs(), channels(), st.integers(1, 5), st.booleans())
-@examples(100)
+@examples(40)
 def test_merged_folds_are_those_of_the_straightforward_compiler(
     workload: Workload, design: Accelerator, channel: MemoryChannel, merged: int, streamed: bool
 ) -> None:
@@ -84,8 +86,9 @@ def test_merged_folds_are_those_of_the_straightforward_compiler(
         assert_same_tasks(ours, naive_ops(workload.layer, workload.quant, flow, channel, **given))
 
 
+@pytest.mark.slow
 @given(SIZE, SIZE, SIZE, st.integers(1, 4), designs(), st.integers(1, 4), st.booleans(), channels())
-@examples(200)
+@examples(60)
 def test_chains_of_ops_are_those_of_the_straightforward_compiler(
     m: int, k: int, n: int, count: int, design: Accelerator, merged: int, streamed: bool, channel: MemoryChannel
 ) -> None:
@@ -193,7 +196,7 @@ def test_what_designs_share_is_right_for_each_of_them(key: str, placement: Place
     """A program is remembered for one design, then asked for another that differs in one key."""
     first = replace(DEFAULT, weight_placement=placement)
     second = replace(first, **CHANGES[key])
-    assert key in ("n_engines", "weight_placement") or getattr(second, key) != getattr(first, key)
+    assert key == "weight_placement" or getattr(second, key) != getattr(first, key)
     for design in (first, second, first):
         channel = device_channel(design, load_device(design.device))
         program = compile_program(SMALL, design, channel, DECISION)
