@@ -16,6 +16,7 @@ Not modelled here: cycles of an op (array, gemm, vector, memory, machine), area 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -138,12 +139,12 @@ class Accelerator:
     n_interleaved: int = 1
     regions: tuple[Region, ...] = ()
     layer_extra_cycles: int = 0
-    arrays: dict[str, SystolicArray] = field(default_factory=dict)
-    array_presets: dict[str, ArrayPreset] = field(default_factory=dict)
-    same_hardware: dict[str, str] = field(default_factory=dict)
-    array_bits: dict[str, tuple[int, int]] = field(default_factory=dict)
-    loops: dict[str, Loop] = field(default_factory=dict)
-    constants: dict[str, int] = field(default_factory=dict)
+    arrays: dict[str, SystolicArray] = field(default_factory=dict, hash=False)
+    array_presets: dict[str, ArrayPreset] = field(default_factory=dict, hash=False)
+    same_hardware: dict[str, str] = field(default_factory=dict, hash=False)
+    array_bits: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    loops: dict[str, Loop] = field(default_factory=dict, hash=False)
+    constants: dict[str, int] = field(default_factory=dict, hash=False)
     network: Network | None = None
     products: tuple[Product, ...] = ()
     title: str = ""
@@ -303,6 +304,7 @@ class Accelerator:
         return self.stage_array(names[0]) if names and names[0] is not None else None
 
     @property
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - frozen, and every op asks for it
     def array(self) -> SystolicArray:
         """The engine's arrays with the timing of their folds."""
         if self.array_preset is not None:

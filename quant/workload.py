@@ -12,12 +12,15 @@ Not modelled: skipped padding, pruned heads, tokenisation, the host's transfer o
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields
-from typing import assert_never
+from typing import TypeVar, assert_never
 
+from hexit.quant.arrays import Integers
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.errors import ConfigError
 
+Count = TypeVar("Count", int, Integers)
 GROUP_INPUT = "input"  # name under which an op reads the hidden state that enters its group
 
 
@@ -188,7 +191,7 @@ def n_vector_parameters(op: Op) -> int:
             assert_never(op)
 
 
-def packed_bytes(n_values: int, bits: int) -> int:
+def packed_bytes(n_values: Count, bits: int) -> Count:
     """Return the bytes of `n_values` values of `bits` bits without gaps: ceil(n bits / 8)."""
     return -(-n_values * bits // 8)
 
@@ -269,6 +272,7 @@ def embed_bytes(op: Embed, quant: QuantConfig) -> int:
     return op.rows * op.n_tables * packed_bytes(op.columns, quant.activation_bits)
 
 
+@functools.lru_cache(maxsize=256)  # a run asks several times, designs one after the other for the same
 def encoder_workload(shape: EncoderShape, quant: QuantConfig, sequence_length: int) -> Workload:
     """Return the ops of one sentence of `sequence_length` tokens through an encoder of this shape.
 

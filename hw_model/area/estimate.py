@@ -10,6 +10,7 @@ exit heads' weights are part of the weight buffer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -85,6 +86,7 @@ class ResourceEstimate:
         }
 
     @property
+    @functools.lru_cache(maxsize=16)  # noqa: B019 - frozen, and every check asks for it
     def total(self) -> Resources:
         """All units together."""
         return sum(self.parts.values(), start=Resources())

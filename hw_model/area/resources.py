@@ -24,17 +24,25 @@ class Resources:
 
     def __post_init__(self) -> None:
         """Reject negative numbers."""
+        if min(self.lut, self.ff, self.dsp, self.bram18, self.uram) >= 0:
+            return
         for kind in KINDS:
             if getattr(self, kind) < 0:
                 raise ConfigError(f"resources.n_{kind}", getattr(self, kind), "must not be negative", "Correct it")
 
     def __add__(self, other: Resources) -> Resources:
         """Return what both take together."""
-        return Resources(**{kind: getattr(self, kind) + getattr(other, kind) for kind in KINDS})
+        return Resources(  # field by field: an estimate adds dozens of these
+            lut=self.lut + other.lut,
+            ff=self.ff + other.ff,
+            dsp=self.dsp + other.dsp,
+            bram18=self.bram18 + other.bram18,
+            uram=self.uram + other.uram,
+        )
 
     def __mul__(self, n: int) -> Resources:
         """Return what `n` copies take."""
-        return Resources(**{kind: getattr(self, kind) * n for kind in KINDS})
+        return Resources(lut=self.lut * n, ff=self.ff * n, dsp=self.dsp * n, bram18=self.bram18 * n, uram=self.uram * n)
 
     def fits(self, available: Resources) -> bool:
         """Whether no kind exceeds what is available."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,7 @@ class ExitUnitBuild:
     clock_period_ns: float
 
 
+@functools.lru_cache(maxsize=256)  # the same for every design in which the unit decides
 def modelled_decision(spec: ExitUnitSpec) -> BuiltPart:
     """Return cycles and area of a unit as our models have them, before any tool has run."""
     timing = unit_timing(spec)

@@ -7,11 +7,17 @@ buffer must hold the results that live at the worst op of a sentence.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator, layers_per_engine
+from hexit.hw_model.array import SystolicArray
 from hexit.hw_model.rounding import ceil_div
+from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.errors import DoesNotFit
 from hexit.quant.workload import (
@@ -52,18 +58,13 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
     demands that everything stays, ``streamed`` that nothing does. Raises DoesNotFit where the weight buffer is
     too small for that, or for the panels.
     """
-    groups = (workload.layer, workload.exit, workload.prologue)
-    quant = workload.quant
     shape = workload.shape
     shares = layers_per_engine(shape.n_layers, accelerator.n_engines, accelerator.engine_layers)
     ends = list(accumulate(shares, initial=0))  # every engine holds what its own layers use
     n_groups = max(len({shape.layer_group(i + 1) for i in range(*window)}) for window in pairwise(ends))
     stored = (n_groups, min(max(shares), workload.n_stored_heads), 1)
-    sizes = [
-        n * (group_weight_bytes(group, quant) + group_vector_bytes(group, quant))
-        for n, group in zip(stored, groups, strict=True)
-    ]
-    panels = [max(panel for op in group for panel in (0, *streamed_panels(op, quant, accelerator))) for group in groups]
+    sizes = [n * size for n, size in zip(stored, _stored_bytes(workload), strict=True)]
+    panels = _largest_panels(workload, panel_shape(accelerator.array))
     capacity = accelerator.weight_buffer_kib * 1024
     choices = {
         "on_chip": [(True, True, True)],
@@ -93,18 +94,50 @@ def place_weights(workload: Workload, accelerator: Accelerator) -> WeightPlaceme
     )
 
 
-def streamed_panels(op: Op, quant: QuantConfig, accelerator: Accelerator) -> tuple[int, ...]:
-    """Return the bytes of the panels in which a design streams an op's stored parameters, in order.
+def _placed_groups(workload: Workload) -> tuple[tuple[Op, ...], ...]:
+    return workload.layer, workload.exit, workload.prologue
+
+
+@functools.lru_cache(maxsize=256)  # the same for every design
+def _stored_bytes(workload: Workload) -> tuple[int, ...]:
+    """Bytes of the parameters of one layer, one exit and the prologue."""
+    groups, quant = _placed_groups(workload), workload.quant
+    return tuple(group_weight_bytes(group, quant) + group_vector_bytes(group, quant) for group in groups)
+
+
+@functools.lru_cache(maxsize=256)  # the same for every design with such panels
+def _largest_panels(workload: Workload, shape: PanelShape) -> tuple[int, ...]:
+    """Bytes of the largest panel of one layer, one exit and the prologue."""
+    panels = ([streamed_panels(op, workload.quant, shape) for op in group] for group in _placed_groups(workload))
+    return tuple(max((size for op in group for size in op), default=0) for group in panels)
+
+
+class PanelShape(NamedTuple):
+    """Columns of a panel of a product and of an exit head; with `slice_rows` products have slices of so many inputs."""
+
+    product_columns: int
+    head_columns: int
+    slice_rows: int | None
+
+
+def panel_shape(array: SystolicArray) -> PanelShape:
+    """Return the panels in which weights are streamed to arrays.
 
     Of a product every array gets a panel of its own columns; with input-stationary arrays, which go through all
     columns at once, a slice of its own `array_rows` inputs. An exit head's panels are a fold wide.
     """
-    array = accelerator.array
-    if not isinstance(op, MatMul):
-        return parameter_panels(op, quant, array.fold_columns)
-    if array.dataflow == "input_stationary":
-        return parameter_panels(op, quant, op.n, array.rows * array.n_arrays)
-    return parameter_panels(op, quant, array.fold_columns * array.n_arrays)
+    return PanelShape(
+        product_columns=array.fold_columns * array.n_arrays,
+        head_columns=array.fold_columns,
+        slice_rows=array.rows * array.n_arrays if array.dataflow == "input_stationary" else None,
+    )
+
+
+def streamed_panels(op: Op, quant: QuantConfig, shape: PanelShape) -> tuple[int, ...]:
+    """Return the bytes of the panels in which an op's stored parameters are streamed, in order."""
+    if isinstance(op, MatMul):
+        return parameter_panels(op, quant, shape.product_columns, shape.slice_rows)
+    return parameter_panels(op, quant, shape.head_columns)
 
 
 def parameter_panels(op: Op, quant: QuantConfig, panel_columns: int, slice_rows: int | None = None) -> tuple[int, ...]:
@@ -117,30 +150,41 @@ def parameter_panels(op: Op, quant: QuantConfig, panel_columns: int, slice_rows:
     """
     match op:
         case MatMul(weights=True) if slice_rows is not None:
-            heights = [min(slice_rows, op.k - first) for first in range(0, op.k, slice_rows)]
-            sizes = [(height * op.n, 0) for height in heights[:-1]] + [(heights[-1] * op.n, op.n)]
+            return _slices(op.k, op.n, slice_rows, quant.weight_bits, quant.bias_bits)
         case MatMul(weights=True):
-            sizes = _column_panels(op.k, op.n, panel_columns)
+            return _column_panels(op.k, (op.n,), panel_columns, quant.weight_bits, quant.bias_bits)
         case ExitHead():
-            dense = _column_panels(op.hidden_size, op.hidden_size, panel_columns) if op.pooler else []
-            sizes = dense + _column_panels(op.hidden_size, op.n_classes, panel_columns)
+            outputs = (op.hidden_size,) * op.pooler + (op.n_classes,)
+            return _column_panels(op.hidden_size, outputs, panel_columns, quant.weight_bits, quant.bias_bits)
         case _ if n_vector_parameters(op):
             return (packed_bytes(n_vector_parameters(op), quant.bias_bits),)
         case _:
             return ()
-    weights_so_far = accumulate((weights for weights, _ in sizes), initial=0)
-    biases_so_far = accumulate((biases for _, biases in sizes), initial=0)
-    ends = [
-        packed_bytes(weights, quant.weight_bits) + packed_bytes(biases, quant.bias_bits)
-        for weights, biases in zip(weights_so_far, biases_so_far, strict=True)
-    ]
-    return tuple(end - start for start, end in pairwise(ends))
 
 
-def _column_panels(n_inputs: int, n_outputs: int, panel_columns: int) -> list[tuple[int, int]]:
-    """Weights and biases of the panels of a matrix."""
-    widths = (min(panel_columns, n_outputs - first) for first in range(0, n_outputs, panel_columns))
-    return [(n_inputs * width, width) for width in widths]
+@functools.lru_cache(maxsize=1024)  # the same for every op with such a matrix
+def _column_panels(
+    n_inputs: int, n_outputs: tuple[int, ...], panel_columns: int, weight_bits: int, bias_bits: int
+) -> tuple[int, ...]:
+    """Bytes of the panels of matrices behind each other, with a bias for every column."""
+    ends, before = [0], 0
+    for n in n_outputs:
+        ends += [*range(before + panel_columns, before + n, panel_columns), before + n]
+        before += n
+    end = np.array(ends, np.int64)
+    return _between(packed_bytes(n_inputs * end, weight_bits) + packed_bytes(end, bias_bits))
+
+
+@functools.lru_cache(maxsize=1024)  # the same for every op with such a matrix
+def _slices(n_inputs: int, n_outputs: int, slice_rows: int, weight_bits: int, bias_bits: int) -> tuple[int, ...]:
+    """Bytes of the slices of a matrix, the last one with a bias for every column."""
+    end = np.append(np.arange(0, n_inputs, slice_rows), n_inputs)
+    biases = np.where(end == n_inputs, n_outputs, 0)
+    return _between(packed_bytes(end * n_outputs, weight_bits) + packed_bytes(biases, bias_bits))
+
+
+def _between(ends: Integers) -> tuple[int, ...]:
+    return tuple(np.diff(ends).tolist())
 
 
 LIVE_HEADS = 2  # matrices of one per-head op that exist at a time: the head in work and the one before it
@@ -154,11 +198,18 @@ def activation_bytes(workload: Workload, accelerator: Accelerator) -> int:
     exist at a time. With `interleave` every further resident sentence keeps its hidden state. Accumulators in the
     array are not counted.
     """
+    return _working_bytes(workload) + (accelerator.n_interleaved - 1) * _hidden_bytes(workload)
+
+
+def _hidden_bytes(workload: Workload) -> int:
+    return packed_bytes(workload.sequence_length * workload.shape.hidden_size, workload.quant.activation_bits)
+
+
+@functools.lru_cache(maxsize=256)  # the same for every design
+def _working_bytes(workload: Workload) -> int:
+    """Bytes of the live results of one sentence at the worst op."""
     bits = workload.quant.activation_bits
-    hidden = packed_bytes(workload.sequence_length * workload.shape.hidden_size, bits)
-    groups = (workload.prologue, workload.layer)
-    working = max(_peak_bytes(ops, bits, hidden if ops is workload.layer else 0) for ops in groups)
-    return working + (accelerator.n_interleaved - 1) * hidden
+    return max(_peak_bytes(workload.prologue, bits, 0), _peak_bytes(workload.layer, bits, _hidden_bytes(workload)))
 
 
 def _peak_bytes(ops: tuple[Op, ...], bits: int, input_bytes: int) -> int:

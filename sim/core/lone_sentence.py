@@ -67,21 +67,35 @@ def _simulate(program: Program, evaluated_layers: tuple[int, ...] | None) -> tup
 def exit_table(run: SentenceRun) -> ExitTable:
     """Return cycles and work of every exit layer of a sentence that ran through all layers."""
     program, n_layers = run.program, run.program.n_layers
-    layers = np.arange(1, n_layers + 1)
     n_exits = np.cumsum(run.decision_cycle != NONE)
-    times = (np.ones_like(layers), layers, n_exits)
-    speculates = program.accelerator.exit_overlap == "speculate"
-    begins_after = layers if speculates else np.full(n_layers, n_layers)  # nothing is squashed where layers wait
-    cuts = np.where(run.decision_cycle == NONE, 0, run.decision_cycle)[:, None]
-    squashed = [squashed_layers(run, first, cut) for first, cut in zip(begins_after.tolist(), cuts, strict=True)]
+    times = np.stack([np.ones_like(n_exits), np.arange(1, n_layers + 1), n_exits], axis=1)  # of each group, by layer
+    groups = program.groups
+    cycles, op_cycles, macs, n_bytes = _wasted(run)
     return ExitTable(
         latency_cycles=run.decision_cycle,
-        busy_cycles=np.sum([np.outer(n, g.busy_cycles()) for n, g in zip(times, program.groups, strict=True)], axis=0),
+        busy_cycles=times @ np.array([group.busy_cycles() for group in groups]),
         n_exits=n_exits,
-        macs=np.sum([n * g.macs.sum() for n, g in zip(times, program.groups, strict=True)], axis=0),
-        off_chip_bytes=np.sum([n * g.n_bytes.sum() for n, g in zip(times, program.groups, strict=True)], axis=0),
-        wasted_cycles=np.stack([work.cycles for work in squashed]),
-        wasted_op_cycles=np.stack([work.op_cycles for work in squashed]),
-        wasted_macs=np.array([work.macs for work in squashed]),
-        wasted_bytes=np.array([work.n_bytes for work in squashed]),
+        macs=times @ np.array([group.macs.sum() for group in groups]),
+        off_chip_bytes=times @ np.array([group.n_bytes.sum() for group in groups]),
+        wasted_cycles=cycles,
+        wasted_op_cycles=op_cycles,
+        wasted_macs=macs,
+        wasted_bytes=n_bytes,
+    )
+
+
+def _wasted(run: SentenceRun) -> tuple[Integers, Integers, Integers, Integers]:
+    """Return squashed cycles by unit and by op, MACs and bytes, by the layer after which a sentence exits."""
+    program, n_layers = run.program, run.program.n_layers
+    if program.accelerator.exit_overlap != "speculate":  # layers wait for the decision
+        n_ops = len(program.layer.op_names) + len(program.exit.op_names)
+        nothing = np.zeros(n_layers, np.int64)
+        return np.zeros((n_layers, program.n_units), np.int64), np.zeros((n_layers, n_ops), np.int64), nothing, nothing
+    cuts = np.where(run.decision_cycle == NONE, 0, run.decision_cycle)[:, None]
+    squashed = [squashed_layers(run, layer, cut) for layer, cut in enumerate(cuts, start=1)]
+    return (
+        np.stack([work.cycles for work in squashed]),
+        np.stack([work.op_cycles for work in squashed]),
+        np.array([work.macs for work in squashed]),
+        np.array([work.n_bytes for work in squashed]),
     )

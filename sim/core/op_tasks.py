@@ -1,4 +1,4 @@
-"""Cuts every op into tasks and says what they read.
+"""Cuts every op into tiles and says what they read.
 
     product     one task per tile of every array (sim.core.tiles); a tile needs the rows and the slice of its left
                 operand and the columns and slice of its right one (loaded weights, or a part of another result)
@@ -13,21 +13,17 @@ Not modelled: loop orders other than the data flow's, reads that free a panel be
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
-
-import numpy as np
+from typing import NamedTuple, assert_never
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.memory.buffers import streamed_panels
-from hexit.hw_model.memory.channel import MemoryChannel, gather_cycles, transfer_cycles
+from hexit.hw_model.memory.buffers import panel_shape, streamed_panels
 from hexit.hw_model.rounding import ceil_div
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.hw_model.vector import VectorOp, dense_outputs, vector_unit
-from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.workload import (
+    GROUP_INPUT,
     Add,
     Embed,
     ExitDecision,
@@ -37,12 +33,13 @@ from hexit.quant.workload import (
     MatMul,
     Op,
     Softmax,
+    n_vector_parameters,
     output_shape,
     packed_bytes,
 )
-from hexit.sim.core.program import Unit
-from hexit.sim.core.task_list import Region, Result, TaskList
-from hexit.sim.core.tiles import cut_product
+from hexit.sim.core.program import NONE, Unit
+from hexit.sim.core.tiled_ops import COLUMNS, EVERYTHING, INPUT, TERMS, TiledOp
+from hexit.sim.core.tiles import tiled_product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +51,6 @@ class GroupContext:
 
     quant: QuantConfig
     accelerator: Accelerator
-    channel: MemoryChannel
     merged: int
     streamed: bool
     decision: TaskCycles
@@ -66,182 +62,232 @@ class GroupContext:
         return self.merged * self.accelerator.array_rows
 
 
-def add_op(tasks: TaskList, op: Op, context: GroupContext) -> None:
-    """Append the tasks of one op."""
+Transfer = tuple[int, int]  # bytes that come from off the chip at once, and the scattered rows they are; 0: contiguous
+
+
+def tiled_ops(ops: tuple[Op, ...], rows: int, context: GroupContext) -> tuple[list[TiledOp], int]:
+    """Return the group's input of `rows` rows and its ops as grids of tiles, and which of them leaves the group.
+
+    A decision leaves the hidden state, the group's input, as it is.
+    """
+    n_blocks = ceil_div(rows, context.block_rows)
+    tiled = [
+        TiledOp(
+            op=NONE,
+            unit=NONE,
+            rows=rows,
+            row_step=context.block_rows,
+            row_tiles=n_blocks,
+            columns=sys.maxsize,
+            column_step=sys.maxsize,
+            column_tiles=1,
+            n_tasks=n_blocks,
+            inner_tiles=n_blocks,
+        )
+    ]
+    places = {GROUP_INPUT: INPUT}
+    group, turn, before = 0, 0, None
+    for number, op in enumerate(ops):
+        per_head = output_shape(op)[0] > 1
+        if not (per_head and before is not None and output_shape(before)[0] > 1):
+            group, turn = group + 1, 0
+        elif isinstance(before, Softmax):
+            turn += 1
+        place = _Place(number, group, turn, tuple(places[name] for name in op.inputs))
+        tiled += _parts(op, place, len(tiled), context)
+        if not isinstance(op, ExitDecision):
+            places[op.name] = len(tiled) - 1
+        before = op
+    return tiled, places.get(ops[-1].name, INPUT)
+
+
+def transfers(ops: tuple[Op, ...], context: GroupContext) -> list[Transfer]:
+    """Return the transfers of a group: gathered rows of embeddings, and panels of stored weights that are streamed."""
+    found: list[Transfer] = []
+    panels = panel_shape(context.accelerator.array)
+    for op in ops:
+        if isinstance(op, Embed):
+            row_bytes = packed_bytes(op.columns, context.quant.activation_bits)
+            heights = (min(context.block_rows, op.rows - first) for first in range(0, op.rows, context.block_rows))
+            found += [(op.n_tables * height * row_bytes, op.n_tables * height) for height in heights]
+        elif _loads(op, context):
+            found += [(size, 0) for size in streamed_panels(op, context.quant, panels)]
+    return found
+
+
+def _loads(op: Op, context: GroupContext) -> bool:
+    """Whether an op's stored weights come from off the chip: all but those of a head that was built."""
+    built = isinstance(op, ExitHead) and context.head is not None
+    return context.streamed and n_vector_parameters(op) > 0 and not built
+
+
+class _Place(NamedTuple):
+    """Where an op stands in its program, and the tiled ops that it reads."""
+
+    op: int
+    group: int
+    delay: int
+    sources: tuple[int, ...]
+
+
+def _parts(op: Op, place: _Place, n_before: int, context: GroupContext) -> list[TiledOp]:
+    """Return an op as one grid of tiles, or an exit head as one for each pass, behind `n_before` others."""
+    design = context.accelerator
     match op:
         case MatMul():
-            _add_product(tasks, op, context)
+            return [_product(op, place, context)]
         case Softmax():
-            _add_vector_op(tasks, op, Unit.SOFTMAX, context)
+            return [_vector_op(op, Unit.SOFTMAX, place, context)]
         case LayerNorm():
-            _add_layer_norm(tasks, op, context)
+            return [_vector_op(op, Unit.LAYER_NORM, place, context)]
         case Gelu():
-            _add_vector_op(tasks, op, Unit.GELU, context, context.accelerator.array_columns)
+            return [_vector_op(op, Unit.GELU, place, context, design.array_columns)]
         case Add():
-            _add_vector_op(tasks, op, Unit.ADD, context, context.accelerator.array_columns)
+            return [_vector_op(op, Unit.ADD, place, context, design.array_columns)]
         case Embed():
-            _add_embedding(tasks, op, context)
+            return [_vector_op(op, Unit.ADD, place, context)]
         case ExitHead():
-            _add_exit_head(tasks, op, context)
+            return _exit_head(op, place, n_before, context)
         case ExitDecision():
-            _add_decision(tasks, op, context)
+            return [_decision(place, context.decision)]
         case _:
             assert_never(op)
 
 
-def _add_product(tasks: TaskList, op: MatMul, context: GroupContext) -> None:
-    cut = cut_product(op, context.accelerator, context.merged)
-
-    def read(operand: int, width: int, last_column: Integers, last_row: Integers) -> Integers:
-        region = Region(n_heads=op.count, head=cut.head, width=width, last_column=last_column, last_row=last_row)
-        return np.maximum.reduceat(tasks.read(op.inputs[operand], region), cut.first_tile)
-
-    operands = [read(0, op.k, cut.last_k, cut.last_row)]
-    if not op.weights and op.transposed:
-        operands.append(read(1, op.k, cut.last_k, cut.last_column))
-    elif not op.weights:
-        operands.append(read(1, op.n, cut.last_column, cut.last_k))
-    elif context.streamed:
-        operands.append(_load(tasks, op, context, cut.last_of_panel)[cut.panel])
-    numbers = tasks.append(
-        Unit.ARRAY,
-        cut.occupancy_cycles,
-        cut.latency_cycles,
-        operands,
-        head=cut.task_head,
-        panel=cut.panel,
-        block=cut.block,
-        macs=cut.macs,
-    )
-    tasks.results[op.name] = Result(
-        tasks=numbers[cut.finished], columns=op.n, panel_columns=cut.panel_columns, block_rows=cut.block_rows
+def _product(op: MatMul, place: _Place, context: GroupContext) -> TiledOp:
+    product = tiled_product(op.m, op.k, op.n, op.count, context.accelerator, context.merged)
+    column_axis, row_axis = (TERMS, COLUMNS) if op.transposed else (COLUMNS, TERMS)
+    return product._replace(
+        op=place.op,
+        group=place.group,
+        delay=place.delay,
+        left_source=place.sources[0],
+        left_width=op.k,
+        left_column_axis=TERMS,
+        right_source=NONE if op.weights else place.sources[1],
+        right_width=op.k if op.transposed else op.n,
+        right_column_axis=column_axis,
+        right_row_axis=row_axis,
+        n_transfers=ceil_div(product.n_tasks, product.inner_tiles) if _loads(op, context) else 0,
     )
 
 
-def _add_vector_op(
-    tasks: TaskList,
-    op: VectorOp,
-    unit: Unit,
-    context: GroupContext,
-    panel_columns: int | None = None,
-    loads: Sequence[Integers] = (),
-) -> None:
-    """Append a task per head, panel of columns (a whole row without `panel_columns`) and row block."""
+def _vector_op(
+    op: VectorOp, unit: Unit, place: _Place, context: GroupContext, panel_columns: int | None = None
+) -> TiledOp:
+    """Return a task per head, panel of columns (a whole row without `panel_columns`) and row block."""
     count, rows, columns = output_shape(op)
-    width = panel_columns or columns
-    heights = tasks.block_heights(rows)
-    n_panels = ceil_div(columns, width)
-    head, panel, block = np.indices((count, n_panels, heights.size)).reshape(3, -1)
-    last_column = np.minimum((panel + 1) * width, columns) - 1
-    last_row = (np.cumsum(heights) - 1)[block]
-    region = Region(n_heads=count, head=head, width=columns, last_column=last_column, last_row=last_row)
+    left, right = (*place.sources, NONE, NONE)[:2]
     lanes = vector_unit(op, context.accelerator)
-    occupancy = lanes.occupancy_cycles(heights[block], last_column + 1 - panel * width)
-    numbers = tasks.append(
-        unit,
-        occupancy,
-        occupancy + lanes.depth_cycles,
-        [*(tasks.read(name, region) for name in op.inputs), *loads],
-        head=head,
-        panel=panel,
-        block=block,
-    )
-    tasks.results[op.name] = Result(
-        tasks=numbers.reshape(count, n_panels, heights.size),
+    n_panels, n_blocks = ceil_div(columns, panel_columns or columns), ceil_div(rows, context.block_rows)
+    gathers = isinstance(op, Embed)
+    return TiledOp(
+        op=place.op,
+        unit=int(unit),
+        rows=rows,
+        row_step=context.block_rows,
+        row_tiles=n_blocks,
         columns=columns,
-        panel_columns=width,
-        block_rows=tasks.block_rows,
+        column_step=panel_columns or columns,
+        column_tiles=n_panels,
+        n_tasks=count * n_panels * n_blocks,
+        inner_tiles=n_blocks,
+        n_results=count,
+        group=place.group,
+        delay=place.delay,
+        left_source=left,
+        left_width=columns,
+        right_source=right,
+        right_width=columns,
+        n_transfers=n_blocks if gathers else int(_loads(op, context)),
+        gathers=int(gathers),
+        interval_cycles=lanes.interval_cycles,
+        lanes=lanes.lanes,
+        depth_cycles=lanes.depth_cycles,
     )
 
 
-def _add_layer_norm(tasks: TaskList, op: LayerNorm, context: GroupContext) -> None:
-    last_use = np.array([tasks.block_heights(op.rows).size - 1])
-    loads = [_load(tasks, op, context, last_use)] if context.streamed else []
-    _add_vector_op(tasks, op, Unit.LAYER_NORM, context, loads=loads)
+def _exit_head(op: ExitHead, place: _Place, n_before: int, context: GroupContext) -> list[TiledOp]:
+    """Return the pooling, row block by row block, and the rest of the head: as it was built, or dense passes.
 
-
-def _add_embedding(tasks: TaskList, op: Embed, context: GroupContext) -> None:
-    """Append a gather of the tables' rows per row block, and their sums."""
-    heights = tasks.block_heights(op.rows)
-    row_bytes = packed_bytes(op.columns, context.quant.activation_bits)
-    loads = tasks.append(
-        Unit.DMA,
-        *_cycles([gather_cycles(int(height) * op.n_tables, row_bytes, context.channel) for height in heights]),
-        block=np.arange(heights.size),
-        n_bytes=heights * op.n_tables * row_bytes,
-    )
-    _add_vector_op(tasks, op, Unit.ADD, context, loads=[loads])
-
-
-def _add_exit_head(tasks: TaskList, op: ExitHead, context: GroupContext) -> None:
-    """Append the pooling, row block by row block, and the rest of the head: as it was built, or dense passes."""
-    heights = tasks.block_heights(op.pooled_rows)
-    block = np.arange(heights.size)
-    region = Region(
-        n_heads=1,
-        head=np.zeros_like(block),
-        width=op.hidden_size,
-        last_column=np.full_like(block, op.hidden_size - 1),
-        last_row=np.cumsum(heights) - 1,
-    )
-    source = tasks.read(op.inputs[0], region)
-    if op.pooled_rows > 1:
-        lanes = vector_unit(op, context.accelerator)
-        occupancy = lanes.occupancy_cycles(heights, op.hidden_size)
-        source = tasks.append(Unit.HEAD, occupancy, occupancy + lanes.depth_cycles, [source], panel=-1, block=block)
-    if context.head is None:
-        outputs = _append_dense_passes(tasks, op, context, int(source[-1]))
-    else:
-        macs = op.hidden_size * sum(dense_outputs(op))
-        outputs = tasks.append(Unit.HEAD, *_cycles([context.head]), [source[-1:]], macs=macs)
-    tasks.results[op.name] = Result(tasks=outputs[-1:].reshape(1, 1, 1))
-
-
-def _append_dense_passes(tasks: TaskList, op: ExitHead, context: GroupContext, source: int) -> Integers:
-    """Append the dense passes of a head in panels of outputs; each pass reads the last panel of the one before."""
-    panel_columns = context.accelerator.array_columns
-    widths = [np.minimum(panel_columns, n - np.arange(0, n, panel_columns)) for n in dense_outputs(op)]
-    width = np.concatenate(widths)
-    panel = np.arange(width.size)
-    loads = [_load(tasks, op, context, panel)] if context.streamed else []
-    last_of_pass = tasks.next_number - 1 + np.cumsum([one_pass.size for one_pass in widths])
-    inputs = np.repeat([source, *last_of_pass[:-1]], [one_pass.size for one_pass in widths])
-    lanes = vector_unit(op, context.accelerator)
-    occupancy = lanes.occupancy_cycles(width, op.hidden_size)
-    return tasks.append(
-        Unit.HEAD,
-        occupancy,
-        occupancy + lanes.depth_cycles,
-        [inputs, *loads],
-        panel=panel,
-        macs=op.hidden_size * width,
-    )
-
-
-def _add_decision(tasks: TaskList, op: ExitDecision, context: GroupContext) -> None:
-    zero = np.zeros(1, np.int64)
-    everything = Region(n_heads=1, head=zero, width=0, last_column=zero, last_row=np.full(1, sys.maxsize))
-    sources = [tasks.read(name, everything) for name in op.inputs]
-    tasks.decision = int(tasks.append(Unit.DECISION, *_cycles([context.decision]), sources)[0])
-
-
-def _load(tasks: TaskList, op: Op, context: GroupContext, last_use: Integers) -> Integers:
-    """Append one transfer per panel of an op's parameters; a transfer waits for the release of its buffer.
-
-    `last_use`: the last task that needs each panel, counted from the first one behind the transfers.
+    Each pass reads the last panel of the one before.
     """
-    n_bytes = np.array(streamed_panels(op, context.quant, context.accelerator))
-    releases = np.concatenate([tasks.releases, tasks.next_number + n_bytes.size + last_use])
-    tasks.releases = releases[n_bytes.size :]
-    return tasks.append(
-        Unit.DMA,
-        *_cycles([transfer_cycles(int(size), context.channel) for size in n_bytes]),
-        [releases[: n_bytes.size]],
-        panel=np.arange(n_bytes.size),
-        n_bytes=n_bytes,
+    lanes = vector_unit(op, context.accelerator)
+    parts = []
+    if op.pooled_rows > 1:
+        n_blocks = ceil_div(op.pooled_rows, context.block_rows)
+        pooling = TiledOp(
+            op=place.op,
+            unit=int(Unit.HEAD),
+            rows=op.pooled_rows,
+            row_step=context.block_rows,
+            row_tiles=n_blocks,
+            columns=op.hidden_size,
+            column_step=op.hidden_size,
+            column_tiles=1,
+            n_tasks=n_blocks,
+            inner_tiles=n_blocks,
+            group=place.group,
+            first_panel=-1,
+            is_whole=1,
+            left_source=place.sources[0],
+            interval_cycles=lanes.interval_cycles,
+            lanes=lanes.lanes,
+            depth_cycles=lanes.depth_cycles,
+        )
+        parts.append(pooling)
+    if context.head is not None:
+        n_outputs = sum(dense_outputs(op))
+        whole = _one_row(Unit.HEAD, place, n_outputs, n_outputs, *_busy_and_wait(context.head))
+        passes = [whole._replace(lanes=n_outputs)]
+    else:
+        panel, busy = context.accelerator.array_columns, lanes.occupancy_cycles(1, op.hidden_size)
+        passes = [_one_row(Unit.HEAD, place, n, panel, busy, lanes.depth_cycles) for n in dense_outputs(op)]
+    n_panels = 0
+    for one_pass in passes:
+        dense = one_pass._replace(
+            terms=op.hidden_size,
+            term_step=op.hidden_size,
+            first_panel=n_panels,
+            left_source=n_before + len(parts) - 1 if parts else place.sources[0],
+            left_column_axis=TERMS,
+            n_transfers=one_pass.n_tasks if _loads(op, context) else 0,
+            macs_each=1,
+        )
+        parts.append(dense)
+        n_panels += dense.n_tasks
+    return parts
+
+
+def _decision(place: _Place, cycles: TaskCycles) -> TiledOp:
+    head, hidden_state = place.sources
+    return _one_row(Unit.DECISION, place, 1, 1, *_busy_and_wait(cycles))._replace(
+        left_source=head, left_row_axis=EVERYTHING, right_source=hidden_state, right_row_axis=EVERYTHING
     )
 
 
-def _cycles(costs: Sequence[TaskCycles]) -> tuple[Integers, Integers]:
-    """Occupancy and latency of one task for each of `costs`."""
-    return np.array([cost.occupancy_cycles for cost in costs]), np.array([cost.latency_cycles for cost in costs])
+def _one_row(
+    unit: Unit, place: _Place, columns: int, panel_columns: int, interval_cycles: int, depth_cycles: int
+) -> TiledOp:
+    """Return a row of results in panels, each of which takes an interval per column."""
+    n_panels = ceil_div(columns, panel_columns)
+    return TiledOp(
+        op=place.op,
+        unit=int(unit),
+        rows=1,
+        row_step=1,
+        row_tiles=1,
+        columns=columns,
+        column_step=panel_columns,
+        column_tiles=n_panels,
+        n_tasks=n_panels,
+        inner_tiles=1,
+        group=place.group,
+        is_whole=1,
+        interval_cycles=interval_cycles,
+        depth_cycles=depth_cycles,
+    )
+
+
+def _busy_and_wait(cycles: TaskCycles) -> tuple[int, int]:
+    return cycles.occupancy_cycles, cycles.latency_cycles - cycles.occupancy_cycles

@@ -18,6 +18,7 @@ Not modelled: units that reorder their tasks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numba
@@ -55,7 +56,7 @@ class Flat(NamedTuple):
 
 def flatten(groups: Sequence[TaskProgram]) -> Flat:
     """Return the arrays that the compiled functions take."""
-    n_dependencies = [0, *np.cumsum([group.dependency.size for group in groups]).tolist()]
+    n_dependencies = [*accumulate((group.dependency.size for group in groups), initial=0)]
     first_dependency = [
         group.first_dependency[:-1] + before for group, before in zip(groups, n_dependencies, strict=False)
     ]
@@ -71,13 +72,13 @@ def flatten(groups: Sequence[TaskProgram]) -> Flat:
         unit=np.concatenate([group.unit for group in groups]),
         occupancy=np.concatenate([group.occupancy_cycles for group in groups]),
         latency=np.concatenate([group.latency_cycles for group in groups]),
-        first_dependency=np.concatenate([*first_dependency, n_dependencies[-1:]]).astype(np.int64),
+        first_dependency=np.concatenate([*first_dependency, np.array(n_dependencies[-1:], np.int64)]),
         dependency=np.concatenate([group.dependency for group in groups]),
     )
 
 
 def _offsets(sizes: Sequence[int]) -> Integers:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return np.array([*accumulate(sizes, initial=0)], np.int64)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped

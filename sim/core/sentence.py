@@ -46,7 +46,7 @@ def evaluated_flags(program: Program, evaluated_layers: tuple[int, ...] | None) 
     if not set(chosen) <= set(range(1, n_layers + 1)) or n_layers not in chosen:
         requirement = f"must lie in 1..{n_layers} and contain {n_layers}"
         raise ConfigError("evaluated_layers", evaluated_layers, requirement, "Correct the list")
-    return np.isin(np.arange(1, n_layers + 1), list(chosen))
+    return np.array([layer in chosen for layer in range(1, n_layers + 1)])
 
 
 def run_layers(program: Program, evaluated: Flags, prologue: TaskProgram) -> SentenceRun:

@@ -12,6 +12,7 @@ computes every exit.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ def nominal_scale(logit_bits: int) -> float:
     return math.ldexp(NOMINAL_RANGE, 1 - logit_bits)
 
 
+@functools.lru_cache(maxsize=256)  # the same for every design with as many resident sentences
 def unit_spec(rule: ExitRule, shape: EncoderShape, quant: QuantConfig, scale: float, n_slots: int) -> ExitUnitSpec:
     """Return the unit that a rule needs on this network; raise ConfigError for a rule that cannot serve it."""
     if n_slots > MAX_SLOTS:

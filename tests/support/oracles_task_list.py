@@ -1,4 +1,4 @@
-"""Tasks of a group of ops as they are appended, where results are, and the order in which the units take the tasks.
+"""The straightforward list of tasks: they are appended op by op, then sorted by all keys of their order at once.
 
 A dependency on a region of a result is one on its last task: within one op results come in program order. The heads
 of a run of per-head ops take turns, ops behind a softmax one head later, so that the array works on the next head's
