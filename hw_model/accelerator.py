@@ -69,7 +69,8 @@ class Accelerator:
     each for its share of the layers (`engine_layers`, equal where absent), with a FIFO of `fifo_sentences` between
     two; results leave ``as_finished`` or ``in_order``. `exit_overlap`: the next layer waits for the exit
     decision (``stall``), starts and is squashed on an exit (``speculate``), or gives way to `n_interleaved` - 1
-    other resident sentences (``interleave``).
+    other resident sentences (``interleave``). With `share_weights` all of them pass through each streamed weight panel
+    behind each other, whatever layers they are at.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Accelerator:
     result_order: ResultOrder = "as_finished"
     exit_overlap: ExitOverlap = "stall"
     n_interleaved: int = 1
+    share_weights: bool = False
 
     def __post_init__(self) -> None:
         """Reject sizes that cannot be built and policies that contradict each other."""
@@ -152,6 +154,20 @@ class Accelerator:
             interleaved == (self.n_interleaved > 1),
             f"must be {'at least 2' if interleaved else '1'} with exit_overlap {self.exit_overlap}",
             'Set exit_overlap = "interleave" with n_interleaved >= 2, or n_interleaved = 1',
+        )
+        _require(
+            "share_weights",
+            self.share_weights,
+            interleaved or not self.share_weights,
+            f"needs several resident sentences, exit_overlap {self.exit_overlap} has one",
+            'Set exit_overlap = "interleave" with n_interleaved >= 2, or share_weights = false',
+        )
+        _require(
+            "share_weights",
+            self.share_weights,
+            not (self.share_weights and self.array.fold.stages_operands),
+            "lets sentences change within a product, but the arrays hold the operands of a whole one",
+            "Use another array_preset or fold, or share_weights = false",
         )
 
     def _check_fold(self) -> None:

@@ -151,14 +151,22 @@ def activation_bytes(workload: Workload, accelerator: Accelerator) -> int:
 
     A result lives from its op to its last reader; the hidden state that enters a group lives as long as it is
     read. GELU and sums write over their first input. Of a result that only per-head ops read, LIVE_HEADS heads
-    exist at a time. With `interleave` every further resident sentence keeps its hidden state. Accumulators in the
-    array are not counted.
+    exist at a time. With `interleave` every further resident sentence keeps its hidden state; with `share_weights`
+    and weights that are streamed all of them are at the same op, so that each has its live results (those of per-head
+    ops too, an upper bound: attention runs sentence by sentence). Accumulators in the array are not counted.
     """
     bits = workload.quant.activation_bits
     hidden = packed_bytes(workload.sequence_length * workload.shape.hidden_size, bits)
-    groups = (workload.prologue, workload.layer)
-    working = max(_peak_bytes(ops, bits, hidden if ops is workload.layer else 0) for ops in groups)
-    return working + (accelerator.n_interleaved - 1) * hidden
+    n_residents = accelerator.n_interleaved
+    placement = place_weights(workload, accelerator) if accelerator.share_weights else None
+    needs = []
+    for ops, input_bytes, streamed in (
+        (workload.prologue, 0, placement is not None and placement.prologue_streamed),
+        (workload.layer, hidden, placement is not None and placement.layer_streamed),
+    ):
+        n_working = n_residents if streamed else 1
+        needs.append(n_working * _peak_bytes(ops, bits, input_bytes) + (n_residents - n_working) * hidden)
+    return max(needs)
 
 
 def _peak_bytes(ops: tuple[Op, ...], bits: int, input_bytes: int) -> int:
@@ -191,5 +199,6 @@ def check_activations(workload: Workload, accelerator: Accelerator) -> None:
         raise DoesNotFit(
             f"activation_buffer_kib {needed_kib} needed, {accelerator.activation_buffer_kib} in design "
             f"{accelerator.name} ({needed_kib / accelerator.activation_buffer_kib:.1f}x). "
-            f"Try a shorter --seq-len than {workload.sequence_length}, lower --bits, or a larger activation_buffer_kib."
+            f"Try a shorter --seq-len than {workload.sequence_length}, lower --bits, "
+            f"{'a smaller --batch, ' * accelerator.share_weights}or a larger activation_buffer_kib."
         )

@@ -53,13 +53,25 @@ def cut_sections(program: TaskProgram, ops: Sequence[Op]) -> tuple[Integers, Int
     return begin, transfer
 
 
+def transfer_totals(program: Program, n_passes: Integers) -> tuple[int, int]:
+    """Return cycles and bytes of the shared transfers of so many passes [prologue, layer, exit] of a program.
+
+    They are the same for all lengths of a network's sentences.
+    """
+    cycles, n_bytes = 0, 0
+    for group, ops, times in zip(program.groups, program.workload.groups, n_passes.tolist(), strict=True):
+        shared = shared_transfers(group, ops)
+        cycles += times * int(group.occupancy_cycles[shared].sum())
+        n_bytes += times * int(group.n_bytes[shared].sum())
+    return cycles, n_bytes
+
+
 def sections_of(programs: Sequence[Program]) -> Sections:
     """Return the sections of all groups of these programs, three per program."""
     counts, parts = [0], []
     for program in programs:
-        ops = (program.workload.prologue, program.workload.layer, program.workload.exit)
-        for group, its_ops in zip(program.groups, ops, strict=True):
-            begin, transfer = cut_sections(group, its_ops)
+        for group, ops in zip(program.groups, program.workload.groups, strict=True):
+            begin, transfer = cut_sections(group, ops)
             parts.append((begin, np.append(begin[1:], group.n_tasks), transfer))
             counts.append(begin.size)
     begin, end, transfer = (np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True))
