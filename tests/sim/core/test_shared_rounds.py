@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hexit.hw_model.accelerator import load_design
 from hexit.hw_model.device import load_device
-from hexit.hw_model.memory.channel import device_channel
+from hexit.hw_model.memory.channel import MemoryChannel, device_channel
 from hexit.quant.arrays import Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.shapes import ALBERT_BASE, BERT_BASE
@@ -30,6 +30,8 @@ from hexit.sim.core.stream_levels import stream_levels
 from support.oracles_rounds import naive_rounds
 from support.strategies import DECISION, LAWS, channels, designs, workloads
 from support.streams import stream_of, table_of
+
+FAST = MemoryChannel(bytes_per_cycle=1000.0, latency_cycles=0)
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Stream:
 
 @st.composite
 def streams(draw: st.DrawFn, most: int = 8) -> Stream:
-    design = replace(draw(designs()), exit_overlap="stall")
+    design = replace(draw(designs()), exit_overlap="stall", head_lanes=draw(st.sampled_from([1, 6])))
     assume(not design.array.fold.stages_operands)
-    first, channel = draw(workloads()), draw(channels())
+    first, channel = draw(workloads()), draw(channels() | st.just(FAST))  # a panel that comes before the decision
     lengths = [first.sequence_length, *draw(st.lists(st.integers(1, 9), max_size=1))]
     several = [encoder_workload(first.shape, first.quant, length) for length in lengths]
     programs = [compile_program(workload, design, channel, DECISION) for workload in several]
@@ -98,6 +100,19 @@ def test_rounds_equal_tasks_queued_one_by_one_and_a_machine_stepped_cycle_by_cyc
     assert (verdict == SERVED).all()
     rounds.machine.run()
     assert [task.start for task, _ in rounds.tasks] == [begin for _, begin in rounds.tasks]
+
+
+def test_a_panel_that_is_there_does_not_let_a_sentence_start_before_its_own_decision() -> None:
+    """Classifiers of 48 cycles one after the other, a first tile of 12 cycles, panels that come in one cycle."""
+    sizes = {"hidden_size": 12, "n_heads": 2, "ffn_size": 16, "embedding_size": 4, "n_classes": 4}
+    shape = ALBERT_BASE.resized(n_layers=3, **sizes)
+    arrays = {"array_rows": 8, "array_columns": 4, "head_lanes": 1, "n_weight_buffers": 3}
+    design = replace(load_design("default"), weight_placement="streamed", **arrays)
+    program = compile_program(encoder_workload(shape, QuantConfig.uniform(8), 6), design, FAST, DECISION)
+    leaves = [3, 2, 3, 1, 3, 2]
+    stream = Stream([program], [0] * 6, leaves, [0] * 6, 3, [True] * 3)
+    start, finish, *_ = stream.shared()
+    assert list(zip(start.tolist(), finish.tolist(), strict=True)) == naive(stream)[0]
 
 
 @given(streams(most=120), st.sampled_from([1, 4, 1 << 14]))
