@@ -177,6 +177,8 @@ def test_bytes_are_those_of_the_transfers_and_work_is_that_of_sentences_which_do
     others = np.arange(len(Unit)) != Unit.DMA
     assert (together.busy_cycles[others] == apart.busy_cycles[others]).all()
     assert (together.wasted_cycles == 0).all()
+    assert together.total_cycles >= together.off_chip_bytes / stream.programs[0].channel.bytes_per_cycle
+    assert together.busy_cycles.max() <= together.total_cycles
     levels = stream_levels(together, 5)
     assert np.diff(levels.edge_cycle) @ levels.utilisation_fraction == pytest.approx(together.busy_cycles, rel=1e-9)
 
