@@ -143,10 +143,10 @@ def joins(cast: Cast, one: int, leader: int, kind: int) -> bool:
     """Whether sentence `one` of a round runs the group of this kind together with the sentence `leader`."""
     same = cast.weights[one] == cast.weights[leader]
     if kind == PROLOGUE:
-        return same and cast.enters[one]
+        return bool(same and cast.enters[one])
     if kind == EXIT:
-        return same and cast.exits[one] and cast.head[one] == cast.head[leader]
-    return same
+        return bool(same and cast.exits[one] and cast.head[one] == cast.head[leader])
+    return bool(same)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
@@ -155,7 +155,7 @@ def leads(cast: Cast, one: int, kind: int) -> bool:
     for earlier in range(one):
         if joins(cast, earlier, one, kind):
             return False
-    return joins(cast, one, one, kind)
+    return bool(joins(cast, one, one, kind))
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped

@@ -149,7 +149,7 @@ def is_known(memory: Memory, place: int, situation: Integers, size: int) -> bool
     while same and index < size:
         same = memory.before[place, index] == situation[index]
         index += 1
-    return same
+    return bool(same)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
@@ -212,6 +212,7 @@ def run_rounds(
     queue: Queue,
     array: int,
     slots: Slots,
+    cast: Cast,
     engine: Engine,
     memory: Memory,
     start: Integers,
@@ -221,18 +222,10 @@ def run_rounds(
     """Run a stream with as many resident sentences as `slots`, round after round.
 
     Arguments and admission as `run_interleaved` has them: an empty slot passes while the next sentence has not arrived
-    by the time unit `array` is free, or, where no one is resident, by the start of the first one to come. Fills
-    `start`, `finish` and `verdict` by sentence.
+    by the time unit `array` is free, or, where no one is resident, by the start of the first one to come. `cast` has
+    room for a round. Fills `start`, `finish` and `verdict` by sentence.
     """
     n_slots = slots.sentence.size
-    cast = Cast(
-        np.empty(n_slots, np.int64),
-        np.empty(n_slots, np.int64),
-        np.empty(n_slots, np.int64),
-        np.empty(n_slots, np.int64),
-        np.empty(n_slots, np.bool_),
-        np.empty(n_slots, np.bool_),
-    )
     values, situation = np.empty(memory.after.shape[1], np.int64), np.empty(memory.before.shape[1], np.int64)
     survey(flat, sections, memory)
     waiting, n_resident = 0, 0
@@ -306,6 +299,14 @@ def share_rounds(
         empty_queue(exit_layer.size),
         int(Unit.ARRAY),
         slots,
+        Cast(
+            slot=np.empty(n_slots, np.int64),
+            first_group=np.empty(n_slots, np.int64),
+            weights=np.empty(n_slots, np.int64),
+            head=np.empty(n_slots, np.int64),
+            enters=np.empty(n_slots, np.bool_),
+            exits=np.empty(n_slots, np.bool_),
+        ),
         engine,
         _empty_memory(len(programs), n_slots * (flat.most_ports + 1) + len(Unit) + n_buffers, most_remembered),
         start,

@@ -180,13 +180,12 @@ def simulate_stream(
         """Sum a column of the tables over programs and exits, once per served sentence."""
         return np.asarray(np.tensordot(counts, np.stack([getattr(table, name) for table in tables]), 2), np.int64)
 
-    n_layers, n_exits = int(stream.exit_layer[served].sum()), int(total("n_exits"))
-    busy_cycles, off_chip_bytes = total("busy_cycles"), int(total("off_chip_bytes"))
-    if service.n_passes is not None:
-        n_alone = np.array([served.sum(), n_layers, n_exits])
-        spared_cycles, spared_bytes = transfer_totals(sentences[0].run.program, n_alone - service.n_passes)
-        busy_cycles[Unit.DMA] -= spared_cycles
-        off_chip_bytes -= spared_bytes
+    n_layers, n_exits, n_bytes = int(stream.exit_layer[served].sum()), int(total("n_exits")), total("off_chip_bytes")
+    busy_cycles = total("busy_cycles")
+    if service.n_passes is not None:  # counted so far as if each had loaded its weights for itself
+        n_spared = np.array([served.sum(), n_layers, n_exits]) - service.n_passes
+        spared_cycles, spared_bytes = transfer_totals(sentences[0].run.program, n_spared)
+        busy_cycles[Unit.DMA], n_bytes = busy_cycles[Unit.DMA] - spared_cycles, n_bytes - spared_bytes
     return StreamResult(
         exit_layer=stream.exit_layer,
         program_index=stream.program_index,
@@ -208,7 +207,7 @@ def simulate_stream(
         n_exits=n_exits,
         macs=int(total("macs")),
         wasted_macs=sum(work.macs for work in wasted),
-        off_chip_bytes=off_chip_bytes,
+        off_chip_bytes=int(n_bytes),
         wasted_bytes=sum(work.n_bytes for work in wasted),
         spatial=spatial,
     )
@@ -256,19 +255,25 @@ def _served(sentences: Sequence[LoneSentence], stream: _Stream) -> tuple[_Servic
         service = _Service(start=spatial.start_cycle, finish=spatial.delivered_cycle, verdict=spatial.verdict)
         return service, spatial
     if design.exit_overlap == "interleave":
-        programs = [sentence.run.program for sentence in sentences]
-        rest = {"program_index": chosen, "admission": stream.admission}
-        slots = exits, arrival, design.n_interleaved, run.evaluated_layers
-        n_passes = None
-        if design.share_weights:
-            start, finish, verdict, n_passes = share_rounds(programs, *slots, **rest)
-        else:
-            start, finish, verdict = run_slots(programs, *slots, **rest)
-        return _Service(start=start, finish=finish, verdict=verdict, n_passes=n_passes), None
+        return _interleaved(sentences, stream), None
     latency = np.stack([sentence.table.latency_cycles for sentence in sentences])[chosen, exits - 1]
     start, verdict = np.empty_like(exits), np.empty_like(exits)
     serve(stream.admission, empty_queue(exits.size), arrival, latency, start, verdict)
     return _Service(start=start, finish=start + latency, verdict=verdict), None
+
+
+def _interleaved(sentences: Sequence[LoneSentence], stream: _Stream) -> _Service:
+    """Serve a stream by several resident sentences, which share streamed weights if the design says so."""
+    run = sentences[0].run
+    design = run.program.accelerator
+    programs = [sentence.run.program for sentence in sentences]
+    slots = stream.exit_layer, stream.arrival, design.n_interleaved, run.evaluated_layers
+    index, admission, n_passes = stream.program_index, stream.admission, None
+    if design.share_weights:
+        start, finish, verdict, n_passes = share_rounds(programs, *slots, program_index=index, admission=admission)
+    else:
+        start, finish, verdict = run_slots(programs, *slots, program_index=index, admission=admission)
+    return _Service(start=start, finish=finish, verdict=verdict, n_passes=n_passes)
 
 
 def _count_exits(stream: _Stream, served: Flags, n_programs: int, n_layers: int) -> Integers:

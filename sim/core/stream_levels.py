@@ -33,8 +33,8 @@ def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
     served = result.served
     start, finish = result.start_cycle[served], result.finish_cycle[served]
     alone = np.tensordot(result.served_by_exit, result.busy_by_exit, 2)
-    busy = result.busy_by_exit[result.program_index[served], result.exit_layer[served] - 1]
-    busy = busy * (result.busy_cycles / np.maximum(1, alone))
+    shares = result.busy_cycles / np.maximum(1, alone)
+    busy = shares * result.busy_by_exit[result.program_index[served], result.exit_layer[served] - 1]
     length = result.n_engines * np.maximum(1, finish - start)
     return StreamLevels(
         edge_cycle=edges,

@@ -189,12 +189,12 @@ def naive_rounds(
             for head in dict.fromkeys(heads):
                 mine = [resident for resident, own in zip(exiting, heads, strict=True) if own == head]
                 rounds.run_together(mine, EXIT, weights * shape.n_layers + head, number)
-        for slot, resident in enumerate(slots):
-            if resident is not None:
-                rounds.layers_run.setdefault(resident.sentence, []).append(resident.layers_done)
-                resident.layers_done += 1
-                if resident.layers_done == leaves[resident.sentence]:
-                    found[resident.sentence] = (found[resident.sentence][0], rounds.ends[id(resident.gate)])
-                    slots[slot], left[slot] = None, resident.gate
+        for slot, one in enumerate(slots):
+            if one is not None:
+                rounds.layers_run.setdefault(one.sentence, []).append(one.layers_done)
+                one.layers_done += 1
+                if one.layers_done == leaves[one.sentence]:
+                    found[one.sentence] = (found[one.sentence][0], rounds.ends[id(one.gate)])
+                    slots[slot], left[slot] = None, one.gate
         number += 1
     return found, rounds

@@ -354,8 +354,7 @@ def test_sentences_that_share_streamed_weights_each_have_their_live_results() ->
     interleaved = replace(DEFAULT, exit_overlap="interleave", n_interleaved=3)
     shared = replace(interleaved, share_weights=True)
     assert activation_bytes(ALBERT, shared) == 3 * block  # streamed: the layer does not fit the default design
-    on_chip = {"weight_placement": "on_chip", "weight_buffer_kib": 8192}
-    kept = (replace(design, **on_chip) for design in (shared, interleaved))
+    kept = (replace(design, weight_placement="on_chip", weight_buffer_kib=8192) for design in (shared, interleaved))
     assert len({activation_bytes(ALBERT, design) for design in kept}) == 1
     with pytest.raises(DoesNotFit, match=r"activation_buffer_kib 1728 needed, 1280 .* a smaller --batch, or a larger"):
         check_activations(ALBERT, shared)

@@ -104,9 +104,9 @@ def test_rounds_equal_tasks_queued_one_by_one_and_a_machine_stepped_cycle_by_cyc
 
 def test_a_panel_that_is_there_does_not_let_a_sentence_start_before_its_own_decision() -> None:
     """Classifiers of 48 cycles one after the other, a first tile of 12 cycles, panels that come in one cycle."""
-    sizes = {"hidden_size": 12, "n_heads": 2, "ffn_size": 16, "embedding_size": 4, "n_classes": 4}
+    sizes: dict[str, int] = {"hidden_size": 12, "n_heads": 2, "ffn_size": 16, "embedding_size": 4, "n_classes": 4}
     shape = ALBERT_BASE.resized(n_layers=3, **sizes)
-    arrays = {"array_rows": 8, "array_columns": 4, "head_lanes": 1, "n_weight_buffers": 3}
+    arrays: dict[str, Any] = {"array_rows": 8, "array_columns": 4, "head_lanes": 1, "n_weight_buffers": 3}
     design = replace(load_design("default"), weight_placement="streamed", **arrays)
     program = compile_program(encoder_workload(shape, QuantConfig.uniform(8), 6), design, FAST, DECISION)
     leaves = [3, 2, 3, 1, 3, 2]
@@ -252,7 +252,7 @@ def test_all_lengths_of_a_network_have_the_same_sections(stream: Stream) -> None
 
 
 def streamed(name: str, shape: Any, n: int, n_tokens: int = 32, **keys: Any) -> Program:
-    changes = {"weight_placement": "streamed", "activation_buffer_kib": 8192} | keys
+    changes: dict[str, Any] = {"weight_placement": "streamed", "activation_buffer_kib": 8192} | keys
     design = replace(load_design(name), exit_overlap="interleave", n_interleaved=n, **changes)
     workload = encoder_workload(shape, QuantConfig.uniform(8), n_tokens)
     return compile_program(workload, design, device_channel(design, load_device(design.device)), DECISION)
