@@ -4,7 +4,8 @@
 
 Prints, for the design albert-base-zcu102 at 128 tokens: the time of the whole stream, from the design file to the
 percentiles, in a fresh process with an empty and with a filled cache of compiled code; its figures; the time of the
-same sentences interleaved, two and four of them resident; the first sentences side by side with the plain heap
+same sentences interleaved, two and four of them resident, and sharing weights (as well of sixty lengths, in a closed
+loop); the first sentences side by side with the plain heap
 simulator beside this file, which must give the same cycles; and the tasks per second of both on one core. The exits are
 made up: a histogram such as published entropy thresholds give, with a mean near layer 5. Ends with status 1 where any
 cycle differs.
@@ -34,6 +35,7 @@ from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import lone_sentence
 from hexit.sim.core.program import Program, Unit
 from hexit.sim.core.recurrence import flatten, run_tasks
+from hexit.sim.core.shared_stream import share_rounds
 from hexit.sim.core.stream import StreamResult, run_slots, simulate_stream
 from hexit.sim.traffic.arrivals import PoissonArrivals, arrival_cycles
 
@@ -47,11 +49,11 @@ SEED = 0
 ONCE = "--once"
 
 
-def albert_base() -> Program:
+def albert_base(n_tokens: int = N_TOKENS) -> Program:
     """Return ALBERT-base at 8 bits, compiled for the design."""
     design = load_design(DESIGN)
     channel = device_channel(design, load_device(design.device))
-    workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), N_TOKENS)
+    workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), n_tokens)
     return compile_program(workload, design, channel, TaskCycles(occupancy_cycles=1, latency_cycles=2))
 
 
@@ -127,6 +129,19 @@ def print_interleaved() -> None:
         print(f"  interleaved, {n_slots} resident: {spent_s:.2f} s, {n_turns / spent_s / 1e6:.2f} million turns/s")
 
 
+def print_shared() -> None:
+    """Print how long a million sentences take that share weights, of one length and of sixty."""
+    leaves, arrivals = poisson_stream(albert_base())
+    ragged = [albert_base(n_tokens) for n_tokens in range(4, 64)]
+    index = np.random.default_rng(SEED).integers(0, len(ragged), N_SENTENCES)
+    for programs, which, when in (([albert_base()], np.zeros_like(leaves), arrivals), (ragged, index, 0 * arrivals)):
+        for n_slots in (2, 4, 16):
+            given = programs, leaves, when, n_slots
+            share_rounds(programs, leaves[:10], when[:10], n_slots)  # compiles
+            spent_s = seconds(lambda given=given, which=which: share_rounds(*given, program_index=which), 1)  # type: ignore[misc]
+            print(f"  sharing weights, {len(programs)} lengths, {n_slots} resident: {spent_s:.2f} s")
+
+
 def print_beside_the_heap() -> int:
     """Print how long both simulators take for the same sentences, and return how many of these differ."""
     program = albert_base()
@@ -166,4 +181,5 @@ if __name__ == "__main__":
     else:
         print_processes()
         print_interleaved()
+        print_shared()
         sys.exit(1 if print_beside_the_heap() else 0)

@@ -80,7 +80,8 @@ class Accelerator:
     each for its share of the layers (`engine_layers`, equal where absent), with a FIFO of `fifo_sentences` between
     two; results leave ``as_finished`` or ``in_order``. `exit_overlap`: the next layer waits for the exit
     decision (``stall``), starts and is squashed on an exit (``speculate``), or gives way to `n_interleaved` - 1
-    other resident sentences (``interleave``).
+    other resident sentences (``interleave``). With `share_weights` all of them pass through each streamed weight panel
+    behind each other, whatever layers they are at.
 
     Stages (hw_model.stages): `regions` take the engine's place, with `arrays`, whose folds `array_presets` may name,
     and `loops` of sizes and `constants`; `same_hardware` says which array is another one's multipliers, `array_bits`
@@ -137,6 +138,7 @@ class Accelerator:
     result_order: ResultOrder = "as_finished"
     exit_overlap: ExitOverlap = "stall"
     n_interleaved: int = 1
+    share_weights: bool = False
     regions: tuple[Region, ...] = ()
     layer_extra_cycles: int = 0
     arrays: dict[str, SystolicArray] = field(default_factory=dict, hash=False)
@@ -198,6 +200,20 @@ class Accelerator:
             f"must be {'at least 2' if interleaved else '1'} with exit_overlap {self.exit_overlap}",
             'Set exit_overlap = "interleave" with n_interleaved >= 2, or n_interleaved = 1',
         )
+        _require(
+            "share_weights",
+            self.share_weights,
+            interleaved or not self.share_weights,
+            f"needs several resident sentences, exit_overlap {self.exit_overlap} has one",
+            'Set exit_overlap = "interleave" with n_interleaved >= 2, or share_weights = false',
+        )
+        _require(
+            "share_weights",
+            self.share_weights,
+            not (self.share_weights and self.array.fold.stages_operands),
+            "lets sentences change within a product, but the arrays hold the operands of a whole one",
+            "Use another array_preset or fold, or share_weights = false",
+        )
 
     def _check_fold(self) -> None:
         """Reject two descriptions of a fold, and presets of another data flow."""
@@ -240,6 +256,8 @@ class Accelerator:
             _known("design.same_hardware", name, self.arrays)
             _known(f"design.same_hardware.{name}", other, self.arrays)
         _require("mapping", self.mapping, self.mapping == "temporal", "is for engines without regions", "Leave it out")
+        shares = self.share_weights
+        _require("share_weights", shares, not shares, "is for engines without regions", "Leave it out")
 
     def _check_mapping(self) -> None:
         spatial = self.mapping == "spatial"

@@ -86,6 +86,8 @@ TABLES: dict[str, tuple[Any, dict[str, tuple[str, str]]]] = {
             "result_order": ("", "`as_finished` or `in_order`"),
             "exit_overlap": ("", "`stall`, `speculate` or `interleave` while an exit decides"),
             "n_interleaved": ("", "sentences resident at a time with `interleave`"),
+            "share_weights": ("", "residents pass through each streamed weight panel together, "
+                              "[simulator.md](simulator.md#sentences-that-share-weights)"),
             "regions": ("", "stages with hardware of their own instead of an engine"),
             "layer_extra_cycles": ("cycles", "around the regions of a layer"),
             "arrays": ("", "arrays of the stages, by name"),

@@ -208,6 +208,11 @@ class Workload:
     exit: tuple[Op, ...]
 
     @property
+    def groups(self) -> tuple[tuple[Op, ...], tuple[Op, ...], tuple[Op, ...]]:
+        """Prologue, layer and exit."""
+        return self.prologue, self.layer, self.exit
+
+    @property
     def prologue_macs(self) -> int:
         """Multiply-accumulates before the first layer."""
         return sum(map(op_macs, self.prologue))

@@ -195,10 +195,16 @@ def activation_bytes(workload: Workload, accelerator: Accelerator) -> int:
 
     A result lives from its op to its last reader; the hidden state that enters a group lives as long as it is
     read. GELU and sums write over their first input. Of a result that only per-head ops read, LIVE_HEADS heads
-    exist at a time. With `interleave` every further resident sentence keeps its hidden state. Accumulators in the
-    array are not counted.
+    exist at a time. With `interleave` every further resident sentence keeps its hidden state; with `share_weights`
+    and weights that are streamed all of them are at the same op, so that each has its live results (those of per-head
+    ops too, an upper bound: attention runs sentence by sentence). Accumulators in the array are not counted.
     """
-    return _working_bytes(workload) + (accelerator.n_interleaved - 1) * _hidden_bytes(workload)
+    n_residents, hidden = accelerator.n_interleaved, _hidden_bytes(workload)
+    placement = place_weights(workload, accelerator) if accelerator.share_weights else None
+    streamed = (False, False) if placement is None else (placement.prologue_streamed, placement.layer_streamed)
+    n_working = [n_residents if is_streamed else 1 for is_streamed in streamed]
+    peaks = zip(n_working, _working_bytes(workload), strict=True)
+    return max(n * peak + (n_residents - n) * hidden for n, peak in peaks)
 
 
 def _hidden_bytes(workload: Workload) -> int:
@@ -206,10 +212,11 @@ def _hidden_bytes(workload: Workload) -> int:
 
 
 @functools.lru_cache(maxsize=256)  # the same for every design
-def _working_bytes(workload: Workload) -> int:
-    """Bytes of the live results of one sentence at the worst op."""
+def _working_bytes(workload: Workload) -> tuple[int, int]:
+    """Bytes of the live results of one sentence at the worst op of the prologue, and of a layer."""
     bits = workload.quant.activation_bits
-    return max(_peak_bytes(workload.prologue, bits, 0), _peak_bytes(workload.layer, bits, _hidden_bytes(workload)))
+    prologue = _peak_bytes(workload.prologue, bits, 0) if workload.prologue else 0
+    return prologue, _peak_bytes(workload.layer, bits, _hidden_bytes(workload))
 
 
 def _peak_bytes(ops: tuple[Op, ...], bits: int, input_bytes: int) -> int:
@@ -242,5 +249,6 @@ def check_activations(workload: Workload, accelerator: Accelerator) -> None:
         raise DoesNotFit(
             f"activation_buffer_kib {needed_kib} needed, {accelerator.activation_buffer_kib} in design "
             f"{accelerator.name} ({needed_kib / accelerator.activation_buffer_kib:.1f}x). "
-            f"Try a shorter --seq-len than {workload.sequence_length}, lower --bits, or a larger activation_buffer_kib."
+            f"Try a shorter --seq-len than {workload.sequence_length}, lower --bits, "
+            f"{'a smaller --batch, ' * accelerator.share_weights}or a larger activation_buffer_kib."
         )

@@ -67,6 +67,7 @@ def _designs() -> tuple[Table, Table]:
             f"{design.weight_buffer_kib}+{design.activation_buffer_kib}",
             design.exit_overlap
             + f" {design.n_interleaved}" * (design.n_interleaved > 1)
+            + ", shared weights" * design.share_weights
             + f", {design.n_engines} engines" * (design.n_engines > 1),
         )
     table.caption = "arrays: rows x columns (x products of a position); KiB: weights + activations"

@@ -199,6 +199,7 @@ def _shaping(accelerator: Accelerator) -> Accelerator:
         result_order="as_finished",
         exit_overlap="stall",
         n_interleaved=1,
+        share_weights=False,
     )
 
 

@@ -9,8 +9,9 @@ takes table[k] cycles, read off one simulation of all layers, and the queue is L
 over the sentences that are admitted (`sim.core.queueing`). Sentences of different lengths have a program and a table
 each.
 
-Batch n (`interleave`): n sentences resident, as `sim.core.interleaved.run_interleaved` says. That is what ``--batch n``
-means; weights are not shared between the sentences of a batch.
+Batch n (`interleave`): n sentences resident, as `sim.core.interleaved.run_interleaved` says, each of which streams the
+weights of its layer for itself. That is what ``--batch n`` means. With `share_weights` they go through streamed weights
+together, as `sim.core.shared_rounds` says; bytes and cycles of a transfer then count once for all of its sentences.
 
     stall       the next layer, its weight transfers included, waits for the decision
     speculate   the next layer starts as soon as its input is there; on an exit whatever later layers have begun
@@ -40,10 +41,12 @@ from hexit.quant.arrays import Flags, Floats, Integers
 from hexit.quant.errors import ConfigError
 from hexit.sim.core.interleaved import run_interleaved
 from hexit.sim.core.lone_sentence import ExitTable, LoneSentence
-from hexit.sim.core.program import NONE, Program
+from hexit.sim.core.program import NONE, Program, Unit
 from hexit.sim.core.queueing import FULL, LATE, SERVED, Admission, empty_queue, serve
 from hexit.sim.core.recurrence import flatten
+from hexit.sim.core.sections import transfer_totals
 from hexit.sim.core.sentence import evaluated_flags
+from hexit.sim.core.shared_stream import share_rounds
 from hexit.sim.core.spatial import SpatialResult, simulate_spatial
 from hexit.sim.core.squash import SquashedWork
 
@@ -54,8 +57,8 @@ class StreamResult:
 
     `verdict`: which sentences were served (`sim.core.queueing`); start, finish and latency of a dropped sentence are
     NONE, and it is in no total. `served_by_exit` [program, layer - 1] counts the others, `n_exits_by_layer` [layer - 1]
-    are the exits that one of them computes, `busy_by_exit` [program, layer - 1, unit] is what one of them keeps busy.
-    `total_cycles` runs from cycle 0 to the last decision. `busy_cycles`, `macs`,
+    are the exits that one of them computes, `busy_by_exit` [program, layer - 1, unit] is what one of them keeps busy
+    that shares no transfer. `total_cycles` runs from cycle 0 to the last decision. `busy_cycles`, `macs`,
     `off_chip_bytes` and the numbers of executed layers and exits are useful work; the `wasted_*` twins are work that
     was squashed, on top (`wasted_op_cycles` by program, then op). `spatial` is the same stream engine by engine, None
     of one engine.
@@ -138,11 +141,15 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Service:
-    """What each sentence of a stream gets: start, finish and verdict."""
+    """What each sentence of a stream gets: start, finish and verdict.
+
+    `n_passes` [prologue, layer, exit]: how often sentences that share weights ran these together; None if none share.
+    """
 
     start: Integers
     finish: Integers
     verdict: Integers
+    n_passes: Integers | None = None
 
 
 def simulate_stream(
@@ -173,6 +180,12 @@ def simulate_stream(
         """Sum a column of the tables over programs and exits, once per served sentence."""
         return np.asarray(np.tensordot(counts, np.stack([getattr(table, name) for table in tables]), 2), np.int64)
 
+    n_layers, n_exits, n_bytes = int(stream.exit_layer[served].sum()), int(total("n_exits")), total("off_chip_bytes")
+    busy_cycles = total("busy_cycles")
+    if service.n_passes is not None:  # counted so far as if each had loaded its weights for itself
+        n_spared = np.array([served.sum(), n_layers, n_exits]) - service.n_passes
+        spared_cycles, spared_bytes = transfer_totals(sentences[0].run.program, n_spared)
+        busy_cycles[Unit.DMA], n_bytes = busy_cycles[Unit.DMA] - spared_cycles, n_bytes - spared_bytes
     return StreamResult(
         exit_layer=stream.exit_layer,
         program_index=stream.program_index,
@@ -186,15 +199,15 @@ def simulate_stream(
         n_exits_by_layer=tables[0].n_exits,
         n_engines=sentences[0].run.program.accelerator.n_engines,
         busy_by_exit=np.stack([table.busy_cycles for table in tables]),
-        busy_cycles=total("busy_cycles"),
+        busy_cycles=busy_cycles,
         wasted_cycles=np.sum([work.cycles for work in wasted], axis=0),
         wasted_op_cycles=np.stack([work.op_cycles for work in wasted]),
         total_cycles=int(finish.max()),
-        n_layers=int(stream.exit_layer[served].sum()),
-        n_exits=int(total("n_exits")),
+        n_layers=n_layers,
+        n_exits=n_exits,
         macs=int(total("macs")),
         wasted_macs=sum(work.macs for work in wasted),
-        off_chip_bytes=int(total("off_chip_bytes")),
+        off_chip_bytes=int(n_bytes),
         wasted_bytes=sum(work.n_bytes for work in wasted),
         spatial=spatial,
     )
@@ -242,20 +255,25 @@ def _served(sentences: Sequence[LoneSentence], stream: _Stream) -> tuple[_Servic
         service = _Service(start=spatial.start_cycle, finish=spatial.delivered_cycle, verdict=spatial.verdict)
         return service, spatial
     if design.exit_overlap == "interleave":
-        start, finish, verdict = run_slots(
-            [sentence.run.program for sentence in sentences],
-            exits,
-            arrival,
-            design.n_interleaved,
-            run.evaluated_layers,
-            program_index=chosen,
-            admission=stream.admission,
-        )
-        return _Service(start=start, finish=finish, verdict=verdict), None
+        return _interleaved(sentences, stream), None
     latency = np.stack([sentence.table.latency_cycles for sentence in sentences])[chosen, exits - 1]
     start, verdict = np.empty_like(exits), np.empty_like(exits)
     serve(stream.admission, empty_queue(exits.size), arrival, latency, start, verdict)
     return _Service(start=start, finish=start + latency, verdict=verdict), None
+
+
+def _interleaved(sentences: Sequence[LoneSentence], stream: _Stream) -> _Service:
+    """Serve a stream by several resident sentences, which share streamed weights if the design says so."""
+    run = sentences[0].run
+    design = run.program.accelerator
+    programs = [sentence.run.program for sentence in sentences]
+    slots = stream.exit_layer, stream.arrival, design.n_interleaved, run.evaluated_layers
+    index, admission, n_passes = stream.program_index, stream.admission, None
+    if design.share_weights:
+        start, finish, verdict, n_passes = share_rounds(programs, *slots, program_index=index, admission=admission)
+    else:
+        start, finish, verdict = run_slots(programs, *slots, program_index=index, admission=admission)
+    return _Service(start=start, finish=finish, verdict=verdict, n_passes=n_passes)
 
 
 def _count_exits(stream: _Stream, served: Flags, n_programs: int, n_layers: int) -> Integers:

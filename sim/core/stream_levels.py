@@ -16,7 +16,8 @@ from hexit.sim.core.stream import StreamResult
 class StreamLevels:
     """A stream over time, as means over bins: `edge_cycle` [n_bins + 1], sentences that wait and that are in service.
 
-    `utilisation_fraction` [n_bins, n_units]: useful work, each sentence's spread evenly over its time in service.
+    `utilisation_fraction` [n_bins, n_units]: useful work, each sentence's spread evenly over its time in service;
+    transfers that sentences share are dealt to all in proportion.
     """
 
     edge_cycle: Integers
@@ -31,7 +32,9 @@ def stream_levels(result: StreamResult, n_bins: int = 100) -> StreamLevels:
     edges = np.unique(np.linspace(0, last, n_bins + 1).astype(np.int64))
     served = result.served
     start, finish = result.start_cycle[served], result.finish_cycle[served]
-    busy = result.busy_by_exit[result.program_index[served], result.exit_layer[served] - 1]
+    alone = np.tensordot(result.served_by_exit, result.busy_by_exit, 2)
+    shares = result.busy_cycles / np.maximum(1, alone)
+    busy = shares * result.busy_by_exit[result.program_index[served], result.exit_layer[served] - 1]
     length = result.n_engines * np.maximum(1, finish - start)
     return StreamLevels(
         edge_cycle=edges,

@@ -190,6 +190,11 @@ class DesignOptions(Checked):
         "on an exit), interleave (others work).",
     )
     batch: int | None = option(None, least=1, help="Sentences resident at a time; above 1 means --overlap interleave.")
+    share_weights: bool = option(
+        False,
+        help="Resident sentences pass through each streamed weight panel together, whatever layers they are at; with "
+        "--overlap interleave.",
+    )
     exit_unit: str | None = option(
         None,
         help="exit_unit.json of `hexit hls`: the unit that was built decides, with its cycles and its area, and "

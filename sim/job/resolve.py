@@ -201,6 +201,16 @@ def _part(design: Accelerator) -> Device:
 
 
 def _design(options: DesignOptions, device: Device | None) -> Accelerator:
+    design = _overlapped(options, device)
+    if not options.share_weights:
+        return design
+    if design.exit_overlap != "interleave":
+        requirement = f"is for several resident sentences, exit_overlap {design.exit_overlap} has one"
+        raise ConfigError("--share-weights", True, requirement, "Add --overlap interleave --batch 4")
+    return dataclasses.replace(design, share_weights=True)
+
+
+def _overlapped(options: DesignOptions, device: Device | None) -> Accelerator:
     design = load_design(options.name)
     if device is not None:
         design = dataclasses.replace(design, device=device.name)
@@ -217,7 +227,7 @@ def _design(options: DesignOptions, device: Device | None) -> Accelerator:
     if options.overlap in {"stall", "speculate"} or options.batch == 1:
         speculates = (options.overlap or design.exit_overlap) == "speculate"
         overlap: ExitOverlap = "speculate" if speculates else "stall"
-        return dataclasses.replace(design, exit_overlap=overlap, n_interleaved=1)
+        return dataclasses.replace(design, exit_overlap=overlap, n_interleaved=1, share_weights=False)
     return design
 
 

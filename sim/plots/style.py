@@ -97,7 +97,9 @@ def titled_figure(width: float, height: float, title: str, report: Report) -> Fi
         configuration.rule,
         f"W{bits.weight_bits}A{bits.activation_bits}",
         f"{design.name} on {configuration.device.name}, {design.clock_mhz:g} MHz",
-        design.exit_overlap if design.n_interleaved == 1 else f"{design.n_interleaved} sentences interleaved",
+        design.exit_overlap
+        if design.n_interleaved == 1
+        else f"{design.n_interleaved} sentences interleaved" + ", weights shared" * design.share_weights,
         f"{configuration.sequence_length} tokens" + f", {stream.lengths}" * (stream.lengths != "padded"),
         f"{report.data.n_samples} of {report.data.name}",
         *([f"arrivals {stream.arrivals}"] if stream.arrivals != "closed" else []),

@@ -26,6 +26,7 @@ def row(report: Report) -> dict[str, float | int | str]:
         "clock_mhz": design.clock_mhz,
         "exit_overlap": design.exit_overlap,
         "n_interleaved": design.n_interleaved,
+        "n_sharing_weights": design.n_interleaved if design.share_weights else 1,
         "sequence_length": configuration.sequence_length,
         "data": report.data.name,
         "arrivals": configuration.stream.arrivals,

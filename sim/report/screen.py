@@ -67,6 +67,7 @@ def _title(report: Report) -> Text:
         f"\n{configuration.device.title}: design {design.name}, {_hardware(design)} "
         f"at {design.clock_mhz:g} MHz, {design.exit_overlap}"
         + (f" {design.n_interleaved}" if design.n_interleaved > 1 else "")
+        + (" with shared weights" if design.share_weights else "")
         + f", weights {'on chip' if report.weights_on_chip else 'streamed'}"
     )
     return text

@@ -83,6 +83,25 @@ def test_a_file_is_a_design_too(tmp_path: Path) -> None:
             {"array_preset": "scalesim_ws"},
             r"array_preset = scalesim_ws: is a count for weight",
         ),
+        (
+            {"share_weights": True},
+            r"design\.share_weights = True: needs several resident sentences, exit_overlap stall",
+        ),
+        (
+            {"share_weights": True, "mapping": "spatial", "n_engines": 2},
+            r"design\.share_weights = True: needs several resident sentences",
+        ),
+        (
+            {
+                "share_weights": True,
+                "exit_overlap": "interleave",
+                "n_interleaved": 2,
+                "fold_overhead_cycles": 0,
+                "dataflow": "weight_stationary",
+                "array_preset": "rtl_simple",
+            },
+            r"design\.share_weights = True: lets sentences change within a product, but the arrays hold the operands",
+        ),
         ({"n_interleaved": 2}, r"design\.n_interleaved = 2: must be 1 with exit_overlap stall"),
     ],
 )

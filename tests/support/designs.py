@@ -6,6 +6,15 @@ from importlib import resources
 from pathlib import Path
 
 
+def changed_design(folder: Path, name: str, **keys: str) -> str:
+    """The default design with other values of some keys, as TOML writes them."""
+    text = (Path(str(resources.files("hexit.hw_model"))) / "designs" / "default.toml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.split(" ")[0] not in keys]
+    path = folder / f"{name}.toml"
+    path.write_text("\n".join([*lines, *(f"{key} = {value}" for key, value in keys.items())]) + "\n", encoding="utf-8")
+    return str(path)
+
+
 def spatial_design(folder: Path, n_engines: int = 3) -> str:
     """The default design as a spatial pipeline of smaller engines."""
     text = (Path(str(resources.files("hexit.hw_model"))) / "designs" / "default.toml").read_text(encoding="utf-8")

@@ -349,6 +349,17 @@ def test_the_activation_buffer_is_sized_by_the_feed_forward_block() -> None:
     assert activation_bytes(ALBERT, interleaved) == block + 2 * row * 768
 
 
+def test_sentences_that_share_streamed_weights_each_have_their_live_results() -> None:
+    block = 128 * (768 + 3072 + 768)
+    interleaved = replace(DEFAULT, exit_overlap="interleave", n_interleaved=3)
+    shared = replace(interleaved, share_weights=True)
+    assert activation_bytes(ALBERT, shared) == 3 * block  # streamed: the layer does not fit the default design
+    kept = (replace(design, weight_placement="on_chip", weight_buffer_kib=8192) for design in (shared, interleaved))
+    assert len({activation_bytes(ALBERT, design) for design in kept}) == 1
+    with pytest.raises(DoesNotFit, match=r"activation_buffer_kib 1728 needed, 1280 .* a smaller --batch, or a larger"):
+        check_activations(ALBERT, shared)
+
+
 def test_long_sentences_are_sized_by_attention() -> None:
     workload = encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 512)
     hidden, head = 512 * 768, 512 * 512

@@ -16,6 +16,7 @@ from hexit.hw_model.exit_unit.build import save_build
 from hexit.sim.cli import app
 from support.built_units import build_of
 from support.command_line import Hexit, Simulate, hexit
+from support.designs import changed_design
 from support.paths import ROOT
 
 COMMAND: Any = typer.main.get_command(app)
@@ -158,6 +159,7 @@ BAD_INPUT = [
     (["--batch", 0], r"--batch = 0: must be at least 1"),
     (["--overlap", "foo"], r"--overlap = foo: must be one of stall, speculate, interleave"),
     (["--batch", 2, "--overlap", "stall"], r"--batch = 2: keeps several sentences resident, --overlap stall only one"),
+    (["--share-weights"], r"--share-weights = True: is for several resident .* Add --overlap interleave --batch 4"),
     (["--batch", 1, "--overlap", "interleave"], r"--overlap = interleave: needs at least two resident sentences"),
     (["--seq-len", 0], r"--seq-len = 0: must be 1\.\.24 \(positions of the model\)"),
     (["--seq-len", 25], r"--seq-len = 25: must be 1\.\.24 \(positions of the model\)"),
@@ -200,6 +202,11 @@ BAD_INPUT = [
     (["--colour"], r"No such option: --colour"),
     (["reviews.tsv"], r"unexpected extra argument"),
 ]
+
+
+def streaming(folder: Path) -> str:
+    """The default design with all weights streamed."""
+    return changed_design(folder, "streaming", weight_placement='"streamed"')
 
 
 def made(words: list[Any], folder: Path) -> list[object]:
@@ -437,6 +444,10 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "seq_len": ([], ["--seq-len", 20]),
     "overlap": ([], ["--overlap", "speculate"]),
     "batch": ([], ["--batch", 2]),
+    "share_weights": (
+        ["--batch", 2, "--design", streaming],
+        ["--batch", 2, "--design", streaming, "--share-weights"],
+    ),
     "arrivals": ([], ["--arrivals", "poisson:rate=20000"]),
     "rate": ([], ["--rate", 20000]),
     "queue": (["--arrivals", "poisson:rate=1e6"], ["--arrivals", "poisson:rate=1e6", "--queue", 0]),

@@ -190,6 +190,7 @@ CHANGES: dict[str, dict[str, Any]] = {  # a design that differs from SMALL in ev
     "result_order": {"result_order": "in_order"},
     "exit_overlap": {"exit_overlap": "speculate"},
     "n_interleaved": {"exit_overlap": "interleave", "n_interleaved": 2},
+    "share_weights": {"exit_overlap": "interleave", "n_interleaved": 2, "share_weights": True},
 }
 
 

@@ -16,6 +16,7 @@ from hexit.sim.core.compile import compile_program
 from hexit.sim.core.interleaved import run_interleaved
 from hexit.sim.core.queueing import serve
 from hexit.sim.core.recurrence import run_sentence
+from hexit.sim.core.shared_stream import run_rounds
 from hexit.sim.core.spatial import run_engines
 from hexit.sim.export.result import run
 from hexit.sim.job.record import make_job
@@ -28,6 +29,7 @@ COMPUTING: tuple[tuple[str, Callable[..., Any], Parts], ...] = (
     ("sentences", run_sentence, lambda flat, evaluated, waits, *_: (*flat, evaluated, waits)),
     ("streams", serve, lambda admission, _, arrival, service, *__: (*admission, arrival, service)),
     ("streams", run_interleaved, lambda *given: (*given[0], *given[1:5], *given[5], given[7])),
+    ("streams", run_rounds, lambda *given: (*given[0], *given[2], *given[3:6], *given[6], given[9].sentence.size)),
     ("streams", run_engines, lambda *given: (*given[0], *given[1:5], *given[5])),
 )
 
@@ -56,6 +58,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
     [
         ({}, 1, 3, 2),
         ({"batch": 3, "design": "albert-base-u280"}, 1, 3, 2),
+        ({"batch": 3, "design": "albert-base-u280", "share_weights": True}, 1, 3, 2),
         ({"overlap": "speculate", "rule": "fixed-depth:layer=2"}, 1, 4, 2),
         ({"lengths": "buckets:8", "arrivals": "poisson:rate=9000"}, 2, 5, 2),
         ({"design": "spatial"}, 1, 6, 3),

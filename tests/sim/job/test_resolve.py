@@ -65,6 +65,21 @@ def test_overlap_and_batch_change_the_design_as_far_as_they_say(
     assert (design.exit_overlap, design.n_interleaved) == expected
 
 
+def test_sharing_weights_needs_residents_and_leaves_with_them(profile: str, tmp_path: Path) -> None:
+    own = {"exit_overlap": "interleave", "n_interleaved": 2, "share_weights": True}
+    mine = design_file(tmp_path, activation_buffer_kib=1600, **own)
+    for options, shares in (
+        ({"batch": 2, "share_weights": True}, True),
+        ({"design": mine}, True),
+        ({"design": mine, "batch": 1}, False),
+        ({"design": mine, "overlap": "stall"}, False),
+        ({"batch": 2}, False),
+    ):
+        assert designed(profile, **({"design": "albert-base-u280"} | options)).share_weights is shares
+    with pytest.raises(ConfigError, match=r"^--share-weights = True: is for several resident sentences"):
+        designed(profile, share_weights=True)
+
+
 def test_clock_and_device_replace_the_design_s_own(profile: str) -> None:
     outcome, _ = simulate(make_job(profile=profile, clock_mhz=150, device="U250"), silent)
     assert (outcome.setup.design.clock_mhz, outcome.setup.design.device) == (150, "u250")

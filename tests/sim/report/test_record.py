@@ -80,6 +80,7 @@ def reports(
         "text": build_report(simulated(**EAGER)),
         "speculate": build_report(simulated(**EAGER, overlap="speculate")),
         "interleave": build_report(simulated(**EAGER, batch=3)),
+        "shared": build_report(simulated(**EAGER, batch=3, share_weights=True)),
         "reference": build_report(simulated(rule="oracle"), reference),
         "truncated": build_report(simulated(rule="fixed-depth:layer=1")),
         "regression": build_report(simulated(**regression)),

@@ -75,7 +75,9 @@ def test_what_is_special_is_said(simulated: Simulate) -> None:
     assert "power-of-two scales" in cut
     squashed = screen(build_report(simulated(**EAGER, overlap="speculate")))
     assert "of all busy cycles squashed" in " ".join(squashed.split())
-    assert "interleave 3" in screen(build_report(simulated(**EAGER, batch=3)))
+    assert "interleave 3, weights" in screen(build_report(simulated(**EAGER, batch=3)))
+    shared = screen(build_report(simulated(**EAGER, batch=3, share_weights=True)))
+    assert "interleave 3 with shared weights, weights on chip" in " ".join(shared.split())
 
 
 def test_a_stream_is_told_in_a_few_lines(simulated: Simulate) -> None:
