@@ -18,6 +18,7 @@ from hexit.quant.records import from_json
 DESIGN_FOLDER = Path(__file__).parent / "designs"
 PUBLISHED_FOLDER = DESIGN_FOLDER / "published"
 LANES = ("softmax_lanes", "layer_norm_lanes", "gelu_lanes", "add_lanes", "head_lanes")
+WITHOUT_FIT = "without_fit"
 BUFFER_SHARES = {"weight_buffer_kib": 4, "activation_buffer_kib": 8}  # of the part's memory on chip: one of so many
 
 
@@ -33,7 +34,40 @@ def list_published() -> tuple[str, ...]:
 
 def load_design(name_or_path: str | Path, where: str = "--design") -> Accelerator:
     """Return a shipped or published design by name, or one from a TOML file; ConfigError names a wrong key."""
-    return from_json(Accelerator, _completed(_table(name_or_path, where)), "design")
+    table = _table(name_or_path, where)
+    table.pop(WITHOUT_FIT, None)
+    return from_json(Accelerator, _completed(table), "design")
+
+
+def load_unfitted(name_or_path: str | Path, where: str = "--design") -> Accelerator | None:
+    """Return a design with the values of its table `without_fit`, None where nothing of it was fitted.
+
+    The keys of that table are paths (``constants.tile``, ``regions.0.stages.1.loops``), its values what one would have
+    written without looking at the published figures.
+    """
+    table = _table(name_or_path, where)
+    values = table.pop(WITHOUT_FIT, None)
+    if values is None:
+        return None
+    for path, value in values.items():
+        _put(table, path, value)
+    return from_json(Accelerator, _completed(table), f"design.{WITHOUT_FIT}")
+
+
+def _put(table: dict[str, Any], path: str, value: object) -> None:
+    """Set one key of nested tables and lists, which must be there."""
+    *outer, last = path.split(".")
+    place: Any = table
+    try:
+        for key in outer:
+            place = place[int(key)] if isinstance(place, list) else place[key]
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        requirement = "is no key of this file"
+        raise ConfigError(f"design.{WITHOUT_FIT}", path, requirement, "Name a table or list that is there") from error
 
 
 def _table(name_or_path: str | Path, where: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -52,6 +86,8 @@ def _table(name_or_path: str | Path, where: str, above: tuple[str, ...] = ()) ->
         raise ConfigError(f"{mine}.toml.based_on", base, requirement, "Pick one: hexit run --list designs")
     below = _table(base, f"{mine}.toml.based_on", (*above, mine))
     below.pop("expected", None)  # figures of another design
+    if WITHOUT_FIT in table:  # paths of this one
+        below.pop(WITHOUT_FIT, None)
     return _merged(below, table)
 
 

@@ -63,6 +63,12 @@ def network_ops(design: Accelerator, workload: Workload) -> LayerOps:
     return LayerOps(ops=ops, sizes=sizes | design.constants, rows=workload.sequence_length)
 
 
+def missing_products(design: Accelerator, workload: Workload) -> tuple[str, ...]:
+    """Return the products of a layer that no stage of a design executes: none where it can run the network."""
+    executed = {name for stage in design.stages for name in stage.executed_ops}
+    return tuple(op.name for op in workload.layer if isinstance(op, MatMul) and op.name not in executed)
+
+
 def product_ops(design: Accelerator, products: tuple[Product, ...]) -> LayerOps:
     """Return products that are no part of a network as ops; expressions may name the design's constants alone."""
     ops: dict[str, Op] = {

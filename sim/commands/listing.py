@@ -8,12 +8,17 @@ from rich.table import Table
 from hexit.hw_model.design_files import list_designs, list_published, load_design
 from hexit.hw_model.design_keys import design_keys
 from hexit.hw_model.device import list_devices, load_device
+from hexit.hw_model.machine.op_cycles import missing_products
+from hexit.quant.config import QuantConfig
 from hexit.quant.errors import ConfigError
 from hexit.quant.exits.rules import RULES, parameters
 from hexit.quant.options import options_of
 from hexit.quant.shapes import SHAPES, parameter_counts
+from hexit.quant.workload import encoder_workload
 from hexit.sim.commands.table import plain_table
 from hexit.sim.job.record import Job
+
+ANY_NETWORK = encoder_workload(SHAPES["albert-base"], QuantConfig.uniform(8), 1)  # ops have the same names in all
 
 
 def print_list(what: str, console: Console) -> None:
@@ -74,7 +79,7 @@ def _designs() -> tuple[Table, Table]:
     published = plain_table("published", "device", "# MHz", "# stages", "# MACs", "runs", "# figures")
     for name in list_published():
         design = load_design(name)
-        runs = "products" if design.products else "networks"
+        runs = "products" if design.products else "a block" if missing_products(design, ANY_NETWORK) else "networks"
         cells = (f"{design.clock_mhz:g}", str(len(design.stages)), f"{design.n_macs:,}" if design.n_macs else "loops")
         published.add_row(name, design.device or "none", *cells, runs, str(len(design.expected)))
     published.caption = "for hexit validate, and where networks run for hexit run --design"

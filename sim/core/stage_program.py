@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.machine.op_cycles import missing_products
 from hexit.hw_model.memory.buffers import WeightPlacement
 from hexit.hw_model.memory.channel import MemoryChannel
 from hexit.hw_model.task_cycles import TaskCycles
@@ -65,8 +66,7 @@ def _check_stages(workload: Workload, accelerator: Accelerator) -> None:
         names = ", ".join(product.name for product in accelerator.products)
         remedy = f"Try hexit validate {accelerator.name}"
         raise ConfigError("design.products", names, "run alone, in no network", remedy)
-    executed = {name for stage in accelerator.stages for name in stage.executed_ops}
-    missing = [op.name for op in workload.layer if isinstance(op, MatMul) and op.name not in executed]
+    missing = missing_products(accelerator, workload)
     if missing:
         requirement = f"execute no {', '.join(missing)}"
         names = ", ".join(region.name for region in accelerator.regions)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from hexit.hw_model.area.published import AreaErrors, AreaTrust
@@ -43,11 +43,16 @@ class FigureErrors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """Figures by what was fitted to them."""
+    """Figures by what was fitted to them; `unfitted` are all of fitted papers, predicted with nothing fitted to any.
+
+    `unfitted_worst_fraction`: the largest of these errors for each kind of evidence.
+    """
 
     independent: FigureErrors
     of_fitted_papers: FigureErrors
     fitted: FigureErrors
+    unfitted: FigureErrors
+    unfitted_worst_fraction: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,7 @@ class _Figure:
     kind: EvidenceKind
     fitted: bool
     error: float
+    unfitted_error: float | None
 
 
 def trust(validation: Validation) -> Trust:
@@ -68,16 +74,23 @@ def trust(validation: Validation) -> Trust:
             kind=row.kind,
             fitted=row.role == "fit",
             error=abs(row.error_fraction),
+            unfitted_error=None if row.unfitted_error_fraction is None else abs(row.unfitted_error_fraction),
         )
         for one in validation.designs
         for row in one.rows
     ]
     fitted_papers = {figure.paper for figure in figures if figure.fitted}
     checks = [figure for figure in figures if not figure.fitted]
+    unfitted = [replace(figure, error=figure.unfitted_error) for figure in figures if figure.unfitted_error is not None]
     return Trust(
         independent=_errors(figure for figure in checks if figure.paper not in fitted_papers),
         of_fitted_papers=_errors(figure for figure in checks if figure.paper in fitted_papers),
         fitted=_errors(figure for figure in figures if figure.fitted),
+        unfitted=_errors(unfitted),
+        unfitted_worst_fraction={
+            kind: max(figure.error for figure in unfitted if figure.kind == kind)
+            for kind in sorted({figure.kind for figure in unfitted})
+        },
     )
 
 
@@ -89,10 +102,15 @@ def published_trust() -> Trust:
 
 def trust_text(found: Trust) -> str:
     """Return the counts in one sentence."""
-    text = f"{_text(found.independent)}, of papers that nothing is fitted to"
+    text = f"{_text(found.independent)}, of papers with nothing fitted"
     if found.of_fitted_papers.n:
-        text += f"; {_text(found.of_fitted_papers)}, of papers with a fitted figure"
-    return f"{text}; {found.fitted.n} fitted ones left out (hexit validate)"
+        text += f"; {_text(found.of_fitted_papers)}, of fitted papers"
+    if found.unfitted.n:
+        worst = ", ".join(
+            f"{KIND_NAMES[kind]} {100 * error:.1f} %" for kind, error in found.unfitted_worst_fraction.items()
+        )
+        text += f" (unfitted: worst {worst})"
+    return f"{text}; {found.fitted.n} fitted left out"
 
 
 def area_trust_text(found: AreaTrust) -> str:
@@ -127,4 +145,5 @@ def _text(errors: FigureErrors) -> str:
     if errors.worst is None:
         return f"{text}, all exact"
     median_error, worst = 100 * errors.median_error_fraction, 100 * errors.worst_error_fraction
-    return f"{text}, {errors.n_exact} exact, median {median_error:.1f} %, worst {worst:.1f} % ({errors.worst})"
+    middle = f", median {median_error:.1f} %" if errors.median_error_fraction else ""
+    return f"{text}, {errors.n_exact} exact{middle}, worst {worst:.1f} % ({errors.worst})"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import DATAFLOWS
-from hexit.hw_model.design_files import list_published, load_design
+from hexit.hw_model.design_files import list_published, load_design, load_unfitted
 from hexit.hw_model.device import load_device
 from hexit.hw_model.evidence import EvidenceKind, Expected, Product
 from hexit.hw_model.memory.channel import MemoryChannel, device_channel
@@ -25,6 +25,8 @@ from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
 from hexit.sim.core.stage_cycles import DesignCycles, design_cycles
 from hexit.sim.published.scale_sim import PRESETS, VERSION, ScaleSimJob, ScaleSimRun, run_scale_sim
+
+_Cycles = tuple[DesignCycles, DesignCycles | None]  # without and with memory
 
 SCHEMA = "hexit.validation"
 SCHEMA_VERSION = 2
@@ -37,13 +39,17 @@ SCALE_SIM_JOBS = tuple(  # small enough for seconds, square and not, whole and u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationRow:
-    """One published figure and its prediction, in `unit` (cycles or ms)."""
+    """One published figure and its prediction, in `unit` (cycles or ms).
+
+    `unfitted_error_fraction`: the error with nothing fitted to the design's paper, None where nothing was.
+    """
 
     of: str
     unit: str
     predicted: float
     published: float
     error_fraction: float
+    unfitted_error_fraction: float | None
     tolerance_fraction: float
     with_memory: bool
     role: str
@@ -89,12 +95,10 @@ def validate(names: tuple[str, ...] = (), scale_sim: Path | None = None) -> Vali
 
     `scale_sim`: the interpreter of an environment with SCALE-Sim, which runs and is one more design.
     """
-    designs = [load_design(name, "design") for name in names or list_published()]
+    found = [validate_design(load_design(name, "design"), load_unfitted(name)) for name in names or list_published()]
     if scale_sim is not None:
-        designs.append(scale_sim_design(SCALE_SIM_JOBS, run_scale_sim(SCALE_SIM_JOBS, scale_sim)))
-    return Validation(
-        schema=SCHEMA, schema_version=SCHEMA_VERSION, designs=tuple(validate_design(design) for design in designs)
-    )
+        found.append(validate_design(scale_sim_design(SCALE_SIM_JOBS, run_scale_sim(SCALE_SIM_JOBS, scale_sim))))
+    return Validation(schema=SCHEMA, schema_version=SCHEMA_VERSION, designs=tuple(found))
 
 
 def scale_sim_design(jobs: Sequence[ScaleSimJob], runs: Sequence[ScaleSimRun]) -> Accelerator:
@@ -119,20 +123,28 @@ def scale_sim_design(jobs: Sequence[ScaleSimJob], runs: Sequence[ScaleSimRun]) -
     )
 
 
-def validate_design(design: Accelerator) -> DesignValidation:
-    """Predict every published figure of one design; ConfigError for one without stages to time."""
+def validate_design(design: Accelerator, unfitted: Accelerator | None = None) -> DesignValidation:
+    """Predict every published figure of one design, and without what was fitted to it where that is given.
+
+    Raises ConfigError for a design without stages to time.
+    """
     if not design.regions:
         requirement = "has no regions of stages, whose cycles could be told one by one"
         raise ConfigError("design", design.name, requirement, f"Simulate it: hexit run --design {design.name}")
-    channel = design_memory(design)
-    kernel = design_cycles(design)
-    with_memory = None if channel is None else design_cycles(design, channel)
+    kernel, with_memory = _both(design)
+    plain = None if unfitted is None else _both(unfitted)
     return DesignValidation(
         design=design,
         cycles=kernel,
         cycles_with_memory=with_memory,
-        rows=tuple(_row(design, expected, kernel, with_memory) for expected in design.expected),
+        rows=tuple(_row(design, expected, (kernel, with_memory), plain) for expected in design.expected),
     )
+
+
+def _both(design: Accelerator) -> _Cycles:
+    """The cycles without and with the part's memory."""
+    channel = design_memory(design)
+    return design_cycles(design), None if channel is None else design_cycles(design, channel)
 
 
 def design_memory(design: Accelerator) -> MemoryChannel | None:
@@ -142,18 +154,18 @@ def design_memory(design: Accelerator) -> MemoryChannel | None:
     return device_channel(design, load_device(design.device))
 
 
-def _row(
-    design: Accelerator, expected: Expected, kernel: DesignCycles, with_memory: DesignCycles | None
-) -> ValidationRow:
-    cycles = kernel
-    if expected.memory:
-        if with_memory is None:
-            requirement = "needs a device, and loops with off_chip_bytes"
-            raise ConfigError(f"{design.name}.expected.memory", True, requirement, "Describe the memory, or drop it")
-        cycles = with_memory
-    predicted: float = predicted_cycles(expected.of, cycles)
-    if expected.time_ms is not None:
-        predicted /= design.clock_mhz * 1000
+def _prediction(design: Accelerator, expected: Expected, cycles: _Cycles) -> float:
+    """The figure in its own unit, cycles or ms."""
+    kernel, with_memory = cycles
+    if expected.memory and with_memory is None:
+        requirement = "needs a device, and loops with off_chip_bytes"
+        raise ConfigError(f"{design.name}.expected.memory", True, requirement, "Describe the memory, or drop it")
+    predicted = predicted_cycles(expected.of, with_memory if expected.memory and with_memory is not None else kernel)
+    return predicted if expected.time_ms is None else predicted / (design.clock_mhz * 1000)
+
+
+def _row(design: Accelerator, expected: Expected, cycles: _Cycles, unfitted: _Cycles | None) -> ValidationRow:
+    predicted = _prediction(design, expected, cycles)
     published = float(expected.time_ms if expected.time_ms is not None else expected.cycles or 0)
     return ValidationRow(
         of=expected.of,
@@ -161,6 +173,7 @@ def _row(
         predicted=predicted,
         published=published,
         error_fraction=predicted / published - 1,
+        unfitted_error_fraction=None if unfitted is None else _prediction(design, expected, unfitted) / published - 1,
         tolerance_fraction=expected.tolerance_fraction,
         with_memory=expected.memory,
         role=expected.role,
@@ -209,14 +222,15 @@ def value_text(value: float, unit: str) -> str:
 def markdown(validation: Validation, heading: str) -> str:
     """Return the page that shows every row, `heading` first."""
     lines = [heading.rstrip(), ""]
-    lines += ["| design | figure | predicted | published | error | within | role |", "|---|---|---|---|---|---|---|"]
+    lines += ["| design | figure | predicted | published | error | nothing fitted | within | role |", "|---" * 8 + "|"]
     for validated in validation.designs:
         for row in validated.rows:
             figure = f"{row.of}, {row.unit}" + (", with memory" if row.with_memory else "")
             within = "exact" if row.tolerance_fraction == 0 else f"{row.tolerance_fraction:.4g}"
             values = (value_text(value, row.unit) for value in (row.predicted, row.published))
             error = error_text(row) + ("" if row.holds else " **missed**")
-            cells = (validated.design.name, figure, *values, error, within, row.role)
+            unfitted = "" if row.unfitted_error_fraction is None else f"{row.unfitted_error_fraction:+.2%}"
+            cells = (validated.design.name, figure, *values, error, unfitted, within, row.role)
             lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "## How each design was configured", ""]
     for design in (validated.design for validated in validation.designs):
