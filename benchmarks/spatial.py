@@ -19,7 +19,7 @@ from hexit.hw_model.design_files import load_design
 from hexit.hw_model.device import load_device
 from hexit.hw_model.memory.channel import device_channel
 from hexit.hw_model.task_cycles import TaskCycles
-from hexit.quant.arrays import Integers
+from hexit.quant.arrays import Floats, Integers
 from hexit.quant.config import QuantConfig
 from hexit.quant.exits.rules import parse_rule
 from hexit.quant.shapes import ALBERT_BASE
@@ -53,7 +53,7 @@ def row(shares: tuple[int, ...], leaves: Integers) -> str:
     costs, at_once = costs_of(shares), np.zeros_like(leaves)
     clock_hz = costs.program.accelerator.clock_mhz * 1e6
 
-    def stream(places: int) -> tuple[float, Integers]:
+    def stream(places: int) -> tuple[float, Floats]:
         found = simulate_spatial([costs], leaves, at_once, fifo_sentences=places)
         return leaves.size / (found.total_cycles / clock_hz), found.busy_cycles / found.total_cycles
 
