@@ -206,6 +206,7 @@ TABLES: dict[str, tuple[Any, dict[str, tuple[str, str]]]] = {
                    "`heads`), `product NAME` (the array alone)"),
             "cycles": ("cycles", "the figure"),
             "time_ms": ("ms", "or the figure as a time"),
+            "power_mw": ("mW", "or the mean power of the network, static power of the part included"),
             "memory": ("", "with the part's memory, else as if it never made anything wait"),
             "tolerance_fraction": ("fraction", "largest error that is still right; 0: exact"),
             "role": ("", "`check`, or `fit` where a constant of the file was chosen by this figure"),

@@ -62,16 +62,17 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A published figure: of a stage, an op on a stage, a region, the layer, the network or a lone product.
+    """A published figure: cycles, a time, or the power of the whole.
 
     `of`: ``stage NAME``, ``op NAME``, ``region NAME``, ``layer``, ``network`` or ``product NAME``; `memory`: with
     the part's off-chip memory, else as if it never made anything wait. `role`: ``fit`` where a constant of the file
-    was chosen by this figure, ``check`` where not. `kind`: what the figure comes from, the machine's where None.
+    was chosen by this figure, ``check`` where not. `kind`: what the figure comes from, the design's where None.
     """
 
     of: str
     cycles: int | None = None
     time_ms: float | None = None
+    power_mw: float | None = None
     memory: bool = False
     tolerance_fraction: float = 0.0
     role: Literal["check", "fit"] = "check"
@@ -79,12 +80,13 @@ class Expected:
     note: str = ""
 
     def __post_init__(self) -> None:
-        """Reject figures without a value."""
-        if (self.cycles is None) == (self.time_ms is None):
-            raise ConfigError(
-                f"expected.{self.of}", (self.cycles, self.time_ms), "needs cycles or time_ms", "Give one of them"
-            )
-        for key in ("cycles", "time_ms"):
+        """Reject figures without a value, and power of anything but the whole."""
+        values = (self.cycles, self.time_ms, self.power_mw)
+        if sum(value is not None for value in values) != 1:
+            raise ConfigError(f"expected.{self.of}", values, "needs cycles, time_ms or power_mw", "Give one of them")
+        if self.power_mw is not None and self.of != "network":
+            raise ConfigError("expected.of", self.of, "has no power of its own", 'Use of = "network"')
+        for key in ("cycles", "time_ms", "power_mw"):
             value = getattr(self, key)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"expected.{key}", value, "must be above 0", "Give the published figure")

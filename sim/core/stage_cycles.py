@@ -85,10 +85,17 @@ def _known(kind: str, name: str, known: Mapping[str, object]) -> str:
     return name
 
 
-def published_program(design: Accelerator, channel: MemoryChannel | None = None) -> CompiledStages:
-    """Return the program of what a design was published with: its own products, else a layer of its network."""
+def published_ops(design: Accelerator) -> LayerOps:
+    """Return what a design was published with: its own products, else a layer of its network."""
     if design.products:
-        return compile_stages(design, product_ops(design, design.products), channel)
+        return product_ops(design, design.products)
+    return network_ops(design, (design.network or Network()).workload())
+
+
+def published_program(design: Accelerator, channel: MemoryChannel | None = None) -> CompiledStages:
+    """Return the program of what a design was published with, with the transfer of a layer's weights."""
+    if design.products:
+        return compile_stages(design, published_ops(design), channel)
     return compile_layer(design, (design.network or Network()).workload(), channel)
 
 

@@ -78,6 +78,7 @@ def trust(validation: Validation) -> Trust:
         )
         for one in validation.designs
         for row in one.rows
+        if row.unit != "mW"
     ]
     fitted_papers = {figure.paper for figure in figures if figure.fitted}
     checks = [figure for figure in figures if not figure.fitted]
@@ -97,7 +98,25 @@ def trust(validation: Validation) -> Trust:
 @functools.cache
 def published_trust() -> Trust:
     """Return the trust in the published designs, which takes a quarter of a second the first time."""
-    return trust(validate())
+    return trust(published_validation())
+
+
+@functools.cache
+def published_validation() -> Validation:
+    """Return the validation of all published designs, computed once."""
+    return validate()
+
+
+def share_text(validation: Validation, *, unit: str | None = None, with_memory: bool | None = None) -> str:
+    """Return how far figures of one sort (power, times with memory) are met: checks by size, fitted ones counted."""
+    rows = [
+        (one.design.name, row)
+        for one in validation.designs
+        for row in one.rows
+        if (unit is None or row.unit == unit) and (with_memory is None or row.with_memory == with_memory)
+    ]
+    errors = ", ".join(f"{name} {row.error_fraction:+.1%}" for name, row in rows if row.role == "check")
+    return f"{errors or 'no figure'}, {sum(row.role == 'fit' for _, row in rows)} fitted left out"
 
 
 def trust_text(found: Trust) -> str:

@@ -18,12 +18,14 @@ from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import DATAFLOWS
 from hexit.hw_model.design_files import list_published, load_design, load_unfitted
 from hexit.hw_model.device import load_device
-from hexit.hw_model.evidence import EvidenceKind, Expected, Product
+from hexit.hw_model.energy import EnergyCounts, energy_model, energy_uj
+from hexit.hw_model.evidence import EvidenceKind, Expected, Network, Product
 from hexit.hw_model.memory.channel import MemoryChannel, device_channel
 from hexit.hw_model.stages import Region, Stage
+from hexit.hw_model.work import group_work
 from hexit.quant.errors import ConfigError
 from hexit.quant.files import write_whole
-from hexit.sim.core.stage_cycles import DesignCycles, design_cycles
+from hexit.sim.core.stage_cycles import DesignCycles, design_cycles, published_ops, published_program
 from hexit.sim.published.scale_sim import PRESETS, VERSION, ScaleSimJob, ScaleSimRun, run_scale_sim
 
 _Cycles = tuple[DesignCycles, DesignCycles | None]  # without and with memory
@@ -39,7 +41,7 @@ SCALE_SIM_JOBS = tuple(  # small enough for seconds, square and not, whole and u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationRow:
-    """One published figure and its prediction, in `unit` (cycles or ms).
+    """One published figure and its prediction, in `unit` (cycles, ms or mW).
 
     `unfitted_error_fraction`: the error with nothing fitted to the design's paper, None where nothing was.
     """
@@ -155,8 +157,10 @@ def design_memory(design: Accelerator) -> MemoryChannel | None:
 
 
 def _prediction(design: Accelerator, expected: Expected, cycles: _Cycles) -> float:
-    """The figure in its own unit, cycles or ms."""
+    """The figure in its own unit, cycles, ms or mW."""
     kernel, with_memory = cycles
+    if expected.power_mw is not None:
+        return predicted_power_mw(design, with_memory or kernel)
     if expected.memory and with_memory is None:
         requirement = "needs a device, and loops with off_chip_bytes"
         raise ConfigError(f"{design.name}.expected.memory", True, requirement, "Describe the memory, or drop it")
@@ -166,10 +170,10 @@ def _prediction(design: Accelerator, expected: Expected, cycles: _Cycles) -> flo
 
 def _row(design: Accelerator, expected: Expected, cycles: _Cycles, unfitted: _Cycles | None) -> ValidationRow:
     predicted = _prediction(design, expected, cycles)
-    published = float(expected.time_ms if expected.time_ms is not None else expected.cycles or 0)
+    published = float(expected.cycles or expected.time_ms or expected.power_mw or 0)
     return ValidationRow(
         of=expected.of,
-        unit="cycles" if expected.time_ms is None else "ms",
+        unit="cycles" if expected.cycles is not None else "ms" if expected.time_ms is not None else "mW",
         predicted=predicted,
         published=published,
         error_fraction=predicted / published - 1,
@@ -180,6 +184,23 @@ def _row(design: Accelerator, expected: Expected, cycles: _Cycles, unfitted: _Cy
         kind=expected.kind or design.kind,
         note=expected.note,
     )
+
+
+def predicted_power_mw(design: Accelerator, cycles: DesignCycles) -> float:
+    """Return the mean power while a design works on what it was published with: dynamic energy over time, and static.
+
+    Raises ConfigError for a design on no part, whose static power is not known.
+    """
+    if not design.device:
+        raise ConfigError(f"{design.name}.expected.power_mw", "(no device)", "needs a part", "Name the device")
+    workload = (design.network or Network()).workload()
+    ops = tuple(published_ops(design).ops.values())
+    n_layers = 1 if design.products else workload.shape.n_layers
+    work = group_work(ops, workload.quant, design) * n_layers
+    n_bytes = n_layers * int(published_program(design).program.tasks.n_bytes.sum())
+    duration_us = cycles.network_cycles / design.clock_mhz
+    work += EnergyCounts(off_chip_bytes=n_bytes)
+    return energy_uj(energy_model(load_device(design.device)), work, duration_us).average_power_mw(duration_us)
 
 
 def predicted_cycles(of: str, cycles: DesignCycles) -> int:
@@ -216,7 +237,7 @@ def error_text(row: ValidationRow) -> str:
 
 def value_text(value: float, unit: str) -> str:
     """Return a figure with thousands separators."""
-    return f"{round(value):,}" if unit == "cycles" else f"{value:.3f}"
+    return f"{value:.3f}" if unit == "ms" else f"{round(value):,}"
 
 
 def markdown(validation: Validation, heading: str) -> str:

@@ -14,7 +14,7 @@ from hexit.sim.published.validation import validate, validate_design
 from support.command_line import hexit
 
 VALIDATION = validate()
-ROWS = [(found.design, row) for found in VALIDATION.designs for row in found.rows]
+ROWS = [(found.design, row) for found in VALIDATION.designs for row in found.rows if row.unit != "mW"]
 
 
 def test_every_figure_is_a_point_in_cycles() -> None:

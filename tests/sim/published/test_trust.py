@@ -13,7 +13,7 @@ from hexit.sim.published.validation import Validation, validate, validate_design
 
 
 def test_every_figure_is_counted_once() -> None:
-    found, rows = published_trust(), [row for one in validate().designs for row in one.rows]
+    found, rows = published_trust(), [row for one in validate().designs for row in one.rows if row.unit != "mW"]
     sorts = (found.independent, found.of_fitted_papers, found.fitted)
     assert sum(sort.n for sort in sorts) == len(rows)
     assert sum(sort.n_exact for sort in sorts) == sum(row.error_fraction == 0 for row in rows)

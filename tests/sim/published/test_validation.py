@@ -79,7 +79,8 @@ def test_the_stages_of_the_hls_bert_layer_are_exact() -> None:
 
 
 def test_only_one_point_of_a_family_is_fitted() -> None:
-    fitted = {name for name in list_published() for row in load_design(name).expected if row.role == "fit"}
+    rows = [(name, row) for name in list_published() for row in load_design(name).expected if row.power_mw is None]
+    fitted = {name for name, row in rows if row.role == "fit"}
     assert fitted == {"hls-bert-u280-opt5", "fq-bert-zcu102-8x16", "tmma-kv260", "protea-u55c"}
 
 
@@ -158,3 +159,17 @@ def test_a_page_is_written_below_its_heading(tmp_path: Path, capsys: pytest.Capt
     missing = hexit(capsys, "validate", "--page", tmp_path / "none.md")
     assert (missing.code, missing.out) == (2, "")
     assert "cannot be read. Start the page with a heading." in missing.err
+
+
+def test_the_power_of_a_board_is_predicted_from_its_design_file() -> None:
+    """Static power of two parts is fitted to FQ-BERT; TMMA's board is a check, and draws more than the model says."""
+    powers = {one.design.name: row for one in validate().designs for row in one.rows if row.unit == "mW"}
+    assert {name: row.role for name, row in powers.items()} == {
+        "fq-bert-zcu102-8x16": "fit", "fq-bert-zcu111-16x16": "fit", "tmma-kv260": "check",
+    }  # fmt: skip
+    assert all(abs(row.error_fraction) < 0.002 for row in powers.values() if row.role == "fit")
+    assert -0.031 < powers["tmma-kv260"].error_fraction < 0
+    with pytest.raises(ConfigError, match=r"expected\.power_mw = \(no device\): needs a part"):
+        validate_design(_with(load_design("lu-socc2020-mha"), Expected(of="network", power_mw=1.0)))
+    with pytest.raises(ConfigError, match=r"expected\.of = layer: has no power of its own"):
+        Expected(of="layer", power_mw=1.0)
