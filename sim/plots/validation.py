@@ -1,7 +1,7 @@
 """The picture of a validation: predicted against published, and the errors of the figures that are not exact.
 
 Left, every figure in cycles, whatever unit it was published in. Right, predicted / published - 1 of those that differ,
-with the tolerance that the design's file states; figures that a constant was fitted to are pale.
+with the tolerance that the design's file states; figures that a constant was fitted to are pale, and a cross is the error without any fit.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def draw_validation(validation: Validation) -> Figure:
         figure = Figure(figsize=(TWO_COLUMNS, max(3.0, 1.2 + 0.19 * len(differing))), layout="constrained")
         figure.suptitle(
             f"{len(rows)} published figures of {len(validation.designs)} designs: {exact} exact "
-            "(grey: tolerance; hollow: fitted)",
+            "(grey: tolerance; hollow: fitted; cross: nothing fitted)",
             x=0.01,
             ha="left",
             fontsize=9,
@@ -101,6 +101,8 @@ def _draw_errors(axes: Axes, rows: list[tuple[DesignValidation, ValidationRow]])
         axes.plot((-tolerance, tolerance), (place, place), color=PALE, linewidth=5, solid_capstyle="butt", zorder=1)
         is_check = row.role == "check"
         colour = VERMILION if not row.holds else BLUE if is_check else GREY
+        if row.unfitted_error_fraction is not None:
+            axes.plot(100 * row.unfitted_error_fraction, place, "x", color=GREY, markersize=4, zorder=2)
         axes.plot(percent, place, "o", color=colour, markerfacecolor=colour if is_check else "white", zorder=3)
     labels = [f"{entry.design.name}: {row.of}" + (", memory" if row.with_memory else "") for entry, row in rows]
     axes.set_yticks(range(len(rows)), [_short(label) for label in labels], fontsize=6)
