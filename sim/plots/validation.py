@@ -1,7 +1,8 @@
 """The picture of a validation: predicted against published, and the errors of the figures that are not exact.
 
 Left, every figure in cycles, whatever unit it was published in. Right, predicted / published - 1 of those that differ,
-with the tolerance that the design's file states; figures that a constant was fitted to are pale, and a cross is the error without any fit.
+with the tolerance that the design's file states; figures that a constant was fitted to are pale, and a cross is the
+error without any fit.
 """
 
 from __future__ import annotations
