@@ -17,6 +17,7 @@ Not modelled here: cycles of an op (array, gemm, vector, memory, machine), area 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -47,6 +48,11 @@ COUNTS = (  # keys of a design that are at least 1
     *("memory_channels", "memory_port_bits", "memory_burst_beats", "memory_outstanding"),
 )
 ENGINE_SIZES = COUNTS[:8]  # what stages may do without: sizes of the engine, its lanes and its buffers
+ENGINE_ALONE: dict[str, Any] = {  # keys of an engine's array with what they are where stages have arrays of their own
+    **{"array_rows": 0, "array_columns": 0, "n_arrays": 1, "products_per_position": 1, "dataflow": "output_stationary"},
+    **{"overlap_folds": True, "fold_overhead_cycles": 0, "array_preset": None, "fold": None},
+}
+UNIT_NAMES = ("dma", "head", "decision", "call", "input")  # that stages share a program with (sim.core.stage_program)
 AT_LEAST_0 = (
     *("fold_overhead_cycles", "softmax_depth_cycles", "layer_norm_depth_cycles", "gelu_depth_cycles"),
     *("add_depth_cycles", "head_depth_cycles", "requantisation_depth_cycles", "layer_extra_cycles"),
@@ -210,7 +216,7 @@ class Accelerator:
         _require(
             "share_weights",
             self.share_weights,
-            not (self.share_weights and self.array.fold.stages_operands),
+            bool(self.regions) or not (self.share_weights and self.array.fold.stages_operands),
             "lets sentences change within a product, but the arrays hold the operands of a whole one",
             "Use another array_preset or fold, or share_weights = false",
         )
@@ -255,6 +261,11 @@ class Accelerator:
         for name, other in self.same_hardware.items():
             _known("design.same_hardware", name, self.arrays)
             _known(f"design.same_hardware.{name}", other, self.arrays)
+        taken = next((name for name in stages if name in UNIT_NAMES or name.startswith("engine_")), None)
+        requirement = f"is a name that units of the program have ({', '.join(UNIT_NAMES)}, engine_...)"
+        _require("regions.stages", taken, taken is None, requirement, f"Call it my_{taken}")
+        for key, value in ENGINE_ALONE.items():
+            _require(key, getattr(self, key), getattr(self, key) == value, "is of an engine", "Describe it in [arrays]")
         _require("mapping", self.mapping, self.mapping == "temporal", "is for engines without regions", "Leave it out")
         shares = self.share_weights
         _require("share_weights", shares, not shares, "is for engines without regions", "Leave it out")
@@ -301,18 +312,20 @@ class Accelerator:
         """The arrays that take area: the engine's, or one for each stage; stages that take turns share theirs."""
         if not self.regions:
             return (self.array,)
-        shared: dict[str, SystolicArray] = {}
-        own: list[SystolicArray] = []
+        shared: Counter[str] = Counter()
+        own: list[str] = []
         for region in self.regions:
             for stage in region.stages:
-                inner = (stage,) if stage.heads is None else stage.heads.stages
-                for one in inner:
-                    name = None if one.array is None else self.same_hardware.get(one.array, one.array)
-                    if name is not None and region.overlap == "sequential":
-                        shared[name] = self.stage_array(name)
-                    elif name is not None:
-                        own += [self.stage_array(name)] * one.n_parallel_heads * stage.n_parallel_heads
-        return (*shared.values(), *own)
+                names = [self.same_hardware.get(name, name) for name in _arrays_side_by_side(stage)]
+                if region.overlap == "sequential":
+                    shared |= Counter(names)
+                else:
+                    own += names
+        return tuple(self.stage_array(name) for name in (*shared.elements(), *own))
+
+    def arrays_of_stage(self, stage: Stage) -> tuple[SystolicArray, ...]:
+        """Return the arrays that a stage works with, those of heads side by side one by one."""
+        return tuple(self.stage_array(name) for name in _arrays_side_by_side(stage))
 
     def array_of(self, op: str) -> SystolicArray | None:
         """Return the array that executes an op, None where a loop nest does."""
@@ -346,6 +359,17 @@ class Accelerator:
     def n_macs(self) -> int:
         """MACs that all arrays together start per cycle, 0 where loop nests make all products."""
         return sum(array.n_macs for array in self.built_arrays)
+
+
+def _arrays_side_by_side(stage: Stage) -> list[str]:
+    """Names of a stage's arrays, as often as its heads have one each at the same time."""
+    inner = (stage,) if stage.heads is None else stage.heads.stages
+    return [
+        one.array
+        for one in inner
+        if one.array is not None
+        for _ in range(one.n_parallel_heads * (1 if one is stage else stage.n_parallel_heads))
+    ]
 
 
 def _require(key: str, value: object, holds: bool, requirement: str, remedy: str) -> None:

@@ -339,6 +339,19 @@ def test_an_installation_has_every_package() -> None:
     assert set(configuration["packages"]) == {"hexit"} | {f"hexit.{name}" for name in packages - {"hexit"}}
 
 
+def test_an_installation_has_every_file_that_lies_beside_the_code() -> None:
+    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = configuration["package-dir"]
+    taken = {
+        path.relative_to(ROOT)
+        for package, patterns in configuration["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / folders[package]).glob(pattern)
+    }
+    beside = {path for path in tracked() if path.parts[0] in folders.values() and path.suffix not in {".py", ".md"}}
+    assert {path for path in beside if (ROOT / path).is_file()} - taken == set()
+
+
 def test_no_file_is_large() -> None:
     sizes = {path: (ROOT / path).stat().st_size for path in tracked() if (ROOT / path).is_file()}
     limits = {path: 16_000_000 if path.suffix == ".safetensors" else 1_000_000 for path in sizes}

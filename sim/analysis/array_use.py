@@ -1,6 +1,7 @@
 """How much of an array's time is worth something: occupied, at its peak, and on tokens that are not padding.
 
-    occupied = cycles in which the array works on folds / all cycles
+    occupied = cycles in which the array works on folds / all cycles;   of stages: those in which a stage with arrays
+               is busy, its loops included, each array counted as often as it has MACs
     peak     = MACs of the served sentences, as long as the hardware runs them / (MACs per cycle x all cycles)
     tokens   = the same of sentences of their own lengths / (MACs per cycle x all cycles)
 
@@ -19,7 +20,7 @@ import numpy as np
 from hexit.quant.arrays import Integers
 from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.workload import encoder_workload
-from hexit.sim.core.program import Program
+from hexit.sim.core.program import CALL, Program, Unit
 from hexit.sim.core.stream import StreamResult
 
 
@@ -35,7 +36,7 @@ class ArrayUse:
 def array_use(programs: tuple[Program, ...], result: StreamResult, n_tokens: Integers | None) -> ArrayUse | None:
     """Return how the arrays of a stream of these programs were used; `n_tokens` [n_sentences] without padding.
 
-    Of stages the busiest one counts as occupied, all their arrays as the peak; None where loop nests make all products.
+    None where loop nests of stages make all products.
     """
     workload, accelerator = programs[0].workload, programs[0].accelerator
     lengths = np.array([program.workload.sequence_length for program in programs])[result.program_index]
@@ -50,10 +51,19 @@ def array_use(programs: tuple[Program, ...], result: StreamResult, n_tokens: Int
         return macs / possible
 
     return ArrayUse(
-        occupied_fraction=float(result.utilisation_fraction[programs[0].busiest_unit]),
+        occupied_fraction=_occupied(programs[0], result),
         peak_fraction=share(lengths),
         token_fraction=None if n_tokens is None else share(np.minimum(n_tokens, lengths)),
     )
+
+
+def _occupied(program: Program, result: StreamResult) -> float:
+    accelerator, busy = program.accelerator, result.utilisation_fraction
+    if not accelerator.regions:
+        return float(busy[Unit.ARRAY])
+    stages = [stage for region in accelerator.regions for stage in region.stages]
+    macs = [sum(array.n_macs for array in accelerator.arrays_of_stage(stage)) for stage in stages]
+    return float(busy[CALL + 1 :][: len(stages)] @ np.array(macs) / accelerator.n_macs)
 
 
 def _macs(shape: EncoderShape, quant: QuantConfig, tokens: Integers, exit_layer: Integers, with_prologue: bool) -> int:

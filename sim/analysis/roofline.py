@@ -35,11 +35,12 @@ class RooflinePoint:
     """Work, time and off-chip traffic of some ops (each alike), of whole layers, or of the whole stream.
 
     `unit`: whose products they are. An engine's array and head work at the same time; a sentence is in one engine, a
-    stream in all of them.
+    stream in all of them. `array_macs`: MACs per cycle of the arrays that are there for it, of stages the stage's own.
     """
 
     names: tuple[str, ...]
     unit: Worker
+    array_macs: int
     macs: int
     cycles: int
     n_bytes: int
@@ -66,7 +67,7 @@ class Roofline:
 
     def roof(self, point: RooflinePoint) -> float:
         """Return the MACs per cycle that the work of a point could attain at most."""
-        array = 0 if point.unit == "head" else self.array_macs
+        array = 0 if point.unit == "head" else point.array_macs
         head = 0 if point.unit == "array" else self.head_macs
         n_engines = self.n_engines if point.unit == "engines" else 1
         return min(float(n_engines * (array + head)), self.bytes_per_cycle * point.macs_per_byte)
@@ -78,20 +79,22 @@ def roofline(run: SentenceRun, exit_layer: int, stream: StreamResult) -> Rooflin
     evaluated = np.flatnonzero(run.decision_cycle[:exit_layer] != NONE)
     layers = program.layer, run.layer_start[:exit_layer]
     exits = program.exit, run.exit_start[evaluated]
-    alike: dict[tuple[Worker, int, int, int], list[str]] = {}
+    all_macs, stage_macs = program.accelerator.n_macs, _stage_macs(program)
+    alike: dict[tuple[Worker, int, int, int, int], list[str]] = {}
     for group, starts in ((program.prologue, run.prologue_start[None]), layers, exits):
         for op, name in enumerate(group.op_names):
             macs, cycles, n_bytes = _measured(group, starts, group.op == op)
             if macs:
                 unit: Worker = "head" if group is program.exit else "array"
-                alike.setdefault((unit, macs, cycles, n_bytes), []).append(name)
+                alike.setdefault((unit, stage_macs.get(name, all_macs), macs, cycles, n_bytes), []).append(name)
     ops = [
-        RooflinePoint(names=tuple(names), unit=unit, macs=macs, cycles=cycles, n_bytes=n_bytes)
-        for (unit, macs, cycles, n_bytes), names in alike.items()
+        RooflinePoint(names=tuple(names), unit=unit, array_macs=arrays, macs=macs, cycles=cycles, n_bytes=n_bytes)
+        for (unit, arrays, macs, cycles, n_bytes), names in alike.items()
     ]
     whole = RooflinePoint(
         names=(LAYERS,),
         unit="engine",
+        array_macs=all_macs,
         macs=sum(starts.shape[0] * int(group.macs.sum()) for group, starts in (layers, exits)),
         cycles=int(run.decision_cycle[exit_layer - 1] - run.layer_start[0].min()),
         n_bytes=sum(starts.shape[0] * int(group.n_bytes.sum()) for group, starts in (layers, exits)),
@@ -99,17 +102,25 @@ def roofline(run: SentenceRun, exit_layer: int, stream: StreamResult) -> Rooflin
     sentences = RooflinePoint(
         names=(SENTENCES,),
         unit="engines",
+        array_macs=all_macs,
         macs=stream.macs,
         cycles=stream.total_cycles,
         n_bytes=stream.off_chip_bytes + stream.wasted_bytes,
     )
     return Roofline(
         n_engines=program.accelerator.n_engines,
-        array_macs=program.accelerator.n_macs,
+        array_macs=all_macs,
         head_macs=_head_macs(program),
         bytes_per_cycle=program.channel.bytes_per_cycle,
         points=(*ops, whole, sentences),
     )
+
+
+def _stage_macs(program: Program) -> dict[str, int]:
+    """MACs per cycle of each stage's own arrays, by stage; nothing for an engine, whose ops have all of them."""
+    design = program.accelerator
+    stages = [stage for region in design.regions for stage in region.stages]
+    return {stage.name: sum(array.n_macs for array in design.arrays_of_stage(stage)) for stage in stages}
 
 
 def _measured(group: TaskProgram, starts: Integers, mine: Integers) -> tuple[int, int, int]:

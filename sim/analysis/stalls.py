@@ -14,6 +14,13 @@ the later one that was there last:
     own pipeline    the unit's own earlier result is still on its way through the pipeline
     no work         nothing for the unit before the decision: none is left, or the sentence is not in its engine yet
 
+Of stages:
+
+    result of <s>       a pack of a stage in front, or its first result
+    stage in front      it still streams, and this one ends no sooner
+    <s> to be free      a place in the FIFO to a stage further on; of stages that take turns, the turn
+    rest of the layer   stages of other regions; of the head, the whole layer
+
 Waits for transfers are split further, so that those for memory are the ones that a faster memory could shorten. While
 another operand is missing too, that operand is the cause. While the DMA itself waited, its own cause counts: a unit
 behind a transfer that had no panel buffer waits for the weight buffer. So a memory without limits never stalls
@@ -46,9 +53,9 @@ def cause_names(unit_names: tuple[str, ...]) -> tuple[str, ...]:
 
     Behind the named units stand those on which the last result of the stage in front goes through each stage.
     """
-    known = {int(Unit.DMA): "memory", int(Unit.DECISION): "decision"}
+    known = {int(Unit.DMA): "memory", int(Unit.DECISION): "decision", CALL: "rest of the layer"}
     of_units = (known.get(unit, f"result of {name.replace('_', ' ')}") for unit, name in enumerate(unit_names))
-    through = (f"last result through {name.replace('_', ' ')}" for name in unit_names[CALL + 1 :])
+    through = ("stage in front" for _ in unit_names[CALL + 1 :])
     return (*of_units, *through, "weight buffer", "own pipeline", "no work")
 
 
@@ -74,6 +81,16 @@ class StallBreakdown:
     waiting_cycles: Integers
     op_names: tuple[str, ...]
     op_waiting_cycles: Integers
+
+    def unit_of(self, op: str) -> int:
+        """Return the stage of an op of stages, which has its name; NONE for the ops of an engine."""
+        return self.unit_names.index(op, CALL) if op in self.unit_names[CALL:] else NONE
+
+    def cause_name(self, unit: int, cause: int) -> str:
+        """Return what a unit waits for: of a stage further on a free place, not a result."""
+        if CALL < unit < cause < len(self.unit_names):
+            return f"{self.unit_names[cause].replace('_', ' ')} to be free"
+        return self.causes[cause]
 
     @property
     def whole_cycles(self) -> int:
@@ -212,7 +229,7 @@ def stall_rows(breakdown: StallBreakdown) -> tuple[StallRow, ...]:
         name = breakdown.unit_names[unit]
         spent = {"busy": breakdown.busy_cycles[unit], "squashed": breakdown.squashed_cycles[unit]}
         rows += _rows(name, spent, breakdown.whole_cycles)
-        rows += _cause_rows(name, breakdown.causes, breakdown.waiting_cycles[unit], breakdown.whole_cycles)
+        rows += _cause_rows(breakdown, name, unit, breakdown.waiting_cycles[unit])
     return tuple(rows)
 
 
@@ -221,7 +238,7 @@ def op_stall_rows(breakdown: StallBreakdown) -> tuple[StallRow, ...]:
     return tuple(
         row
         for name, waits in zip(breakdown.op_names, breakdown.op_waiting_cycles, strict=True)
-        for row in _cause_rows(name, breakdown.causes, waits, breakdown.whole_cycles)
+        for row in _cause_rows(breakdown, name, breakdown.unit_of(name), waits)
     )
 
 
@@ -368,9 +385,10 @@ def _without_transfers(group: TaskProgram) -> TaskProgram:
     )
 
 
-def _cause_rows(name: str, causes: tuple[str, ...], waits: Integers, latency: int) -> list[StallRow]:
-    by_size = np.argsort(-waits, kind="stable").tolist()
-    return _rows(name, {causes[cause]: waits[cause] for cause in by_size}, latency)
+def _cause_rows(breakdown: StallBreakdown, name: str, unit: int, waits: Integers) -> list[StallRow]:
+    by_size = [cause for cause in np.argsort(-waits, kind="stable").tolist() if waits[cause]]
+    spent = {breakdown.cause_name(unit, cause): waits[cause] for cause in by_size}
+    return _rows(name, spent, breakdown.whole_cycles)
 
 
 def _rows(name: str, spent: dict[str, np.int64], latency: int) -> list[StallRow]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hexit.hw_model.design_files import list_designs, list_published, load_design
 from hexit.hw_model.design_keys import design_keys
@@ -80,16 +83,23 @@ def _designs() -> tuple[Table, Table]:
     for name in list_published():
         design = load_design(name)
         runs = "products" if design.products else "a block" if missing_products(design, ANY_NETWORK) else "networks"
-        cells = (f"{design.clock_mhz:g}", str(len(design.stages)), f"{design.n_macs:,}" if design.n_macs else "loops")
-        published.add_row(name, design.device or "none", *cells, runs, str(len(design.expected)))
+        n_stages = sum(len(region.stages) for region in design.regions)
+        macs = f"{design.n_macs:,}" if design.n_macs else "loops"
+        cells = (f"{design.clock_mhz:g}", str(n_stages), macs, runs, str(len(design.expected)))
+        published.add_row(name, design.device or "none", *cells)
     published.caption = "for hexit validate, and where networks run for hexit run --design"
     return table, published
 
 
 def _design_keys() -> tuple[Table]:
-    table = plain_table("key", "table", "unit", "default", "meaning")
-    for key in design_keys():
-        table.add_row(key.name, key.table, key.unit, key.default, key.meaning.replace("`", ""))
+    table = plain_table("key", "meaning")
+    for name, keys in itertools.groupby(design_keys(), key=lambda key: key.table):
+        table.add_row(Text(name, style="bold"), "")
+        for key in keys:
+            unit = f" ({key.unit})" * bool(key.unit)
+            default = {"none": "", "required": "; required"}.get(key.default, f"; default: {key.default}")
+            table.add_row(f"  {key.name}", Text(key.meaning.replace("`", "") + unit + default))
+        table.add_section()
     table.caption = "a page with examples: docs/design_file.md"
     return (table,)
 

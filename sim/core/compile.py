@@ -19,6 +19,7 @@ import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.array import SystolicArray
+from hexit.hw_model.device import Device
 from hexit.hw_model.memory.buffers import check_activations, place_weights
 from hexit.hw_model.memory.channel import MemoryChannel, engine_channel, gather_cycles, transfer_cycles
 from hexit.hw_model.packing import most_products_per_dsp
@@ -45,16 +46,17 @@ def compile_program(
     channel: MemoryChannel,
     decision: TaskCycles,
     head: TaskCycles | None = None,
+    device: Device | None = None,
 ) -> Program:
     """Compile a workload for a design, memory channel and exit decision unit; engines share the channel equally.
 
     `head`: an exit head that was built, with its weights inside, behind the design's own pooling; without it the
-    design's head lanes work.
+    design's head lanes work. `device`: the part whose memory holds the weights of stages, the design's where absent.
 
     Raises DoesNotFit where the buffers are too small, ConfigError where the array cannot take the bit widths.
     """
     if accelerator.regions:
-        return compile_stage_program(workload, accelerator, channel, decision, head)
+        return compile_stage_program(workload, accelerator, channel, decision, head, device)
     if accelerator.macs_per_dsp > 1:
         _check_packing(workload.quant, accelerator)
     check_activations(workload, accelerator)

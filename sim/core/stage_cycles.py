@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.device import load_device
+from hexit.hw_model.device import Device, load_device
 from hexit.hw_model.evidence import Network
 from hexit.hw_model.machine.op_cycles import LayerOps, OpCycles, network_ops, op_cycles, product_ops
 from hexit.hw_model.memory.channel import UNLIMITED, MemoryChannel, transfer_cycles
@@ -96,13 +96,19 @@ def published_program(design: Accelerator, channel: MemoryChannel | None = None)
     """Return the program of what a design was published with, with the transfer of a layer's weights."""
     if design.products:
         return compile_stages(design, published_ops(design), channel)
-    return compile_layer(design, (design.network or Network()).workload(), channel)
+    workload = (design.network or Network()).workload()
+    return compile_layer(design, workload, channel, streamed=weights_are_streamed(design, workload))
 
 
-def compile_layer(design: Accelerator, workload: Workload, channel: MemoryChannel | None) -> CompiledStages:
-    """Return the program of one call of a design's stages on a layer of a network, with the transfer of its weights."""
+def compile_layer(
+    design: Accelerator, workload: Workload, channel: MemoryChannel | None, *, streamed: bool
+) -> CompiledStages:
+    """Return the program of one call of a design's stages on a layer of a network.
+
+    `streamed`: with the transfer of its weights (`weights_are_streamed`).
+    """
     weights = None
-    if weights_are_streamed(design, workload):
+    if streamed:
         n_bytes = group_weight_bytes(workload.layer, workload.quant) + group_vector_bytes(
             workload.layer, workload.quant
         )
@@ -110,18 +116,19 @@ def compile_layer(design: Accelerator, workload: Workload, channel: MemoryChanne
     return compile_stages(design, network_ops(design, workload), channel, weights)
 
 
-def weights_are_streamed(design: Accelerator, workload: Workload) -> bool:
+def weights_are_streamed(design: Accelerator, workload: Workload, device: Device | None = None) -> bool:
     """Whether a layer's weights come from off-chip memory for every call.
 
     Not where loops of the stages move them. Else as `weight_placement` says; ``auto`` streams them where those of all
-    layers are more than the part's whole memory on chip, and without a part.
+    layers do not fit the weight buffer, or the part's whole memory on chip where the design tells of no such buffer,
+    and without a part. `device`: the part, that of the design where absent.
     """
     if any(loop.off_chip_bytes for loop in design.loops.values()) or design.weight_placement == "on_chip":
         return False
-    if design.weight_placement == "streamed" or not design.device:
+    if design.weight_placement == "streamed" or not (device or design.device):
         return True
     n_bytes = workload.n_stored_layers * group_weight_bytes(workload.layer, workload.quant)
-    return n_bytes > 1024 * load_device(design.device).on_chip_kib
+    return n_bytes > 1024 * (design.weight_buffer_kib or (device or load_device(design.device)).on_chip_kib)
 
 
 def design_cycles(design: Accelerator, channel: MemoryChannel | None = None) -> DesignCycles:

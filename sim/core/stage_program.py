@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from hexit.hw_model.accelerator import Accelerator
+from hexit.hw_model.device import Device
 from hexit.hw_model.machine.op_cycles import missing_products
 from hexit.hw_model.memory.buffers import WeightPlacement
 from hexit.hw_model.memory.channel import MemoryChannel
@@ -34,20 +35,22 @@ def compile_stage_program(
     channel: MemoryChannel,
     decision: TaskCycles,
     head: TaskCycles | None = None,
+    device: Device | None = None,
 ) -> Program:
     """Compile a network for a design with stages; arguments as sim.core.compile.compile_program has them.
 
     Raises ConfigError where the stages run no network, or not all of its products.
     """
     _check_stages(workload, accelerator)
-    layer = compile_layer(accelerator, workload, channel).program.tasks
+    streamed = weights_are_streamed(accelerator, workload, device)
+    layer = compile_layer(accelerator, workload, channel, streamed=streamed).program.tasks
     head_op = next(op for op in workload.exit if isinstance(op, ExitHead))
     pooling = pooling_cycles(head_op, accelerator)
     return Program(
         workload=replace(workload, prologue=()),
         accelerator=accelerator,
         channel=channel,
-        placement=_placement(workload, accelerator),
+        placement=_placement(workload, accelerator, streamed),
         prologue=_control_program(layer.n_units),
         layer=layer,
         exit=_exit_program(
@@ -60,12 +63,17 @@ def compile_stage_program(
     )
 
 
-def _check_stages(workload: Workload, accelerator: Accelerator) -> None:
-    """Raise ConfigError for designs of products of their own, and for products of a layer that no stage executes."""
+def check_network(accelerator: Accelerator) -> None:
+    """Raise ConfigError for a design of products of its own, which runs no network."""
     if accelerator.products:
         names = ", ".join(product.name for product in accelerator.products)
         remedy = f"Try hexit validate {accelerator.name}"
         raise ConfigError("design.products", names, "run alone, in no network", remedy)
+
+
+def _check_stages(workload: Workload, accelerator: Accelerator) -> None:
+    """Raise ConfigError for designs of products of their own, and for products of a layer that no stage executes."""
+    check_network(accelerator)
     missing = missing_products(accelerator, workload)
     if missing:
         requirement = f"execute no {', '.join(missing)}"
@@ -98,9 +106,8 @@ def _behind(first: TaskCycles, second: TaskCycles) -> TaskCycles:
     )
 
 
-def _placement(workload: Workload, accelerator: Accelerator) -> WeightPlacement:
+def _placement(workload: Workload, accelerator: Accelerator, streamed: bool) -> WeightPlacement:
     """Layer weights are streamed by a transfer per call, or by loops that move bytes; the head's are its own."""
-    streamed = weights_are_streamed(accelerator, workload)
     streamed = streamed or any(loop.off_chip_bytes for loop in accelerator.loops.values())
     quant = workload.quant
     kept = [(workload.n_stored_heads, workload.exit)] + [(workload.n_stored_layers, workload.layer)] * (not streamed)

@@ -151,4 +151,5 @@ def compile_length(setup: Setup, decision: TaskCycles, length: int) -> Program:
         device_channel(design, setup.device),
         decision,
         built_head.cycles if built_head is not None else None,
+        setup.device,
     )

@@ -22,6 +22,7 @@ from hexit.quant.traces.profile import Profile, load_profile
 from hexit.quant.traces.reference import Reference, find_reference, load_reference
 from hexit.quant.traces.store import ModelCard, Progress, Store, cache_folder, calibration_of
 from hexit.sim.core.queueing import AdmissionPolicy
+from hexit.sim.core.stage_program import check_network
 from hexit.sim.job.built_unit import built_rule
 from hexit.sim.job.design import check_design
 from hexit.sim.job.experiment import evaluate
@@ -181,6 +182,7 @@ def _setup(
 ) -> Setup:
     device = load_device(job.device) if job.device else None
     design = _design(job.design, device)
+    check_network(design)
     return Setup(
         shape=shape,
         quant=quant,
@@ -204,6 +206,9 @@ def _design(options: DesignOptions, device: Device | None) -> Accelerator:
     design = _overlapped(options, device)
     if not options.share_weights:
         return design
+    if design.regions or design.mapping == "spatial":
+        requirement = f"is for one engine, {design.name} has {'stages' if design.regions else 'several'}"
+        raise ConfigError("--share-weights", True, requirement, "Leave it out")
     if design.exit_overlap != "interleave":
         requirement = f"is for several resident sentences, exit_overlap {design.exit_overlap} has one"
         raise ConfigError("--share-weights", True, requirement, "Add --overlap interleave --batch 4")

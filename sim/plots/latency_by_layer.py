@@ -26,10 +26,13 @@ from hexit.sim.plots.style import (
 )
 from hexit.sim.report.record import Report
 
+ROW_INCHES = 0.19
+
 
 def draw_latency_by_layer(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     """Draw the busy cycles of each unit in one layer and its exit, and the latency of each exit."""
-    figure = titled_figure(TWO_COLUMNS, 3.4, "What one layer costs, and a sentence by its exit layer", report)
+    height = max(3.4, 1.5 + ROW_INCHES * len(report.layer_busy_cycles))
+    figure = titled_figure(TWO_COLUMNS, height, "What one layer costs, and a sentence by its exit layer", report)
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     program = outcome.design.program
     kinds = program_kinds(program)

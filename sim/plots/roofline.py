@@ -1,6 +1,7 @@
 """The picture of a roofline: GMAC/s against MAC per off-chip byte, and how near each point is to its own roof.
 
-The strip is for work without off-chip bytes. A point in it has no roof but that of its unit.
+The strip is for work without off-chip bytes. A point in it has no roof but that of its unit. A stage's own roof is that
+of its own arrays, which is below the line of all arrays.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ def draw_roofline(outcome: Outcome, data: PictureData, report: Report) -> Figure
     for axes in (left, strip):
         log_axis(axes, "y", (low, peak * 2.5), round_numbers(low, peak * 2.5))
     log_axis(left, "x", edges, round_numbers(*edges))
-    arrays = (
-        {"arrays": peak} if roofs.n_engines == 1 else {f"{roofs.n_engines} engines": peak, "one engine": array_peak}
-    )
+    arrays = {f"{roofs.n_engines} engines": peak, "one engine": array_peak}
+    if roofs.n_engines == 1:
+        arrays = {"all arrays" if outcome.setup.design.regions else "arrays": peak}
     _name_ceilings(left, edges, arrays, head_peak, gb_s, report.memory.limited_by)
     left.set(xlabel="MAC per off-chip byte", ylabel="GMAC/s")
     strip.set(xlim=(0, len(inside) + 1), facecolor="#F4F4F4")

@@ -59,5 +59,6 @@ def draw_all(outcome: Outcome, data: PictureData, report: Report, folder: Path, 
 
 
 def pictures_of(outcome: Outcome) -> dict[str, Picture]:
-    """Return the pictures of a run by name: those of the stream only where sentences wait."""
-    return PICTURES | (STREAM_PICTURES if anyone_waits(outcome.with_exits.result) else {})
+    """Return the pictures of a run by name: of a stream only where sentences wait, a roofline of arrays alone."""
+    pictures = {name: draw for name, draw in PICTURES.items() if name != "roofline" or outcome.setup.design.n_macs}
+    return pictures | (STREAM_PICTURES if anyone_waits(outcome.with_exits.result) else {})

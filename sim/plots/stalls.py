@@ -2,10 +2,12 @@
 
 A bar of a unit is as long as the sentence: busy, squashed, and waiting by cause (sim.analysis.stalls). Bars of
 products are the waits in front of them, all layers together; the arrays' own bar has these and, at its end, no work.
+Stages are drawn with their waits by kind; the report has them by name.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from hexit.quant.arrays import Floats
+from hexit.quant.arrays import Floats, Integers
 from hexit.sim.analysis.stalls import CAUSES, NO_WORK, PIPELINE, WEIGHT_BUFFER, StallBreakdown
 from hexit.sim.core.program import CALL, Program, Unit
 from hexit.sim.job.experiment import PictureData
@@ -50,7 +52,18 @@ CAUSE_LOOKS: Looks = {  # of an engine
     len(CAUSES) + PIPELINE: {"facecolor": PALE},
     len(CAUSES) + NO_WORK: {"facecolor": "white", "edgecolor": GREY},
 }
-STAGE_COLOURS = (SKY, VERMILION, PURPLE, "#8C510A", YELLOW, GREEN, ORANGE)  # of what stages wait for, in turn
+STAGE_CAUSE_LOOKS: dict[str, dict[str, Any]] = {  # of stages, of which there are too many for a colour each
+    "memory": CAUSE_LOOKS[Unit.DMA],
+    "a result of a stage": {"facecolor": SKY},
+    "stage in front": {"facecolor": YELLOW},
+    "a stage further on to be free": {"facecolor": VERMILION},
+    "rest of the layer": {"facecolor": PURPLE},
+    "result of head": CAUSE_LOOKS[Unit.HEAD],
+    "decision": CAUSE_LOOKS[Unit.DECISION],
+    "weight buffer": CAUSE_LOOKS[len(CAUSES) + WEIGHT_BUFFER],
+    "own pipeline": CAUSE_LOOKS[len(CAUSES) + PIPELINE],
+    "no work": CAUSE_LOOKS[len(CAUSES) + NO_WORK],
+}
 BUSY_LOOK: dict[str, Any] = {"facecolor": BLUE}
 SQUASHED_LOOK: dict[str, Any] = {"facecolor": "white", "edgecolor": BLUE, "hatch": "//////"}
 EDGE: dict[str, Any] = {"linewidth": 0.4, "edgecolor": "white"}
@@ -58,24 +71,43 @@ SEEN_PERCENT = 0.15  # of the latency: a thinner piece is drawn but too thin to 
 ROW_INCHES = 0.21
 
 
-def looks_of_causes(stalls: StallBreakdown) -> Looks:
-    """Return how each cause is drawn; stages that are waited for take colours in turn."""
+def shown_causes(stalls: StallBreakdown) -> tuple[StallBreakdown, Looks]:
+    """Return the breakdown by the causes that are drawn, and how: those of stages by what kind they are."""
     if len(stalls.causes) == len(CAUSES):
-        return CAUSE_LOOKS
-    others = {
-        len(stalls.causes) + cause: CAUSE_LOOKS[len(CAUSES) + cause] for cause in (WEIGHT_BUFFER, PIPELINE, NO_WORK)
-    }
-    units = range(len(stalls.causes) - len(others))
-    stages: Looks = {unit: {"facecolor": STAGE_COLOURS[unit % len(STAGE_COLOURS)]} for unit in units}
-    return stages | {int(Unit.DECISION): CAUSE_LOOKS[Unit.DECISION]} | others
+        return stalls, CAUSE_LOOKS
+    kinds = list(STAGE_CAUSE_LOOKS)
+    n_named = len(stalls.unit_names)
+
+    def by_kind(unit: int, waits: Integers) -> Integers:
+        found = np.zeros(len(kinds), np.int64)
+        for cause in np.flatnonzero(waits).tolist():
+            if CALL < cause < n_named:
+                kind = "a stage further on to be free" if CALL < unit < cause else "a result of a stage"
+            else:
+                kind = stalls.causes[cause]
+            found[kinds.index(kind)] += waits[cause]
+        return found
+
+    shown = replace(
+        stalls,
+        causes=tuple(kinds),
+        waiting_cycles=np.array([by_kind(unit, waits) for unit, waits in enumerate(stalls.waiting_cycles)]),
+        op_waiting_cycles=np.array(
+            [
+                by_kind(stalls.unit_of(name), waits)
+                for name, waits in zip(stalls.op_names, stalls.op_waiting_cycles, strict=True)
+            ]
+        ),
+    )
+    return shown, dict(enumerate(STAGE_CAUSE_LOOKS.values()))
 
 
 def draw_stalls(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     """Draw what the units do while the median sentence is on the design, and in front of what the arrays wait."""
-    layer, stalls = outcome.sentence.exit_layer, outcome.sentence.stalls
+    layer = outcome.sentence.exit_layer
+    stalls, cause_looks = shown_causes(outcome.sentence.stalls)
     units = [unit for unit in stalls.units if stalls.busy_cycles[unit] + stalls.squashed_cycles[unit]]
     ops = array_ops(outcome.design.program)
-    cause_looks = looks_of_causes(stalls)
     title = f"Busy and waiting: one sentence, alone on the design, that leaves after layer {layer}"
     height = 1.75 + ROW_INCHES * max(len(units), len(ops))
     figure = titled_figure(TWO_COLUMNS, height, title, report)
@@ -118,7 +150,7 @@ def _op_bars(axes: Axes, stalls: StallBreakdown, ops: list[int], looks: Looks) -
     total = int(waits.sum())
     longest = max(1, int(waits.sum(axis=1).max()))
     used: set[int] = set()
-    worker = "Array waits" if len(stalls.causes) == len(CAUSES) else "Waits"
+    worker = "Waits" if len(stalls.unit_names) > CALL else "Array waits"
     for row, op in enumerate(ops):
         seen = longest * SEEN_PERCENT / 100
         used |= _causes(axes, row, 0, stalls.op_waiting_cycles[op].astype(float), seen, looks)

@@ -10,6 +10,7 @@ from importlib import metadata
 
 import numpy as np
 
+from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.area.clock import clock_limit
 from hexit.hw_model.area.estimate import ResourceEstimate, on_chip_buffers
 from hexit.hw_model.area.published import AreaTrust, published_area_trust
@@ -98,7 +99,10 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         engines=pipeline_report(outcome),
         checks=(
             *checks(),
-            Check(figures="resources", how=resources_text(design.resources.array_basis, published_area_trust())),
+            Check(
+                figures="resources",
+                how=resources_text(design.resources.array_basis, published_area_trust(), setup.design),
+            ),
             Check(figures="cycles of whole accelerators", how=trust_text(outcome.trust)),
         ),
         published_figures=outcome.trust,
@@ -216,13 +220,14 @@ def _buffers(resources: ResourceEstimate) -> dict[str, BufferReport]:
 
 ARRAY_BASES: dict[ArrayBasis, str] = {
     "measured": "array: RTL in Yosys",
-    "calibrated": "array: as in TMMA",
+    "calibrated": "array: calibrated on TMMA",
 }
 
 
-def resources_text(basis: ArrayBasis, found: AreaTrust) -> str:
+def resources_text(basis: ArrayBasis, found: AreaTrust, design: Accelerator) -> str:
     """Return what a design's resources come from, and how far published ones are."""
-    return f"{ARRAY_BASES[basis]}; {area_trust_text(found)}"
+    array = ARRAY_BASES[basis] if design.n_macs else "no array"
+    return f"{array}{', loop nests not counted' * bool(design.regions)}; {area_trust_text(found)}"
 
 
 CHECKS = (

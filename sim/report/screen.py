@@ -77,7 +77,7 @@ def _hardware(design: Accelerator) -> str:
     if not design.regions:
         return f"{design.array_rows} x {design.array_columns} array"
     n_stages = sum(len(region.stages) for region in design.regions)
-    return f"{n_stages} stages of {design.n_macs:,} MACs" if design.n_macs else f"{n_stages} stages of loop nests"
+    return f"{n_stages} stages, {f'{design.n_macs:,} MACs together' if design.n_macs else 'all loop nests'}"
 
 
 def _table(*columns: str) -> Table:
@@ -153,7 +153,7 @@ def _speed(report: Report) -> RenderableType:
     )
     if report.layer_roofline_cycles is not None:
         table.add_row(
-            "  of which array at its peak",
+            f"  of which array{'s at their' if report.configuration.design.regions else ' at its'} peak",
             f"{report.layer_roofline_cycles:,} cycles",
             f"{100 * report.layer_roofline_cycles / report.layer_cycles:.0f} %",
             "",
@@ -173,7 +173,16 @@ def _resources(report: Report) -> RenderableType:
             share,
             largest.replace("_", " ") if usage.used else "",
         )
+    if report.configuration.design.regions:
+        return Group(table, Text(_not_counted(report), style="yellow"), _clock(report))
     return Group(table, _clock(report))
+
+
+def _not_counted(report: Report) -> str:
+    """What stages have beside the units of the table (hw_model.area.stage_units)."""
+    design, parts = report.configuration.design, ["loop nests", "FIFOs"]
+    parts += ["weights"] * (not design.weight_buffer_kib) + ["activations"] * (not design.activation_buffer_kib)
+    return f"not counted: {', '.join(parts)}; the whole design takes more"
 
 
 def _clock(report: Report) -> Text:
@@ -257,7 +266,8 @@ def _waiting(report: Report) -> Text:
     text.append(f"{memory.limited_by}); {_worker(report)} waits: {causes or 'never'}")
     use = report.array_use
     if use is not None:
-        text.append(f"; at its peak {_percent(use.peak_fraction)} of the time")
+        whose = "; all arrays at their" if report.configuration.design.regions else "; at its"
+        text.append(f"{whose} peak {_percent(use.peak_fraction)} of the time")
     if use is not None and use.token_fraction is not None:
         text.append(f", on tokens that are not padding {_percent(use.token_fraction)}")
     if report.engines is not None:

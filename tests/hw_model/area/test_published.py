@@ -137,7 +137,11 @@ def test_the_sentence_follows_the_rows() -> None:
 
 def test_a_run_says_what_its_array_comes_from() -> None:
     for basis, words in ARRAY_BASES.items():
-        assert resources_text(basis, published_area_trust()).startswith(words)
+        assert resources_text(basis, published_area_trust(), load_design("default")).startswith(f"{words}; ")
+        stages = resources_text(basis, published_area_trust(), load_design("fq-bert-zcu102-8x16"))
+        assert stages.startswith(f"{words}, loop nests not counted; ")
+    loops = resources_text("measured", published_area_trust(), load_design("protea-u55c"))
+    assert loops.startswith("no array, loop nests not counted; ")
     workload = encoder_workload(BERT_BASE, QuantConfig.uniform(8), 128)
     bases = {
         name: estimate(workload, design, load_device(design.device)).array_basis

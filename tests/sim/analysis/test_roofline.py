@@ -20,6 +20,8 @@ from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import Program
 from hexit.sim.plots.roofline import draw_roofline
+from hexit.sim.plots.run import pictures_of
+from support.command_line import Simulate
 from support.outcomes import SPATIAL, STREAMED, drawn, marks, outcome
 from support.strategies import DECISION, LAWS, exits_of, programs
 from support.streams import stream_of
@@ -106,3 +108,16 @@ def test_the_picture_shows_every_point_where_it_is_and_its_share_of_the_roof(des
     x, y = (np.asarray(values) for values in roof.get_data())
     assert y.tolist() == pytest.approx([gb_s * x[0], peak, peak])
     assert x[1] == peak / gb_s
+
+
+def test_the_roof_of_a_stage_is_that_of_its_own_arrays(simulated: Simulate) -> None:
+    found = simulated(design="hls-bert-u280-opt6")
+    points = roofline(found.sentence.run, found.sentence.exit_layer, found.with_exits.result)
+    by_name = {name: point for point in points.points for name in point.names}
+    assert [by_name[name].array_macs for name in ("query", "attention", "ffn_in", LAYERS)] == [512, 512, 1024, 4608]
+    assert points.roof(by_name["ffn_in"]) == 1024
+    assert all(point.macs <= (1 + 1e-12) * points.roof(point) * point.cycles for point in points.points)
+
+
+def test_loop_nests_have_no_roofline(simulated: Simulate) -> None:
+    assert "roofline" not in pictures_of(simulated(design="protea-u55c"))

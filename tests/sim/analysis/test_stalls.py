@@ -28,6 +28,7 @@ from hexit.sim.core.compile import compile_program
 from hexit.sim.core.lone_sentence import simulate_sentence
 from hexit.sim.core.program import NONE, UNIT_NAMES, Program, TaskProgram, Unit
 from hexit.sim.core.sentence import SentenceRun
+from hexit.sim.plots.stalls import shown_causes
 from support.strategies import DECISION, LAWS, programs
 from support.streams import table_of
 
@@ -304,3 +305,31 @@ def test_an_exit_that_is_not_evaluated_is_refused(story: SentenceRun) -> None:
     for ask in (stall_breakdown, kernel_and_transfers):
         with pytest.raises(ConfigError, match=r"exit_layer = 1: must be one of the exits \[2\]"):
             ask(run, 1)
+
+
+def test_stages_wait_for_results_in_front_and_for_room_behind() -> None:
+    """64 tokens are four packs, a FIFO holds two: what is quick fills it, and waits for the slow stage behind."""
+    design = load_design("hls-bert-u280-opt5")
+    program = compile_program(encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 64), design, UNLIMITED, DECISION)
+    found = stall_breakdown(simulate_sentence(program), 2)
+    waits: dict[str, set[str]] = {}
+    for row in stall_rows(found):
+        waits.setdefault(row.name, set()).add(row.cause)
+    assert waits["load_keys_values"] - {"busy", "no work"} == {"rest of the layer", "value to be free"}
+    assert waits["key"] - {"busy", "no work"} == {"result of load keys values"}
+    assert waits["ffn_add"] - {"busy", "no work"} == {"result of ffn out", "stage in front"}
+    assert waits["head"] - {"busy", "no work"} == {"rest of the layer"}
+    of_ops = {row.cause for row in op_stall_rows(found) if row.name == "load_keys_values"}
+    assert of_ops == waits["load_keys_values"] - {"busy", "no work"}
+
+
+def test_a_picture_shows_the_waits_of_stages_by_kind_and_leaves_none_out() -> None:
+    design = load_design("hls-bert-u280-opt5")
+    program = compile_program(encoder_workload(ALBERT_BASE, QuantConfig.uniform(8), 64), design, UNLIMITED, DECISION)
+    found = stall_breakdown(simulate_sentence(program), 2)
+    shown, looks = shown_causes(found)
+    assert len(looks) == len(shown.causes) <= 10
+    assert shown.waiting_cycles.sum(axis=1).tolist() == found.waiting_cycles.sum(axis=1).tolist()
+    assert shown.op_waiting_cycles.sum(axis=1).tolist() == found.op_waiting_cycles.sum(axis=1).tolist()
+    behind = sum(row.cycles for row in stall_rows(found) if row.cause.endswith("to be free"))
+    assert shown.waiting_cycles[:, shown.causes.index("a stage further on to be free")].sum() == behind > 0

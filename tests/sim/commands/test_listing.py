@@ -72,3 +72,15 @@ def test_names_and_numbers_are_whole_on_80_columns(what: str) -> None:
     assert max(map(len, lines)) <= 80
     if what == "devices":
         assert any(re.search(r"zcu102 +274,080 +548,160 +2,520 +1,824 +0 +17.072 +ddr4", line) for line in lines)
+
+
+def test_meanings_of_design_keys_are_sentences_on_80_columns_not_columns_of_words() -> None:
+    lines = shown("design-keys", 80).splitlines()
+    assert len(lines) < 2.5 * len(design_keys())
+    assert any("pack_rows" in line and "tokens of a pack" in line for line in lines)
+    assert "(MHz); required" in shown("design-keys")
+
+
+def test_stages_are_counted_as_a_run_counts_them() -> None:
+    line = next(line for line in shown("designs").splitlines() if "hls-bert-u280-opt5" in line)
+    assert line.split()[3] == "20"  # those inside another one are part of it

@@ -17,7 +17,7 @@ from hexit.hw_model.device import load_device
 from hexit.hw_model.evidence import Expected, Network, Product
 from hexit.hw_model.loops import Loop
 from hexit.hw_model.memory.channel import MemoryChannel, device_channel
-from hexit.hw_model.stages import Region, Stage
+from hexit.hw_model.stages import Overlap, Region, Stage
 from hexit.quant.arrays import Integers
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json, to_json
@@ -274,3 +274,13 @@ def test_packs_need_ops_of_one_number_of_rows() -> None:
     stage = Stage(name="s", ops=("a", "b"), array="array")
     with pytest.raises(ConfigError, match=r"r\.pack_rows = 2: needs ops of one number of rows, not \[4, 8\]"):
         design_cycles(replace(two, regions=(Region(name="r", stages=(stage,), overlap="packs", pack_rows=2),)))
+
+
+@pytest.mark.parametrize("overlap", ["sequential", "packs", "streaming"])
+def test_heads_side_by_side_have_an_array_each(overlap: Overlap) -> None:
+    stage = Stage(name="s", ops=("scores",), array="array", n_parallel_heads=3)
+    design = machine(regions=(Region(name="r", stages=(stage,), overlap=overlap),))
+    assert len(design.built_arrays) == len(design.arrays_of_stage(stage)) == 3
+    outer = Stage(name="o", n_parallel_heads=3, heads=Region(name="h", stages=(replace(stage, n_parallel_heads=1),)))
+    inside = machine(regions=(Region(name="r", stages=(outer,), overlap=overlap),))
+    assert len(inside.built_arrays) == len(inside.arrays_of_stage(outer)) == 3

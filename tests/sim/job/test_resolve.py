@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,39 @@ def test_sharing_weights_needs_residents_and_leaves_with_them(profile: str, tmp_
         assert designed(profile, **({"design": "albert-base-u280"} | options)).share_weights is shares
     with pytest.raises(ConfigError, match=r"^--share-weights = True: is for several resident sentences"):
         designed(profile, share_weights=True)
+    for design, has in (("hls-bert-u280-opt5", "stages"), ("albert-base-u280-spatial", "several")):
+        with pytest.raises(ConfigError, match=rf"^--share-weights = True: is for one engine, {design} has {has}\."):
+            designed(profile, design=design, share_weights=True)
+    asks = 'exit_overlap = "interleave"\nn_interleaved = 2\nshare_weights = true\n'
+    (tmp_path / "stages.toml").write_text(f'name = "s"\nbased_on = "protea-u55c"\n{asks}')
+    with pytest.raises(ConfigError, match=r"^design\.share_weights = True: is for engines without regions"):
+        designed(profile, design=str(tmp_path / "stages.toml"))
+
+
+@pytest.mark.parametrize("more", [{}, {"device": "pynq-z2"}, {"device": "u280"}])
+def test_a_design_of_products_is_refused_for_that_whatever_else_is_wrong(more: dict[str, str], profile: str) -> None:
+    with pytest.raises(ConfigError, match=r"^design\.products = .*: run alone, in no network\. Try hexit validate"):
+        designed(profile, design="scale-sim-os", **more)
+
+
+def test_weights_of_stages_stay_where_the_weight_buffer_or_the_part_holds_them(profile: str, tmp_path: Path) -> None:
+    """albert-base has one layer of 7 MB; the part is one of the user's own, known by its file alone."""
+
+    def on_chip(bram18: int, **keys: int) -> bool:
+        text = (DEVICE_FOLDER / "u55c.toml").read_text()
+        changes = {"name": '"mine"', "uram": "0", "bram18": str(bram18)}
+        for key, value in changes.items():
+            text = re.sub(rf"(?m)^{key} = .*", f"{key} = {value}", text)
+        (tmp_path / "part.toml").write_text(text)
+        lines = ['name = "d"', 'based_on = "protea-u55c"', *(f"{key} = {value}" for key, value in keys.items())]
+        (tmp_path / "design.toml").write_text("\n".join(lines))
+        files = {"design": str(tmp_path / "design.toml"), "device": str(tmp_path / "part.toml")}
+        outcome, _ = simulate(make_job(profile=profile, **files), silent)
+        return not outcome.design.program.placement.layer_streamed
+
+    assert on_chip(4000)
+    assert not on_chip(2000)
+    assert not on_chip(4000, weight_buffer_kib=1000)
 
 
 def test_clock_and_device_replace_the_design_s_own(profile: str) -> None:

@@ -206,3 +206,18 @@ def test_where_settings_come_from_and_how_other_rules_do_is_said(simulated: Simu
     assert "elbert:window=3 is better by 4.20 points, p = 0.0012" in text
     assert "--speedup 3 on albert/selection.tsv, 30 sentences (4 more are evaluated here)" in text
     assert "(its own answers are the labels)" in text
+
+
+def test_a_design_of_stages_says_what_is_not_counted_and_whose_peak_it_is(simulated: Simulate) -> None:
+    stages = " ".join(screen(build_report(simulated(**EAGER, design="hls-bert-u280-opt6"))).split())
+    assert "20 stages, 4,608 MACs together at" in stages
+    assert "not counted: loop nests, FIFOs, weights, activations; the whole design takes more" in stages
+    assert "of which arrays at their peak" in stages
+    assert "; all arrays at their peak" in stages
+    buffers = screen(build_report(simulated(**EAGER, design="fq-bert-zcu102-8x16", weight_bits=4)))
+    assert "not counted: loop nests, FIFOs; the whole design" in buffers
+    loops = screen(build_report(simulated(**EAGER, design="protea-u55c")))
+    assert "6 stages, all loop nests at" in loops
+    engine = screen(build_report(simulated(**EAGER)))
+    assert "not counted" not in engine
+    assert "array at its peak" in engine
