@@ -10,7 +10,8 @@ The capacity is the design's, not what a workload fills.
 
 Shapes: 18 Kb block RAM 16k x 1 to 512 x 36, two of them a block of 36 Kb (32k x 1 to 512 x 72); UltraRAM 4k x 72.
 Not modelled: the corner turn between results written along rows and operands read along columns, which takes a memory
-per lane and more blocks (sim.analysis.bank_use counts them), memories made of LUTs, several memories in one block, blocks that share a word over both ports.
+per lane and more blocks (a run's `bank_use` counts them), memories made of LUTs, several memories in one block, blocks
+that share a word over both ports.
 """
 
 from __future__ import annotations

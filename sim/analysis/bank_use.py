@@ -27,7 +27,7 @@ i mod lanes) with words of W values and a narrow port of one value: all of them 
 one of them alone a piece of a row. With one address for all memories an access takes a port of the whole bank, which is
 what is counted; with an address each (`row_banks`) an access along a row takes a port of its memory alone. Block RAM
 has such ports, UltraRAM does not. `row_bank_bram18` are its blocks at least (widths that divide no word take more),
-`counted_bram18` those of the bank that areas count (hw_model.area.memory_blocks): one word for all lanes, no corner turn.
+`counted_bram18` those of the bank that areas count (hw_model.area.memory_blocks): a word for all lanes, no corner turn.
 
 Not modelled: words that a unit keeps between accesses (with a row buffer softmax reads once, and all bounds fall), rows
 that begin within a word, prologue and exit heads, other sentences at the same time, weight buffers and partial sums, a
