@@ -9,7 +9,9 @@ every lane of the right operand. The activation buffer has a bank per operand, a
 The capacity is the design's, not what a workload fills.
 
 Shapes: 18 Kb block RAM 16k x 1 to 512 x 36, two of them a block of 36 Kb (32k x 1 to 512 x 72); UltraRAM 4k x 72.
-Not modelled: memories made of LUTs, several memories in one block, blocks that share a word over both ports.
+Not modelled: the corner turn between results written along rows and operands read along columns, which takes a memory
+per lane and more blocks (a run's `bank_use` counts them), memories made of LUTs, several memories in one block, blocks
+that share a word over both ports.
 """
 
 from __future__ import annotations

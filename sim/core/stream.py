@@ -24,7 +24,7 @@ lone sentence say what each keeps busy.
 Latency counts from the arrival to the decision, waiting included. Without arrivals the loop is closed: a
 sentence arrives in the cycle in which it can start, and nobody is dropped. Sentences start in order of arrival; all
 times are cycles. Not modelled: the host's transfers, the one-off load of resident weights
-(`Program.preload_cycles`), fetching weights ahead of a decision while stalling.
+(`Program.preload_cycles`, which a report tells apart), fetching weights ahead of a decision while stalling.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from hexit.quant.exits.rules import RULES, ExitRule, OracleExit, check_serves
 from hexit.quant.exits.unit import ExitUnitSpec, unit_decision
 from hexit.quant.traces.replay import profile_decision, published_decision, trace_unit
 from hexit.quant.traces.trace import ExitTrace
+from hexit.sim.analysis.bank_use import bank_use
 from hexit.sim.analysis.comparison import compare
 from hexit.sim.analysis.roofline import Roofline, roofline
 from hexit.sim.analysis.stalls import kernel_and_transfers, stall_breakdown
@@ -109,6 +110,7 @@ def _analysed(
         exit_layer=exit_layer,
         stalls=stall_breakdown(sentence.run, exit_layer),
         kernel=kernel_and_transfers(sentence.run, exit_layer),
+        bank_use=bank_use(sentence.run, exit_layer),
         last_layer_cycles=_last_layer_cycles(sentence.run),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hexit.hw_model.energy import EnergyBreakdown
 from hexit.quant.arrays import Integers
 from hexit.quant.exits.published import Decision
+from hexit.sim.analysis.bank_use import BankUse
 from hexit.sim.analysis.comparison import Comparison
 from hexit.sim.analysis.stalls import KernelAndTransfers, StallBreakdown
 from hexit.sim.core.lone_sentence import ExitTable
@@ -34,7 +35,7 @@ class SentenceAnalysis:
     """A sentence of the setup's length, alone on the design: its run through all layers, and its cost by exit layer.
 
     `stalls` and `kernel` are those up to `exit_layer`, the median exit of the data. `last_layer_cycles`: what the last
-    layer and its exit add where every exit is computed.
+    layer and its exit add where every exit is computed. `bank_use` is that of layer `exit_layer`.
     """
 
     run: SentenceRun
@@ -42,6 +43,7 @@ class SentenceAnalysis:
     exit_layer: int
     stalls: StallBreakdown
     kernel: KernelAndTransfers
+    bank_use: BankUse | None
     last_layer_cycles: int
 
 

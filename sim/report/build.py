@@ -78,6 +78,7 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         sentences_per_joule=1e6 * n / energy.total_uj,
         utilisation=_utilisation(outcome),
         array_use=_array_use(outcome),
+        bank_use=outcome.sentence.bank_use,
         busiest_unit=design.program.unit_names[design.program.busiest_unit],
         wasted_fraction=wasted / (busy + wasted),
         layer_cycles=outcome.sentence.last_layer_cycles,

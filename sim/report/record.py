@@ -17,6 +17,7 @@ from hexit.quant.config import EncoderShape, QuantConfig
 from hexit.quant.records import to_json
 from hexit.quant.traces.reference import Reference
 from hexit.sim.analysis.array_use import ArrayUse
+from hexit.sim.analysis.bank_use import BankUse
 from hexit.sim.analysis.comparison import Comparison
 from hexit.sim.core.queueing import AdmissionPolicy
 from hexit.sim.job.selection import Choice
@@ -237,7 +238,7 @@ class MemoryReport:
 
     `limited_by`: memory, port or outstanding requests. `kernel` is the sentence if transfers took no time, `transfers`
     all of its transfers one after the other, `exposed` what the memory adds: kernel <= with_transfers <= kernel +
-    transfers.
+    transfers. `preload_us`: the resident weights, loaded once before the first sentence; no latency has it.
     """
 
     bytes_per_cycle: float
@@ -248,6 +249,7 @@ class MemoryReport:
     with_transfers_us: float
     exposed_us: float
     transfers_us: float
+    preload_us: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +316,7 @@ class Report:
     sentences_per_joule: float
     utilisation: dict[str, float]
     array_use: ArrayUse | None
+    bank_use: BankUse | None
     busiest_unit: str
     wasted_fraction: float
     layer_cycles: int

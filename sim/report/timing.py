@@ -99,6 +99,7 @@ def memory_report(outcome: Outcome) -> MemoryReport:
         with_transfers_us=kernel.latency_cycles / clock_mhz,
         exposed_us=kernel.exposed_cycles / clock_mhz,
         transfers_us=kernel.transfer_cycles / clock_mhz,
+        preload_us=outcome.design.program.preload_cycles / clock_mhz,
     )
 
 
