@@ -66,7 +66,7 @@ class Expected:
 
     `of`: ``stage NAME``, ``op NAME``, ``region NAME``, ``layer``, ``network`` or ``product NAME``; `memory`: with
     the part's off-chip memory, else as if it never made anything wait. `role`: ``fit`` where a constant of the file
-    was chosen by this figure, ``check`` where not. `kind`: what the figure comes from, the machine's where None.
+    was chosen by this figure, ``check`` where not. `kind`: what the figure comes from, the design's where None.
     """
 
     of: str
