@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hexit.hw_model.accelerator import Accelerator
-from hexit.hw_model.device import list_devices, load_device
+from hexit.hw_model.device import load_device
 from hexit.hw_model.toml_files import is_path, list_names, load_table
 from hexit.quant.errors import ConfigError
 from hexit.quant.records import from_json
@@ -107,7 +107,7 @@ def _completed(table: dict[str, Any]) -> dict[str, Any]:
     columns = table.get("array_columns")
     lanes = dict.fromkeys(LANES, columns) if isinstance(columns, int) else {}
     name = table.get("device")
-    if name not in list_devices() or set(BUFFER_SHARES) <= set(table):
+    if not isinstance(name, str) or not name or set(BUFFER_SHARES) <= set(table):
         return lanes | table  # what is missing or wrong has its own line
-    device = load_device(str(name))
+    device = load_device(name)
     return lanes | {key: int(device.on_chip_kib / share) for key, share in BUFFER_SHARES.items()} | table

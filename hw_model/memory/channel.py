@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.device import Device
@@ -133,40 +133,8 @@ def engine_channel(channel: MemoryChannel, n_engines: int) -> MemoryChannel:
     return replace(channel, bytes_per_cycle=requests.bytes_per_cycle(channel.latency_cycles), requests=requests)
 
 
-class MemoryUser(Protocol):
-    """A design, or a machine's description, that uses the memory; the keys of `Accelerator` with these names."""
-
-    @property
-    def clock_mhz(self) -> float:
-        """Clock of the design."""
-
-    @property
-    def memory_efficiency_fraction(self) -> float:
-        """Share of the peak bandwidth that is reached."""
-
-    @property
-    def memory_latency_ns(self) -> float | None:
-        """First-word latency, the part's own where None."""
-
-    @property
-    def memory_channels(self) -> int | None:
-        """Channels of the part in use, all where None."""
-
-    @property
-    def memory_port_bits(self) -> int | None:
-        """Data width of each channel's port, no limit where None."""
-
-    @property
-    def memory_burst_beats(self) -> int | None:
-        """Beats of a burst."""
-
-    @property
-    def memory_outstanding(self) -> int | None:
-        """Requests under way at a port, no limit where None."""
-
-
 def memory_channel(
-    accelerator: MemoryUser,
+    accelerator: Accelerator,
     bandwidth_gb_s: float,
     latency_ns: float,
     *,
@@ -217,7 +185,7 @@ def memory_channel(
     )
 
 
-def _burst_bytes(accelerator: MemoryUser, channel_bits: int) -> int:
+def _burst_bytes(accelerator: Accelerator, channel_bits: int) -> int:
     """Bytes of one burst on one port."""
     if accelerator.memory_burst_beats is None:
         return BURST_BYTES

@@ -145,9 +145,10 @@ def _print_stages(result: DesignValidation, console: Console) -> None:
     console.print(table)
     network = result.cycles.network_cycles
     milliseconds = network / result.design.clock_mhz / 1000
+    whole = "all products" if result.design.products else f"layer {result.cycles.layer_cycles:,} cycles; network"
     console.print(
-        f"layer {result.cycles.layer_cycles:,} cycles; network {network:,} cycles = {milliseconds:.3f} ms at "
-        f"{result.design.clock_mhz:g} MHz, memory never waited for",
+        f"{whole} {network:,} cycles = {milliseconds:.3f} ms at {result.design.clock_mhz:g} MHz, "
+        "memory never waited for",
         soft_wrap=True,
     )
     if result.cycles_with_memory is not None:

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from hexit.hw_model.accelerator import Accelerator
 from hexit.hw_model.design_files import list_designs, load_design
-from hexit.hw_model.device import load_device
+from hexit.hw_model.device import DEVICE_FOLDER, load_device
 from hexit.hw_model.memory.channel import memory_channel
 from hexit.hw_model.task_cycles import TaskCycles
 from hexit.quant.config import LEGAL_BITS, QuantConfig
@@ -140,3 +140,19 @@ def test_an_unknown_design_is_told_in_one_line(name: str, message: str) -> None:
 def test_a_result_cannot_be_ready_before_its_unit_is_done() -> None:
     with pytest.raises(ConfigError, match=r"task\.latency_cycles = 2: must be at least occupancy_cycles 3"):
         TaskCycles(occupancy_cycles=3, latency_cycles=2)
+
+
+def test_what_a_short_file_leaves_out_comes_from_its_part_however_it_is_named(tmp_path: Path) -> None:
+    part = (DEVICE_FOLDER / "kv260.toml").read_text().replace('name = "kv260"', 'name = "ours"')
+    (tmp_path / "part.toml").write_text(part)
+    sizes = set()
+    for device in ("kv260", "KV260", (tmp_path / "part.toml").as_posix()):
+        keys = f'name = "mine"\ndevice = "{device}"\nclock_mhz = 200\narray_rows = 16\narray_columns = 32\n'
+        (tmp_path / "mine.toml").write_text(keys)
+        design = load_design(tmp_path / "mine.toml")
+        sizes.add((design.weight_buffer_kib, design.activation_buffer_kib))
+    on_chip_kib = load_device("kv260").on_chip_kib
+    assert sizes == {(int(on_chip_kib / 4), int(on_chip_kib / 8))}
+    (tmp_path / "mine.toml").write_text(keys.replace("part.toml", "none.toml"))
+    with pytest.raises(ConfigError, match=r"^--device = .*none\.toml: cannot be read"):
+        load_design(tmp_path / "mine.toml")
