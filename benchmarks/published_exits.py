@@ -62,7 +62,7 @@ def runs(design: Accelerator, exit_layer: Integers, decision: TaskCycles) -> dic
 
 def published_ms(design: Accelerator) -> str:
     """Return the published full-depth latency: of the network, or of so many layers of the report."""
-    by_name = {one.of: one for one in design.expected}
+    by_name = {one.of: one for one in design.expected if one.power_mw is None}
     milliseconds = {
         name: one.time_ms if one.time_ms is not None else (one.cycles or 0) / design.clock_mhz / 1000
         for name, one in by_name.items()
