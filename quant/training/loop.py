@@ -83,9 +83,8 @@ def train(
         check_teacher(teacher, training_set)
     trained_on, held_out = _held_out(training_set, plan)
     model, tokenizer = starting_point(plan, trained_on, teacher)
-    if device == "cpu":  # for the whole run, so that a resumed one computes the same
-        for network in (model, *((teacher.model,) if teacher is not None else ())):
-            network.backbone.set_attn_implementation(CPU_ATTENTION)
+    if device == "cpu":
+        _use_cpu_attention([model] if teacher is None else [model, teacher.model])
     run = _Run(
         recipe=recipe,
         model=model.to(device),
@@ -119,6 +118,12 @@ def train(
     )
     (out / STATE_FILE).unlink(missing_ok=True)
     return results
+
+
+def _use_cpu_attention(networks: Sequence[EarlyExitEncoder]) -> None:
+    """Choose the attention for the whole run, so that a resumed one computes the same."""
+    for network in networks:
+        network.backbone.set_attn_implementation(CPU_ATTENTION)
 
 
 def _check_out(out: Path) -> None:

@@ -42,6 +42,17 @@ class Memory(NamedTuple):
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
+def empty_memory(n_values: int) -> Memory:
+    """Return room for turns whose situations have so many values."""
+    return Memory(
+        np.full(N_REMEMBERED, EMPTY, np.int64),
+        np.empty((N_REMEMBERED, n_values), np.int64),
+        np.empty((N_REMEMBERED, n_values), np.int64),
+        np.empty(N_REMEMBERED, np.int64),
+    )
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]  # numba is untyped
 def hands_on_in_place(flat: Flat, group: int) -> bool:
     """Whether every port that a group hands on keeps its number, so that `UNTOUCHED` says which one it was."""
     first = flat.first_export[group]
@@ -198,14 +209,8 @@ def run_interleaved(
     n_done = np.zeros(n_slots, np.int64)  # layers behind the slot's sentence
     gates = np.zeros(n_slots, np.int64)  # last decision in the slot
     ports = np.zeros((n_slots, flat.most_ports), np.int64)
-    size = flat.most_ports + free.size
-    situation = np.empty(size, np.int64)
-    memory = Memory(
-        np.full(N_REMEMBERED, EMPTY, np.int64),
-        np.empty((N_REMEMBERED, size), np.int64),
-        np.empty((N_REMEMBERED, size), np.int64),
-        np.empty(N_REMEMBERED, np.int64),
-    )
+    situation = np.empty(flat.most_ports + free.size, np.int64)
+    memory = empty_memory(situation.size)
     releases = np.zeros(flat.n_ports[LAYER] - 1 - flat.n_blocks[LAYER], np.int64)  # weight buffers, of all slots
     waiting, n_resident, slot = 0, 0, 0
     while waiting < exit_layer.size or n_resident > 0:

@@ -149,7 +149,7 @@ class Program:
             return tuple((op,) for op in (*layer, *self.workload.exit))
         stages = [set(stage.executed_ops) for region in self.accelerator.regions for stage in region.stages]
         by_stage = (tuple(op for op in layer if op.name in names) for names in stages)
-        return (*by_stage, (), *((op,) for op in self.workload.exit))
+        return (*by_stage, (), (), *((op,) for op in self.workload.exit))
 
     @property
     def end_layer(self) -> Integers:

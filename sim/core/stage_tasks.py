@@ -107,7 +107,7 @@ class _Builder:
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         nothing = np.zeros(self.n_tasks, np.int64)
         return TaskProgram(
-            op_names=(*stage_names, "call"),
+            op_names=(*stage_names, "call", "weights"),
             n_blocks=1,
             n_ports=_N_PORTS,
             first_dependency=np.concatenate([[0], np.cumsum(np.bincount(readers, minlength=self.n_tasks))]),
@@ -149,7 +149,7 @@ def compile_regions(
         _check_size(work)
         begin = int(_append_control(builder, len(names), before, work.region.start_cycles, 0)[0])
         if weights is not None and not placed:
-            loaded = _append_transfer(builder, len(names), begin, weights)
+            loaded = _append_transfer(builder, len(names) + 1, begin, weights)
         place = _append_region(builder, work, begin, first_stage, len(names))
         placed.append(place)
         beside.append(place.end[:, -1])

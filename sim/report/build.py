@@ -98,14 +98,7 @@ def build_report(outcome: Outcome, reference: Reference | None = None) -> Report
         memory=memory_report(outcome),
         stall_cycles=stall_report(outcome.sentence.stalls),
         engines=pipeline_report(outcome),
-        checks=(
-            *checks(),
-            Check(
-                figures="resources",
-                how=resources_text(design.resources.array_basis, published_area_trust(), setup.design),
-            ),
-            Check(figures="cycles of whole accelerators", how=trust_text(outcome.trust)),
-        ),
+        checks=checks(outcome),
         published_figures=outcome.trust,
     )
 
@@ -269,8 +262,13 @@ CHECKS = (
 )
 
 
-def checks() -> tuple[Check, ...]:
+def checks(outcome: Outcome) -> tuple[Check, ...]:
     """Return how far each kind of figure has been checked, errors counted from the published designs."""
-    validation = published_validation()
+    validation, design = published_validation(), outcome.setup.design
     found = {"memory": share_text(validation, with_memory=True), "power": share_text(validation, unit="mW")}
-    return tuple(dataclasses.replace(check, how=check.how.format_map(found)) for check in CHECKS)
+    resources = resources_text(outcome.design.resources.array_basis, published_area_trust(), design)
+    return (
+        *(dataclasses.replace(check, how=check.how.format_map(found)) for check in CHECKS),
+        Check(figures="resources", how=resources),
+        Check(figures="cycles of whole accelerators", how=trust_text(outcome.trust)),
+    )
