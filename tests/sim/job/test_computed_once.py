@@ -56,11 +56,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
 @pytest.mark.parametrize(
     ("options", "n_programs", "n_sentences", "n_streams"),
     [
-        ({}, 1, 3, 2),
+        ({}, 1, 5, 2),
         ({"batch": 3, "design": "albert-base-u280"}, 1, 3, 2),
         ({"batch": 3, "design": "albert-base-u280", "share_weights": True}, 1, 3, 2),
-        ({"overlap": "speculate", "rule": "fixed-depth:layer=2"}, 1, 4, 2),
-        ({"lengths": "buckets:8", "arrivals": "poisson:rate=9000"}, 2, 5, 2),
+        ({"overlap": "speculate", "rule": "fixed-depth:layer=2"}, 1, 6, 2),
+        ({"lengths": "buckets:8", "arrivals": "poisson:rate=9000"}, 2, 7, 2),
         ({"design": "spatial"}, 1, 6, 3),
     ],
 )
@@ -76,7 +76,8 @@ def test_nothing_is_computed_twice(
     tmp_path: Path,
 ) -> None:
     """Programs: one a length. Sentences: with exits and at full depth for each length, the kernel, and one with every
-    exit where some are left out, each of these for every engine. Streams: with exits, at full depth, and one with
+    exit where some are left out, each of these for every engine; and two runs of one layer where the ports of a bank
+    may bound it. Streams: with exits, at full depth, and one with
     FIFOs that are never full. When reports and pictures simulated on their own, these were 2, 2, 2, 3, 2 programs,
     8, 8, 8, 10, 22 sentences and 2, 2, 2, 2, 5 streams.
     """
