@@ -32,7 +32,6 @@ Not modelled: the control of folds and addresses (`control_lut` of a design), ro
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -40,9 +39,7 @@ from typing import Literal
 from hexit.hw_model.area.resources import Resources
 from hexit.hw_model.array import RTL_FOLDS, SystolicArray
 from hexit.hw_model.device import Family
-from hexit.quant.errors import ConfigError
-from hexit.quant.files import write_whole
-from hexit.quant.records import from_json, to_json
+from hexit.hw_model.measured_rows import read_rows, save_rows
 
 MEASURED_POSITIONS = Path(__file__).parents[1] / "measured" / "array_positions.json"
 RTL_FILES = ("delay.sv", "os_grid.sv", "os_position.sv", "packed_products.sv", "ws_grid.sv", "ws_position.sv")
@@ -141,17 +138,9 @@ def array_position(
 @functools.cache
 def measured_positions(path: Path = MEASURED_POSITIONS) -> tuple[MeasuredGrid, ...]:
     """Return the rows of the table; ConfigError where it is missing or damaged."""
-    remedy = "Write it again: benchmarks/array_positions.py --write"
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError("measured positions", str(path), f"cannot be read ({error})", remedy) from None
-    if not isinstance(rows, list):
-        raise ConfigError("measured positions", str(path), "must be a list of rows", remedy)
-    return tuple(from_json(MeasuredGrid, row, "measured positions") for row in rows)
+    return read_rows(MeasuredGrid, path, where="measured positions", written_by="benchmarks/array_positions.py --write")
 
 
 def save_measured_positions(rows: tuple[MeasuredGrid, ...], path: Path = MEASURED_POSITIONS) -> None:
     """Write rows, one per line; equal rows give equal bytes."""
-    lines = ",\n".join(json.dumps(to_json(row), allow_nan=False) for row in rows)
-    write_whole(path, f"[\n{lines}\n]\n", where=path.name)
+    save_rows(rows, path)

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hexit.hw_model.area.resources import Resources
-from hexit.quant.errors import ConfigError
+from hexit.hw_model.measured_rows import read_rows, save_rows
 from hexit.quant.exits.rules import parse_rule
 from hexit.quant.exits.table_format import TableFormat
 from hexit.quant.exits.unit import ExitUnitSpec, exit_unit_spec
-from hexit.quant.files import write_whole
-from hexit.quant.records import from_json, to_json
+from hexit.quant.records import to_json
 
 MEASURED_UNITS = Path(__file__).parents[1] / "measured" / "exit_units.json"
 DIGEST_HEX = 16  # characters; a chance of 2^-64 that two units share one
@@ -93,20 +92,12 @@ def unit_digest(spec: ExitUnitSpec) -> str:
 @functools.cache
 def measured_units(path: Path = MEASURED_UNITS) -> tuple[MeasuredUnit, ...]:
     """Return the rows of a file; ConfigError where it is missing or damaged."""
-    remedy = "Write it again: benchmarks/exit_units.py --write"
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError("measured exit units", str(path), f"cannot be read ({error})", remedy) from None
-    if not isinstance(rows, list):
-        raise ConfigError("measured exit units", str(path), "must be a list of rows", remedy)
-    return tuple(from_json(MeasuredUnit, row, "measured exit units") for row in rows)
+    return read_rows(MeasuredUnit, path, where="measured exit units", written_by="benchmarks/exit_units.py --write")
 
 
 def save_measured_units(rows: tuple[MeasuredUnit, ...], path: Path = MEASURED_UNITS) -> None:
     """Write rows, one per line; equal rows give equal bytes."""
-    lines = ",\n".join(json.dumps(to_json(row), allow_nan=False) for row in rows)
-    write_whole(path, f"[\n{lines}\n]\n", where=path.name)
+    save_rows(rows, path)
 
 
 def find_measured(spec: ExitUnitSpec) -> MeasuredUnit | None:
