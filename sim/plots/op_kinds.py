@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from hexit.quant.workload import Add, Embed, ExitDecision, ExitHead, Gelu, LayerNorm, MatMul, Op, Softmax
 from hexit.sim.core.program import Program
-from hexit.sim.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+from hexit.sim.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW, legend_below
 
 MOVES = "data movement"  # of stages without ops
 KIND_COLOURS = {
@@ -61,15 +61,7 @@ def _kind(op: Op) -> str:
 def kind_legend(figure: Figure, used: set[str], extra: Sequence[Any] = ()) -> None:
     """Put a legend of the kinds in sight under a figure, with `extra` entries behind them."""
     handles = [Patch(facecolor=colour, label=kind) for kind, colour in KIND_COLOURS.items() if kind in used]
-    figure.legend(
-        handles=[*handles, *extra],
-        loc="outside lower center",
-        ncols=6,
-        columnspacing=1.2,
-        handlelength=1.0,
-        handletextpad=0.5,
-        fontsize=7.5,
-    )
+    legend_below(figure, [*handles, *extra], most_columns=6)
 
 
 def ink(kind: str) -> str:

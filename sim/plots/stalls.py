@@ -33,6 +33,7 @@ from hexit.sim.plots.style import (
     TWO_COLUMNS,
     VERMILION,
     YELLOW,
+    legend_below,
     plain_ticks,
     titled_figure,
 )
@@ -116,15 +117,7 @@ def draw_stalls(outcome: Outcome, data: PictureData, report: Report) -> Figure:
     lost = 100 * float(stalls.squashed_cycles.max() / stalls.whole_cycles)
     looks = {"busy": BUSY_LOOK} | ({"squashed": SQUASHED_LOOK} if lost >= SEEN_PERCENT else {})
     looks |= {f"waits: {stalls.causes[cause]}": look for cause, look in cause_looks.items() if cause in used}
-    figure.legend(
-        handles=[Patch(label=name, **EDGE | look) for name, look in looks.items()],
-        loc="outside lower center",
-        ncols=5,
-        columnspacing=1.2,
-        handlelength=1.0,
-        handletextpad=0.5,
-        fontsize=7.5,
-    )
+    legend_below(figure, [Patch(label=name, **EDGE | look) for name, look in looks.items()], most_columns=5)
     return figure
 
 

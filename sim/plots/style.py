@@ -152,3 +152,20 @@ def layer_ticks(axes: Axes, n_layers: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(n_layers + 1 if n_layers <= 12 else 12, integer=True, min_n_ticks=1))
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], most_columns: int) -> None:
+    """Put a legend under a figure, in as many columns as its width has room for."""
+    for columns in range(most_columns, 0, -1):
+        legend = figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=columns,
+            columnspacing=1.2,
+            handlelength=1.0,
+            handletextpad=0.5,
+            fontsize=7.5,
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
